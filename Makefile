@@ -1,0 +1,55 @@
+# Every target sets up .venv by itself; `make help` lists them.
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint bench clean
+
+BIN := .venv/bin
+STAMP := .venv/.installed
+# Present while packages are being installed: a .venv that still has it was interrupted and is made anew.
+BUSY := .venv/.installing
+SOURCES := pipeline models tfds_builders
+
+SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
+PYTHONS := python3.13 python3.12 python3.11 python3 python
+
+help:  ## Show this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+demo: $(STAMP)  ## Run the pipeline end to end on the built-in handwritten digits, into runs/
+	$(BIN)/peerpressure run --config configs/digits.toml --workdir runs
+
+test: lint  ## Lint, type-check, then run the tests
+	TF_CPP_MIN_LOG_LEVEL=2 $(BIN)/python -m pytest -n 2 tests
+
+lint: $(STAMP)  ## Check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy $(SOURCES)
+
+bench: $(STAMP)  ## Measure the search against its limit and its peers
+	TF_CPP_MIN_LOG_LEVEL=2 $(BIN)/python -m benchmarks.search
+
+clean:  ## Remove .venv, runs and caches
+	rm -rf .venv runs build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(STAMP): setup.py pyproject.toml
+	@python=; \
+	for candidate in $(PYTHONS); do \
+	  if "$$candidate" -c '$(SUPPORTED)' >/dev/null 2>&1; then python=$$candidate; break; fi; \
+	done; \
+	if [ -z "$$python" ]; then \
+	  echo "Peer Pressure needs Python 3.11, 3.12 or 3.13, and none of these runs as one: $(PYTHONS)." >&2; exit 1; \
+	fi; \
+	if [ -e $(BUSY) ] || ! $(BIN)/python -c '$(SUPPORTED)' >/dev/null 2>&1; then rm -rf .venv; fi; \
+	set -ex; \
+	mkdir -p .venv; touch $(BUSY); \
+	if command -v uv >/dev/null 2>&1; then \
+	  [ -e $(BIN)/python ] || uv venv --allow-existing --python "$$(command -v "$$python")" .venv; \
+	  uv pip install --python $(BIN)/python -e '.[dev]'; \
+	else \
+	  [ -e $(BIN)/python ] || "$$python" -m venv .venv; \
+	  $(BIN)/python -m pip --version || $(BIN)/python -m ensurepip; \
+	  $(BIN)/python -m pip install -e '.[dev]'; \
+	fi; \
+	rm $(BUSY); touch $@

@@ -1,0 +1,1 @@
+"""Image classifiers: architectures, training, loading, preflight checks, and groups of peers."""

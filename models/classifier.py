@@ -1,0 +1,124 @@
+"""A trained net as a function, and a group of peer nets as one function."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from models.errors import InputError
+
+
+@dataclasses.dataclass(frozen=True)
+class Classifier:
+    """A trained net.
+
+    Attributes:
+      name: what messages and records call it.
+      predict: from images float32 `[B, H, W, C]` in [0, 1] to probabilities float32 `[B, K]`.
+      input_shape: `(H, W, C)`.
+      num_classes: K.
+      digest: SHA-256, in hexadecimal, of the architecture and the weights.
+      source: the path that it came from.
+    """
+
+    name: str
+    predict: Callable[[tf.Tensor], tf.Tensor]
+    input_shape: tuple[int, int, int]
+    num_classes: int
+    digest: str
+    source: str
+
+
+@dataclasses.dataclass(frozen=True)
+class PeerGroup:
+    """Nets that answer together; N is their number, and their order is that of every `[N, ...]` array.
+
+    Attributes:
+      classifiers: at least one, with different names, equal input shapes and equal class counts.
+
+    Raises:
+      InputError: the classifiers do not fit together.
+    """
+
+    classifiers: tuple[Classifier, ...]
+
+    def __post_init__(self) -> None:
+        if not self.classifiers:
+            raise InputError("A peer group needs at least one net and has none; list its nets.")
+        _require_unique(self.names)
+        for other in self.classifiers[1:]:
+            _require_match(self.classifiers[0], other)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The nets' names, in order."""
+        return tuple(classifier.name for classifier in self.classifiers)
+
+    @property
+    def digests(self) -> tuple[str, ...]:
+        """The nets' digests, in order."""
+        return tuple(classifier.digest for classifier in self.classifiers)
+
+    @property
+    def num_classes(self) -> int:
+        """K."""
+        return self.classifiers[0].num_classes
+
+    @property
+    def input_shape(self) -> tuple[int, int, int]:
+        """`(H, W, C)`."""
+        return self.classifiers[0].input_shape
+
+    def __call__(self, images: tf.Tensor) -> tf.Tensor:
+        """Returns probabilities float32 `[N, B, K]` of images float32 `[B, H, W, C]` in [0, 1]; compiles under XLA."""
+        return tf.stack([classifier.predict(images) for classifier in self.classifiers])
+
+    def probabilities(self, images: np.ndarray, batch: int) -> np.ndarray:
+        """Asks every net, always `batch` images at a time: another shape can change a net's last bits.
+
+        Args:
+          images: uint8 `[B, H, W, C]`; B may be 0 and need not be a multiple of `batch`.
+          batch: images in one call, at least 1; what is missing in the last call is padded.
+
+        Returns:
+          float32 `[N, B, K]`.
+        """
+        answers = [np.zeros((len(self.classifiers), 0, self.num_classes), np.float32)]
+        for start in range(0, len(images), batch):
+            rows = images[start : start + batch]
+            padding = np.zeros((batch - len(rows), *self.input_shape), np.uint8)
+            answer = self._compiled(tf.constant(np.concatenate([rows, padding])))
+            answers.append(answer.numpy()[:, : len(rows)])
+        return np.concatenate(answers, axis=1)
+
+    @functools.cached_property
+    def _compiled(self) -> Any:
+        @tf.function(jit_compile=True)
+        def ask(images: tf.Tensor) -> tf.Tensor:
+            return self(tf.cast(images, tf.float32) / 255.0)
+
+        return ask
+
+
+def _require_unique(names: tuple[str, ...]) -> None:
+    name, count = collections.Counter(names).most_common(1)[0]
+    if count > 1:
+        raise InputError(f"{count} nets of a peer group are named {name!r}; give every net a name of its own.")
+
+
+def _require_match(first: Classifier, other: Classifier) -> None:
+    for what, ours, theirs in (
+        ("images of shape", first.input_shape, other.input_shape),
+        ("class count", first.num_classes, other.num_classes),
+    ):
+        if ours != theirs:
+            raise InputError(
+                f"Net {other.name!r} has {what} {theirs} and net {first.name!r} has {ours}; "
+                "the nets of a peer group must agree, so leave one out or train it anew."
+            )

@@ -1,0 +1,8 @@
+"""The one exception that a user's mistake raises."""
+
+
+class InputError(ValueError):
+    """A mistake in what the user gave, told in one sentence: what, where, what was expected, what to do.
+
+    The command line prints it without a stack trace and exits with a code that is not 0.
+    """

@@ -1,0 +1,273 @@
+"""Loading of trained nets: `.keras` files, without running any code in them, and SavedModel folders."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import zipfile
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import tensorflow as tf
+from etils import epath
+
+from models import preflight
+from models.classifier import Classifier
+from models.errors import InputError
+
+Shape = tuple[int, int, int]
+
+_CODE = ("Lambda", "__lambda__", "TFSMLayer")
+_NAME_KEYS = ("name", "keras_history", "input_layers", "output_layers")
+# What differs between saves, versions and moments of training, and says nothing about what a net computes.
+_INCIDENTAL_KEYS = (
+    "build_config",
+    "build_input_shape",
+    "compile_config",
+    "keras_version",
+    "module",
+    "registered_name",
+    "shared_object_id",
+    "trainable",
+)
+
+
+class _Net(NamedTuple):
+    predict: Callable[[tf.Tensor], tf.Tensor]
+    batch_shape: tuple[int | None, ...]
+    digest: str
+
+
+def load(
+    path: epath.PathLike,
+    *,
+    name: str | None = None,
+    from_logits: bool = False,
+    signature: str = "serving_default",
+    expected_shape: Shape | None = None,
+) -> Classifier:
+    """Loads a net and runs the preflight checks on it.
+
+    Args:
+      path: a `.keras` file or a SavedModel folder, local or in a bucket.
+      name: what to call it; the file's name without its ending if not given.
+      from_logits: whether the net gives logits; they are then put through softmax.
+      signature: of a SavedModel, from one float input `[B, H, W, C]` in [0, 1] to one output `[B, K]`.
+      expected_shape: `(H, W, C)` of the seed images; settles what the net leaves open.
+
+    Returns:
+      The classifier.
+
+    Raises:
+      InputError: the path is missing, unreadable or holds code, or the net does not fit or fails a check.
+    """
+    path = epath.Path(path)
+    name = name or path.stem
+    net = _read(path, name, signature)
+    input_shape = _input_shape(name, net.batch_shape, expected_shape)
+    answers, _ = preflight.ask(name, net.predict, input_shape)
+    if answers.ndim != 2 or answers.shape[1] < 2:
+        raise InputError(
+            f"Net {name!r} answers {len(answers)} images with shape {answers.shape}, not ({len(answers)}, K) for "
+            "K >= 2 classes; give a net with one output value for each class."
+        )
+    if from_logits:
+        preflight.check_logits(name, answers)
+        net = _with_softmax(net)
+    classifier = Classifier(name, net.predict, input_shape, answers.shape[1], net.digest, os.fspath(path))
+    preflight.check(classifier)
+    return classifier
+
+
+def digest(model: tf.keras.Model) -> str:
+    """Returns the SHA-256, in hexadecimal, of a model's architecture and weights.
+
+    It survives saving and loading, and leaves out names, so that two nets built and trained alike have the same.
+    """
+    architecture = json.dumps(_canonical(json.loads(model.to_json()), {}), sort_keys=True)
+    total = hashlib.sha256(architecture.encode())
+    for weight in model.weights:
+        values = weight.numpy()
+        total.update(f"{values.shape} {values.dtype} ".encode())
+        total.update(values.tobytes())
+    return total.hexdigest()
+
+
+def _canonical(node: Any, names: dict[str, str]) -> Any:
+    """Strips a model's JSON of what is incidental, and numbers layer names by first appearance."""
+    if isinstance(node, list):
+        return [_canonical(item, names) for item in node]
+    if not isinstance(node, dict):
+        return node
+    if str(node.get("class_name", "")).endswith("DTypePolicy"):  # its name is its meaning, such as "float16"
+        return node["config"]
+    return {
+        key: _renamed(node[key], names) if key in _NAME_KEYS else _canonical(node[key], names)
+        for key in sorted(node)
+        if key not in _INCIDENTAL_KEYS
+    }
+
+
+def _renamed(node: Any, names: dict[str, str]) -> Any:
+    if isinstance(node, str):
+        return names.setdefault(node, str(len(names)))
+    if isinstance(node, list):
+        return [_renamed(item, names) for item in node]
+    return node
+
+
+def _read(path: epath.Path, name: str, signature: str) -> _Net:
+    if not path.exists():
+        raise InputError(f"Net {name!r}: there is nothing at {path}; train the net or correct its path.")
+    if path.suffix == ".keras":
+        return _read_keras(path, name)
+    if path.is_dir():
+        return _read_saved_model(path, name, signature)
+    raise InputError(f"Net {name!r}: {path} is neither a .keras file nor a SavedModel folder; save it as one of them.")
+
+
+def _read_keras(path: epath.Path, name: str) -> _Net:
+    _refuse_code(path, name)
+    try:
+        model = tf.keras.models.load_model(os.fspath(path), compile=False, safe_mode=True)
+    except Exception as error:  # a damaged or hostile file can fail in any way
+        raise _unreadable(path, name, preflight.reason(error)) from error
+    inputs, outputs = getattr(model, "inputs", None) or [], getattr(model, "outputs", None) or []
+    if len(inputs) != 1 or len(outputs) != 1:
+        raise InputError(
+            f"Net {name!r} ({path}) has {len(inputs)} inputs and {len(outputs)} outputs; "
+            "save a model with one declared input and one output."
+        )
+    _require_float(name, tf.as_dtype(inputs[0].dtype))
+
+    def predict(images: tf.Tensor) -> tf.Tensor:
+        return tf.cast(model(images, training=False), tf.float32)
+
+    return _Net(predict, tuple(inputs[0].shape), digest(model))
+
+
+def _refuse_code(path: epath.Path, name: str) -> None:
+    """Reads the description in a `.keras` file as plain data, before anything is made of it."""
+    try:
+        with path.open("rb") as file, zipfile.ZipFile(file) as archive:
+            described = json.loads(archive.read("config.json"))
+    except (OSError, zipfile.BadZipFile, KeyError, ValueError) as error:
+        raise _unreadable(path, name, preflight.reason(error)) from error
+    for part in _objects(described):
+        if part["class_name"] in _CODE:
+            raise InputError(
+                f"Net {name!r} ({path}) holds a {part['class_name'].strip('_')}, which runs code from the file when "
+                "loaded; rebuild it from Keras's own layers or export it as a SavedModel."
+            )
+        if ">" in (part.get("registered_name") or "") or not _is_own(part.get("module")):
+            raise InputError(
+                f"Net {name!r} ({path}) holds {part['class_name']!r}, which is not one of Keras's own classes; "
+                "export it as a SavedModel, which needs no Python code."
+            )
+
+
+def _objects(node: Any) -> Iterator[dict[str, Any]]:
+    if isinstance(node, dict):
+        if isinstance(node.get("class_name"), str):
+            yield node
+        node = list(node.values())
+    if isinstance(node, list):
+        for item in node:
+            yield from _objects(item)
+
+
+def _is_own(module: str | None) -> bool:
+    return module is None or module == "builtins" or module.split(".")[0] == "keras"
+
+
+def _unreadable(path: epath.Path, name: str, why: str) -> InputError:
+    return InputError(
+        f"Net {name!r}: {path} cannot be read as a .keras file and may be damaged ({why}); "
+        "delete it and train or copy it again."
+    )
+
+
+def _read_saved_model(path: epath.Path, name: str, signature: str) -> _Net:
+    try:
+        module = tf.saved_model.load(os.fspath(path))
+    except Exception as error:  # a damaged folder can fail in any way
+        raise InputError(
+            f"Net {name!r}: {path} cannot be read as a SavedModel ({preflight.reason(error)}); export the net again."
+        ) from error
+    function, spec = _function(module, path, name, signature)
+    ((argument, image_spec),) = spec.items()
+
+    def predict(images: tf.Tensor, module: Any = module) -> tf.Tensor:  # the module keeps the variables alive
+        (answers,) = function(**{argument: tf.cast(images, image_spec.dtype)}).values()
+        return tf.cast(answers, tf.float32)
+
+    return _Net(predict, _spec_shape(image_spec), _saved_model_digest(path, signature))
+
+
+def _function(module: Any, path: epath.Path, name: str, signature: str) -> tuple[Any, dict[str, tf.TensorSpec]]:
+    signatures = getattr(module, "signatures", {})
+    if signature not in signatures:
+        raise InputError(
+            f"Net {name!r}: the SavedModel {path} has no signature {signature!r} but these: "
+            f"{', '.join(sorted(signatures)) or 'none'}; set signature to one of them or export the net with one."
+        )
+    function = signatures[signature]
+    inputs, outputs = function.structured_input_signature[1], function.structured_outputs
+    if len(inputs) != 1 or len(outputs) != 1:
+        raise InputError(
+            f"Net {name!r}: signature {signature!r} of {path} has {len(inputs)} inputs ({', '.join(sorted(inputs))}) "
+            f"and {len(outputs)} outputs ({', '.join(sorted(outputs))}); name or export one with one of each."
+        )
+    _require_float(name, next(iter(inputs.values())).dtype)
+    return function, inputs
+
+
+def _spec_shape(spec: tf.TensorSpec) -> tuple[int | None, ...]:
+    return (None,) * 4 if spec.shape.rank is None else tuple(spec.shape.as_list())
+
+
+def _saved_model_digest(path: epath.Path, signature: str) -> str:
+    total = hashlib.sha256(signature.encode())
+    variables = path / "variables"
+    files = sorted(variables.iterdir()) if variables.exists() else []
+    for file in [path / "saved_model.pb", *files]:
+        content = file.read_bytes()
+        total.update(f" {file.name} {len(content)} ".encode())
+        total.update(content)
+    return total.hexdigest()
+
+
+def _with_softmax(net: _Net) -> _Net:
+    def predict(images: tf.Tensor) -> tf.Tensor:
+        return tf.nn.softmax(net.predict(images))
+
+    return _Net(predict, net.batch_shape, hashlib.sha256(f"softmax {net.digest}".encode()).hexdigest())
+
+
+def _require_float(name: str, dtype: tf.DType) -> None:
+    if not dtype.is_floating:
+        raise InputError(
+            f"Net {name!r} takes {dtype.name} images; give a net that takes floating-point images in [0, 1]."
+        )
+
+
+def _input_shape(name: str, batch_shape: tuple[int | None, ...], expected_shape: Shape | None) -> Shape:
+    if len(batch_shape) != 4 or batch_shape[0] is not None:
+        raise InputError(
+            f"Net {name!r} takes input of shape {batch_shape}, not (None, H, W, C); "
+            "give a net that takes any number of images."
+        )
+    declared = batch_shape[1:]
+    if expected_shape is None:
+        if None in declared:
+            raise InputError(f"Net {name!r} leaves its input shape {declared} open; give the shape of the seed images.")
+        return _as_shape(declared)
+    settled = [size if size is not None else wanted for size, wanted in zip(declared, expected_shape, strict=True)]
+    preflight.require_shape(name, _as_shape(settled), expected_shape)
+    return _as_shape(settled)
+
+
+def _as_shape(sizes: Any) -> Shape:
+    height, width, channels = (int(size) for size in sizes)
+    return height, width, channels

@@ -1,0 +1,113 @@
+"""Checks on a net before any search: each failure is one sentence that names the net and the number."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from models.classifier import Classifier
+from models.errors import InputError
+
+_SUM_TOLERANCE = 1e-3
+
+
+def check(classifier: Classifier) -> None:
+    """Asks a net about a black, a white and a random image, compiled as the search will compile it.
+
+    Raises:
+      InputError: the net fails on its own input shape or cannot be compiled, or its answers have the wrong shape,
+        are not finite, are not probabilities, or differ from call to call.
+    """
+    first, second = ask(classifier.name, classifier.predict, classifier.input_shape)
+    expected = (len(first), classifier.num_classes)
+    if first.shape != expected:
+        raise InputError(
+            f"Net {classifier.name!r} answers with shape {first.shape}, not {expected}; give the net that was meant."
+        )
+    _require_probabilities(classifier.name, first)
+    change = np.abs(first - second).max()
+    if change > 0:
+        raise InputError(
+            f"Net {classifier.name!r} is not deterministic: two calls on the same images differ by {change:.3g}; "
+            "switch off what is random in it (such as dropout) for inference."
+        )
+
+
+def check_logits(name: str, answers: np.ndarray) -> None:
+    """Raises InputError if answers `[B, K]`, declared logits, are probabilities: softmax would flatten them again."""
+    if _in_range(answers) and np.all(np.abs(answers.sum(axis=-1) - 1.0) <= _SUM_TOLERANCE):
+        raise InputError(
+            f"Net {name!r} gives probabilities where logits are expected (every row sums to 1); "
+            "remove from_logits = true."
+        )
+
+
+def agree(classifiers: Sequence[Classifier], input_shape: tuple[int, int, int], num_classes: int) -> None:
+    """Raises InputError unless every net takes the seed images' shape `(H, W, C)` and knows their classes."""
+    for classifier in classifiers:
+        require_shape(classifier.name, classifier.input_shape, input_shape)
+        if classifier.num_classes != num_classes:
+            raise InputError(
+                f"Net {classifier.name!r} has {classifier.num_classes} classes and the seed images have {num_classes}; "
+                "use a net that was trained on these classes."
+            )
+
+
+def require_shape(name: str, input_shape: tuple[int, int, int], image_shape: tuple[int, int, int]) -> None:
+    """Raises InputError unless a net's input shape `(H, W, C)` is that of the images."""
+    if tuple(input_shape) != tuple(image_shape):
+        raise InputError(
+            f"Net {name!r} takes images of shape {tuple(input_shape)} and the seed images have {tuple(image_shape)}; "
+            "use a net that was trained on images of this shape."
+        )
+
+
+def ask(name: str, predict: Callable[[tf.Tensor], tf.Tensor], input_shape: tuple[int, int, int]) -> np.ndarray:
+    """Returns a net's answers `[2, 3, ...]`, of two equal calls, to a black, a white and a random image.
+
+    Raises:
+      InputError: the net fails.
+    """
+    noise = np.random.default_rng(0).integers(0, 256, input_shape)
+    images = np.stack([np.zeros(input_shape), np.full(input_shape, 255), noise]) / 255.0
+    compiled = tf.function(predict, jit_compile=True)
+    try:
+        return np.stack([compiled(tf.constant(images, tf.float32)).numpy() for _ in range(2)])
+    except Exception as error:  # a net of the user's can fail in any way
+        raise InputError(
+            f"Net {name!r} fails on images of shape {tuple(input_shape)} in a function compiled by XLA "
+            f"({reason(error)}); give a net that takes this shape and is made of operations that XLA compiles."
+        ) from error
+
+
+def reason(error: Exception) -> str:
+    """Returns the first line of an error's message, short enough to stand in a sentence."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    return lines[0][:200].rstrip(" .:;") if lines else type(error).__name__
+
+
+def _in_range(answers: np.ndarray) -> bool:
+    return bool(answers.min() >= -_SUM_TOLERANCE and answers.max() <= 1.0 + _SUM_TOLERANCE)
+
+
+def _require_probabilities(name: str, answers: np.ndarray) -> None:
+    for image, row in zip(("a black", "a white", "a random"), answers, strict=True):
+        bad = np.count_nonzero(~np.isfinite(row))
+        if bad:
+            raise InputError(
+                f"Net {name!r} gives {bad} of {row.size} values that are not finite on {image} image; train it anew."
+            )
+    sums = answers.sum(axis=-1)
+    worst = sums[np.argmax(np.abs(sums - 1.0))]
+    if not _in_range(answers):
+        raise InputError(
+            f"Net {name!r} gives logits where probabilities are expected (a row sums to {worst:.4g}, "
+            f"values run from {answers.min():.4g} to {answers.max():.4g}); set from_logits = true."
+        )
+    if abs(worst - 1.0) > _SUM_TOLERANCE:
+        raise InputError(
+            f"Net {name!r} gives values in [0, 1] that are not probabilities of one class (a row sums to {worst:.4g}, "
+            "not 1); end it with softmax instead of sigmoid."
+        )

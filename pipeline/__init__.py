@@ -1,0 +1,1 @@
+"""From trained classifiers and a dataset to versioned datasets of their mistakes."""

@@ -1,0 +1,315 @@
+"""A task's configuration: one TOML file, every key checked, every mistake told in one sentence."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import os
+import re
+import tomllib
+import types
+import typing
+from typing import Any, Literal
+
+from models import zoo
+from models.errors import InputError
+from models.training import Training
+from pipeline.criteria import PeerPressure
+from pipeline.search.hillclimb import Compose, Hillclimb
+from pipeline.search.unit import ClassFrom
+from pipeline.transforms import Affine
+from pipeline.verify import Grading
+
+
+@dataclasses.dataclass(frozen=True)
+class Seeds:
+    """[seeds]: where the seed images come from.
+
+    Attributes:
+      dataset: a TFDS name, "mnist", "my_dataset/config:1.2.3".
+      image_folder: instead of a dataset, a folder SPLIT/CLASS/PICTURE.png.
+      splits: the splits to take, each whole.
+      labeled: whether the labels may be used.
+    """
+
+    dataset: str = ""
+    image_folder: str = ""
+    splits: tuple[str, ...] = ("train",)
+    labeled: bool = True
+
+
+@dataclasses.dataclass(frozen=True)
+class Peers:
+    """[peers]: the nets, trained here by architecture or loaded from files.
+
+    Attributes:
+      architectures: names of the zoo ("mlp-30", "cnn"), one net each.
+      files: instead of architectures, `.keras` files or SavedModel folders.
+      names: the files' names in records; by default the file names.
+      init_seed: seed of the first net's weights; the next net has the next seed.
+      from_logits: whether the files give logits.
+      signature: the SavedModels' signature.
+    """
+
+    architectures: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+    names: tuple[str, ...] = ()
+    init_seed: int = 0
+    from_logits: bool = False
+    signature: str = "serving_default"
+
+
+@dataclasses.dataclass(frozen=True)
+class Judge:
+    """[judge]: a stronger net outside the group that grades what is found.
+
+    Attributes:
+      architecture: a name of the zoo, or "" for none.
+      file: instead, a `.keras` file or SavedModel folder.
+      init_seed: seed of its weights.
+      from_logits: whether the file gives logits.
+    """
+
+    architecture: str = ""
+    file: str = ""
+    init_seed: int = 1000
+    from_logits: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
+class Search:
+    """[search]: what is looked for, and how long.
+
+    Attributes:
+      method: "hillclimb", or "scan" (the images as they are, no search).
+      targets: "all" nets in turn, or the names of some.
+      class_from: "label" (C is the seed image's label) or "consensus" (the class that all nets give it).
+      peer_confidence: least probability of the class that every peer must keep.
+      target_confidence: least probability that the target net must give a wrong class.
+      patience: candidates in a row without a move that end a trial.
+      max_moves: moves that end a trial.
+      compose: "matrix" (one resampling of the seed image) or "image" (resampled move by move).
+      trials: draw so many seed images at random that all nets get right; 0 takes every seed image.
+    """
+
+    method: Literal["hillclimb", "scan"] = "hillclimb"
+    targets: str | tuple[str, ...] = "all"
+    class_from: ClassFrom = "label"
+    peer_confidence: float = 0.9
+    target_confidence: float = 0.5
+    patience: int = 250
+    max_moves: int = 64
+    compose: Compose = "matrix"
+    trials: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Run:
+    """[run]: how the work is cut; of these only `run_seed` and `lanes` may change a result.
+
+    Attributes:
+      run_seed: seed of all random numbers of the search.
+      unit_size: seed images in a work unit, the piece that is lost at most when a worker is killed.
+      lanes: candidates that the nets see at a time.
+      max_set_aside: the share of seed images that may be set aside before the run counts as failed.
+    """
+
+    run_seed: int = 0
+    unit_size: int = 4096
+    lanes: int = 1024
+    max_set_aside: float = 0.05
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """A task: its name (the TFDS config name of its datasets) and its sections."""
+
+    task: str
+    seeds: Seeds
+    peers: Peers
+    training: Training
+    judge: Judge
+    search: Search
+    operator: Affine
+    grade: Grading
+    run: Run
+
+    def searcher(self) -> Hillclimb:
+        """Returns the search that [search] and [operator] describe."""
+        search = self.search
+        criterion = PeerPressure(search.peer_confidence, search.target_confidence)
+        return Hillclimb(self.operator, criterion, search.patience, search.max_moves, search.compose)
+
+    def result_determining(self) -> dict[str, Any]:
+        """Returns the part, JSON-able, that with nets, seed image and run seed determines a result."""
+        search = {key: value for key, value in dataclasses.asdict(self.search).items() if key not in ("targets", "trials")}
+        return {
+            "search": search,
+            "operator": {"name": self.operator.name, **dataclasses.asdict(self.operator)},
+            "grade": dataclasses.asdict(self.grade),
+            "lanes": self.run.lanes,
+        }
+
+    def to_json(self) -> dict[str, Any]:
+        """Returns the whole configuration, JSON-able, defaults included."""
+        return dataclasses.asdict(self)
+
+
+_SECTIONS: dict[str, Any] = {
+    "seeds": Seeds,
+    "peers": Peers,
+    "training": Training,
+    "judge": Judge,
+    "search": Search,
+    "operator": Affine,
+    "grade": Grading,
+    "run": Run,
+}
+# Least and largest value, in the key's own unit.
+_RANGES: dict[str, tuple[float, float]] = {
+    "peers.init_seed": (0, 2**31 - 1),
+    "training.epochs": (1, 10_000),
+    "training.batch_size": (1, 1_000_000),
+    "training.learning_rate": (1e-8, 100),
+    "judge.init_seed": (0, 2**31 - 1),
+    "search.peer_confidence": (0, 1),
+    "search.target_confidence": (0, 1),
+    "search.patience": (1, 1_000_000),
+    "search.max_moves": (1, 4096),
+    "search.trials": (0, 2**31 - 1),
+    "operator.rotation_degrees": (0, 180),
+    "operator.translation_pixels": (0, 10_000),
+    "operator.scale": (0, 10),
+    "operator.stretch": (0, 10),
+    "operator.shear_degrees": (0, 80),
+    "grade.peer_margin": (0, 1),
+    "run.run_seed": (0, 2**32 - 1),
+    "run.unit_size": (1, 1_000_000),
+    "run.lanes": (1, 1_000_000),
+    "run.max_set_aside": (0, 1),
+}
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
+
+
+def load(path: str) -> Config:
+    """Reads a configuration; paths in it are relative to its folder.
+
+    Raises:
+      InputError: the file is missing, not TOML, or has an unknown key, a wrong type or a value out of range.
+    """
+    try:
+        with open(path, "rb") as stream:
+            table = tomllib.load(stream)
+    except OSError as error:
+        raise InputError(f"{path}: the configuration cannot be read ({error.strerror}); give --config a TOML file.") from error
+    except tomllib.TOMLDecodeError as error:
+        raise InputError(f"{path}: this is not valid TOML: {error}.") from error
+    config = _parse(table, path)
+    _check(config, path)
+    return _with_absolute_paths(config, os.path.dirname(os.path.abspath(path)))
+
+
+def _parse(table: dict[str, Any], path: str) -> Config:
+    _known(table, ["task", *_SECTIONS], path, "key or section")
+    task = table.get("task", os.path.splitext(os.path.basename(path))[0])
+    if not isinstance(task, str) or not _NAME.fullmatch(task):
+        raise InputError(f"{path}: task is {task!r}, expected a name of a-z, 0-9 and _ that starts with a letter.")
+    sections = {name: _section(cls, name, table.get(name, {}), path) for name, cls in _SECTIONS.items()}
+    return Config(task, **sections)
+
+
+def _known(table: dict[str, Any], known: list[str], where: str, kind: str) -> None:
+    for key in table:
+        if key not in known:
+            near = difflib.get_close_matches(key, known, 1, 0.5)
+            hint = f"did you mean '{near[0]}'?" if near else f"known are {', '.join(known)}."
+            raise InputError(f"{where}: unknown {kind} '{key}'; {hint}")
+
+
+def _section(cls: Any, name: str, table: Any, path: str) -> Any:
+    if not isinstance(table, dict):
+        raise InputError(f"{path}: '{name}' is a section, expected [{name}] with keys below it.")
+    hints = typing.get_type_hints(cls)
+    _known(table, [field.name for field in dataclasses.fields(cls)], f"{path}: [{name}]", "key")
+    return cls(**{key: _value(hints[key], value, f"{path}: [{name}] {key}", f"{name}.{key}") for key, value in table.items()})
+
+
+def _value(hint: Any, value: Any, where: str, key: str) -> Any:
+    value = tuple(value) if isinstance(value, list) else value
+    if isinstance(value, int) and not isinstance(value, bool) and hint is float:
+        value = float(value)
+    if not _fits(hint, value):
+        raise InputError(f"{where} is {_show(value)}, expected {_expected(hint)}.")
+    low, high = _RANGES.get(key, (None, None))
+    if low is not None and high is not None and not low <= value <= high:
+        raise InputError(f"{where} is {_show(value)}, expected a number from {low:g} to {high:g}.")
+    return value
+
+
+def _fits(hint: Any, value: Any) -> bool:
+    origin = typing.get_origin(hint)
+    if origin is Literal:
+        return value in typing.get_args(hint)
+    if origin in (types.UnionType, typing.Union):
+        return any(_fits(option, value) for option in typing.get_args(hint))
+    if origin is tuple:
+        return isinstance(value, tuple) and all(_fits(typing.get_args(hint)[0], item) for item in value)
+    return type(value) is hint
+
+
+def _expected(hint: Any) -> str:
+    origin = typing.get_origin(hint)
+    if origin is Literal:
+        return " or ".join(f"'{option}'" for option in typing.get_args(hint))
+    if origin in (types.UnionType, typing.Union):
+        return " or ".join(_expected(option) for option in typing.get_args(hint))
+    if origin is tuple:
+        return f"a list, each item {_expected(typing.get_args(hint)[0])}"
+    return {str: "a text", int: "a whole number", float: "a number", bool: "true or false"}[hint]
+
+
+def _show(value: Any) -> str:
+    return repr(list(value)) if isinstance(value, tuple) else repr(value)
+
+
+def _check(config: Config, path: str) -> None:
+    """Checks what no single key can tell."""
+    if bool(config.seeds.dataset) == bool(config.seeds.image_folder):
+        raise InputError(f"{path}: [seeds] needs either dataset or image_folder; give one of them.")
+    if not config.seeds.splits or len(set(config.seeds.splits)) != len(config.seeds.splits):
+        raise InputError(f"{path}: [seeds] splits needs at least one split, each once.")
+    if bool(config.peers.architectures) == bool(config.peers.files):
+        raise InputError(f"{path}: [peers] needs either architectures or files; give one of them.")
+    _check_nets(config, path)
+    if config.search.class_from == "label" and not config.seeds.labeled:
+        raise InputError(f"{path}: [seeds] labeled = false needs [search] class_from = 'consensus'.")
+    if config.seeds.labeled is False and (config.peers.architectures or config.judge.architecture):
+        raise InputError(f"{path}: nets cannot be trained with [seeds] labeled = false; give [peers] files.")
+
+
+def _check_nets(config: Config, path: str) -> None:
+    nets = config.peers.architectures or config.peers.files
+    least = 3 if config.search.method == "scan" and config.search.class_from == "consensus" else 2
+    if len(nets) < least:
+        raise InputError(f"{path}: [peers] has {len(nets)} net, expected at least {least}: a target and its peers.")
+    if config.peers.names and len(config.peers.names) != len(config.peers.files):
+        raise InputError(
+            f"{path}: [peers] names has {len(config.peers.names)} entries for {len(config.peers.files)} files; give one each."
+        )
+    if config.judge.architecture and config.judge.file:
+        raise InputError(f"{path}: [judge] has both architecture and file; give one of them.")
+    for architecture in [*config.peers.architectures, config.judge.architecture]:
+        if architecture:
+            zoo.hidden_layers(architecture)
+
+
+def _with_absolute_paths(config: Config, folder: str) -> Config:
+    def absolute(path: str) -> str:
+        return path if not path or "://" in path else os.path.normpath(os.path.join(folder, os.path.expanduser(path)))
+
+    return dataclasses.replace(
+        config,
+        seeds=dataclasses.replace(config.seeds, image_folder=absolute(config.seeds.image_folder)),
+        peers=dataclasses.replace(config.peers, files=tuple(absolute(path) for path in config.peers.files)),
+        judge=dataclasses.replace(config.judge, file=absolute(config.judge.file)),
+    )

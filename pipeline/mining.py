@@ -1,0 +1,234 @@
+"""Mining of one work unit: seed images in, a chunk (every trial, and the verified mistakes) out."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from models.classifier import PeerGroup
+from pipeline import records, seeding, verify
+from pipeline.records import DROPPED, EXHAUSTED, FOUND, MOVES_SPENT, SET_ASIDE, SKIPPED
+from pipeline.search.hillclimb import Hillclimb
+from pipeline.search.scan import scan
+from pipeline.search.unit import ClassFrom, SeedArrays, UnitSearch
+from pipeline.seeds import SeedBatch
+
+NOT_FINITE = "a net gave NaN or infinity"
+
+
+@dataclasses.dataclass(frozen=True)
+class Task:
+    """What to do to each unit, apart from the nets.
+
+    Attributes:
+      method: "hillclimb", or "scan" (the images as they are).
+      searcher: the search; its criterion also rules a scan.
+      target_nets: places in the group of the nets whose mistakes are wanted.
+      class_from: "label" or "consensus".
+      grading: when a mistake is of high value.
+      run_seed: uint32.
+      lanes: images that the nets see at a time.
+      unit_size: the largest unit.
+      config_digest: stands for all of this in the ids of examples.
+    """
+
+    method: str
+    searcher: Hillclimb
+    target_nets: tuple[int, ...]
+    class_from: ClassFrom
+    grading: verify.Grading
+    run_seed: int
+    lanes: int
+    unit_size: int
+    config_digest: str
+
+
+@dataclasses.dataclass(frozen=True)
+class _Finds:
+    """Candidate mistakes of a unit: rows in the batch, target nets, classes `[R]`, and how each came about."""
+
+    rows: np.ndarray
+    target_nets: np.ndarray
+    classes: np.ndarray
+    chains: list[verify.Chain]
+    steps: list[np.ndarray]
+    confidences: list[np.ndarray]
+
+
+class Miner:
+    """Mines units with one group of nets; builds its compiled search once, when first needed."""
+
+    def __init__(self, task: Task, group: PeerGroup, judge: PeerGroup | None):
+        self._task = task
+        self._group = group
+        self._judge = judge
+        self._search = UnitSearch(
+            task.searcher, group, task.target_nets, task.class_from, task.run_seed, task.lanes, task.unit_size
+        )
+        self._compiled: Any = None
+
+    def mine(self, seeds: SeedBatch) -> pa.Table:
+        """Returns the chunk of a unit: set-aside and skipped seed images first, then every trial."""
+        columns = _Columns(seeds)
+        for seed_id, reason in seeds.failures:
+            columns.add_failure(seed_id, seeds.split, reason)
+        if len(seeds.images):
+            (self._scan if self._task.method == "scan" else self._hillclimb)(seeds, columns)
+        return columns.table()
+
+    def _hillclimb(self, seeds: SeedBatch, columns: _Columns) -> None:
+        if self._compiled is None:
+            self._compiled = self._search.compiled()
+        words = np.array([seeding.seed_key(seed_id) for seed_id in seeds.ids], np.uint32)
+        result = self._search.run(self._compiled, SeedArrays(seeds.images, seeds.labels, words))
+        columns.add_seeds(np.flatnonzero(~result.finite), SET_ASIDE, NOT_FINITE)
+        columns.add_seeds(np.flatnonzero(result.finite & ~result.held), SKIPPED, "a net gets the seed image wrong")
+        held, targets = np.flatnonzero(result.held), np.array(self._task.target_nets, np.int32)
+        rows, target_nets = np.repeat(held, len(targets)), np.tile(targets, len(held))
+        first = len(columns)
+        trials = result.trials
+        outcomes = np.where(trials.found, FOUND, np.where(trials.moves >= self._task.searcher.max_moves, MOVES_SPENT, EXHAUSTED))
+        columns.add_trials(rows, self._names(target_nets), outcomes, trials.moves, trials.drawn, trials.confidence)
+        found = np.flatnonzero(trials.found)
+        steps = [trials.steps[trial, : trials.moves[trial]] for trial in found]
+        confidences = [trials.confidences[trial, : trials.moves[trial]] for trial in found]
+        chains = [
+            verify.chain_from_steps(
+                self._task.searcher.operator, self._task.run_seed, words[row], net, chain_steps, seeds.images.shape[1:]
+            )
+            for row, net, chain_steps in zip(rows[found], target_nets[found], steps, strict=True)
+        ]
+        finds = _Finds(rows[found], target_nets[found], result.classes[rows[found]], chains, steps, confidences)
+        self._keep(seeds, result.probabilities, finds, columns, first + found)
+
+    def _scan(self, seeds: SeedBatch, columns: _Columns) -> None:
+        probabilities = self._group.probabilities(seeds.images, self._task.lanes)
+        finite = np.isfinite(probabilities).all(axis=(0, 2))
+        columns.add_seeds(np.flatnonzero(~finite), SET_ASIDE, NOT_FINITE)
+        result = scan(probabilities, seeds.labels, self._task.class_from, self._task.searcher.criterion)
+        wanted = finite & np.isin(result.target_nets, self._task.target_nets)
+        columns.add_seeds(np.flatnonzero(finite & ~wanted), records.AGREED, "")
+        rows = np.flatnonzero(wanted)
+        first, targets, none = len(columns), result.target_nets[rows], np.zeros(len(rows), np.int64)
+        confidence = probabilities[targets, rows, result.classes[rows]]
+        columns.add_trials(rows, self._names(targets), np.full(len(rows), FOUND), none, none, confidence)
+        empty = verify.chain_from_parameters(
+            self._task.searcher.operator, np.zeros((0, len(self._task.searcher.operator.parameter_names))), seeds.images.shape[1:]
+        )
+        blank = [np.zeros(0)] * len(rows)
+        finds = _Finds(rows, targets, result.classes[rows], [empty] * len(rows), blank, blank)
+        self._keep(seeds, probabilities, finds, columns, first + np.arange(len(rows)))
+
+    def _names(self, nets: np.ndarray) -> list[str]:
+        return [self._group.names[net] for net in nets]
+
+    def _keep(
+        self, seeds: SeedBatch, before: np.ndarray, finds: _Finds, columns: _Columns, places: np.ndarray
+    ) -> None:
+        """Renders, encodes, decodes and judges each find; keeps it, or writes down why not."""
+        searcher = self._task.searcher
+        sources = seeds.images[finds.rows]
+        rendered = verify.render_final(sources, finds.chains, searcher.compose, searcher.operator.border)
+        encoded = [records.encode_png(image) for image in rendered]
+        stored = np.array([records.decode_png(data) for data in encoded], np.uint8).reshape(rendered.shape)
+        after = self._group.probabilities(stored, self._task.lanes)
+        judgement = verify.judge(searcher.criterion, after, finds.classes, finds.target_nets)
+        reasons = verify.failures(judgement)
+        judged = self._judge.probabilities(stored, self._task.lanes)[0] if self._judge else None
+        for find, place in enumerate(places):
+            if not (stored[find] == rendered[find]).all():
+                reasons[find] = verify.NOT_LOSSLESS
+            if reasons[find]:
+                columns.drop(place, reasons[find])
+                continue
+            net, label = int(finds.target_nets[find]), int(finds.classes[find])
+            judge_class = -1 if judged is None else int(judged[find].argmax())
+            margin = float(judgement.peer_margin[find])
+            columns.add_example(
+                place,
+                id=records.example_id(
+                    self._task.config_digest, self._task.run_seed, seeds.ids[finds.rows[find]], self._group.digests[net]
+                ),
+                image=encoded[find],
+                seed_image=records.encode_png(sources[find]),
+                label=label,
+                wrong_class=int(after[net, find].argmax()),
+                probabilities_before=before[:, finds.rows[find]].ravel(),
+                probabilities_after=after[:, find].ravel(),
+                steps=finds.steps[find],
+                parameters=finds.chains[find].parameters.ravel(),
+                confidences=finds.confidences[find],
+                composed_matrix=finds.chains[find].composed.ravel(),
+                peer_margin=margin,
+                judge_class=judge_class,
+                judge_confidence=0.0 if judged is None else float(judged[find].max()),
+                grade=self._task.grading.grade(searcher.operator.realistic, margin, judge_class, label),
+            )
+
+
+class _Columns:
+    """The rows of a chunk, as they come."""
+
+    def __init__(self, seeds: SeedBatch):
+        self._seeds = seeds
+        self._columns: dict[str, list[Any]] = {field.name: [] for field in records.CHUNK_SCHEMA}
+
+    def __len__(self) -> int:
+        return len(self._columns["seed_id"])
+
+    def _extend(self, count: int, **values: Any) -> None:
+        for name, column in self._columns.items():
+            column.extend(values.get(name, [None] * count))
+
+    def add_failure(self, seed_id: str, split: str, reason: str) -> None:
+        """Sets aside a seed image that could not be read."""
+        none = {"moves": [0], "candidates": [0], "inferences": [0], "target_net": [""], "seed_label": [-1]}
+        self._extend(1, seed_id=[seed_id], split=[split], outcome=[SET_ASIDE], reason=[reason], **none)
+
+    def add_seeds(self, rows: np.ndarray, outcome: str, reason: str) -> None:
+        """Adds rows about images as a whole, with no target net."""
+        nothing = np.zeros(len(rows), np.int64)
+        self.add_trials(rows, [""] * len(rows), np.full(len(rows), outcome), nothing, nothing, None, reason)
+
+    def add_trials(
+        self,
+        rows: np.ndarray,
+        target_nets: list[str],
+        outcomes: np.ndarray,
+        moves: np.ndarray,
+        candidates: np.ndarray,
+        confidences: np.ndarray | None,
+        reason: str = "",
+    ) -> None:
+        """Adds a row for each trial, `[R]` each; `rows` point into the batch."""
+        count = len(rows)
+        self._extend(
+            count,
+            seed_id=[self._seeds.ids[row] for row in rows],
+            split=[self._seeds.split] * count,
+            seed_label=self._seeds.labels[rows].tolist(),
+            target_net=target_nets,
+            outcome=outcomes.tolist(),
+            reason=[reason] * count,
+            moves=moves.tolist(),
+            candidates=candidates.tolist(),
+            inferences=(candidates + 1).tolist(),
+            target_confidence=[None] * count if confidences is None else confidences.tolist(),
+        )
+
+    def drop(self, place: int, reason: str) -> None:
+        """Turns a find into one that did not pass verification."""
+        self._columns["outcome"][place] = DROPPED
+        self._columns["reason"][place] = reason
+
+    def add_example(self, place: int, **values: Any) -> None:
+        """Fills the mistake's columns in a trial's row."""
+        for name, value in values.items():
+            self._columns[name][place] = value
+
+    def table(self) -> pa.Table:
+        """Returns the chunk."""
+        return records.chunk_table(self._columns, len(self))

@@ -1,0 +1,140 @@
+"""The nets of a run: trained into the workdir or found in files, and loaded as a group of peers and a judge."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+from etils import epath
+
+from models import loading, preflight, training
+from models.classifier import PeerGroup
+from models.errors import InputError
+from pipeline.config import Config
+from pipeline.ledger import Workdir
+from pipeline.seeds import SeedSource
+
+Progress = Callable[[str, int, int, float], None]
+
+
+@dataclasses.dataclass(frozen=True)
+class NetFile:
+    """Where a net is and how to read it; small and picklable."""
+
+    name: str
+    path: str
+    from_logits: bool = False
+    signature: str = "serving_default"
+
+
+@dataclasses.dataclass(frozen=True)
+class NetFiles:
+    """The files of a run's nets, and what they must fit: images (H, W, C) and K classes (0: not known)."""
+
+    peers: tuple[NetFile, ...]
+    judge: NetFile | None
+    shape: tuple[int, int, int]
+    num_classes: int
+
+    def load(self) -> tuple[PeerGroup, PeerGroup | None]:
+        """Loads and checks all nets; the judge as a group of one.
+
+        Raises:
+          InputError: a file cannot be loaded, or a net does not fit the seed images or the other nets.
+        """
+        group = PeerGroup(tuple(_load(net, self.shape) for net in self.peers))
+        judges = [_load(self.judge, self.shape)] if self.judge else []
+        preflight.agree([*group.classifiers, *judges], self.shape, self.num_classes or group.num_classes)
+        return group, PeerGroup(tuple(judges)) if judges else None
+
+
+def _load(net: NetFile, shape: tuple[int, int, int]) -> Any:
+    return loading.load(
+        net.path, name=net.name, from_logits=net.from_logits, signature=net.signature, expected_shape=shape
+    )
+
+
+def prepare(config: Config, workdir: Workdir, source: SeedSource, device: str, progress: Progress) -> NetFiles:
+    """Trains the nets that are not there yet, and returns the files of all.
+
+    Args:
+      config: the task.
+      workdir: trained nets go to `WORKDIR/nets`, named by a digest of what makes them.
+      source: the seed images; nets learn from their "train" split (else the first of [seeds] splits).
+      device: as in `models.devices`.
+      progress: called after each epoch with the net's name, epoch, epochs and training accuracy.
+    """
+    classes = len(source.class_names())
+    trainer = _Trainer(config, workdir, source, device, progress)
+    if config.peers.architectures:
+        seeds = range(config.peers.init_seed, config.peers.init_seed + len(config.peers.architectures))
+        names = _unique(config.peers.architectures)
+        jobs = zip(names, config.peers.architectures, seeds, strict=True)
+        peers = tuple(trainer.net(name, architecture, seed) for name, architecture, seed in jobs)
+    else:
+        names = list(config.peers.names) or [epath.Path(path).stem for path in config.peers.files]
+        logits, signature = config.peers.from_logits, config.peers.signature
+        peers = tuple(
+            NetFile(name, path, logits, signature) for name, path in zip(names, config.peers.files, strict=True)
+        )
+    judge = config.judge
+    judge_file = NetFile("judge", judge.file, judge.from_logits) if judge.file else None
+    if judge.architecture:
+        judge_file = trainer.net(f"judge-{judge.architecture}", judge.architecture, judge.init_seed)
+    return NetFiles(peers, judge_file, source.shape(), classes)
+
+
+def _unique(names: tuple[str, ...]) -> list[str]:
+    """Numbers names that come more than once: mlp-30, mlp-30.2, mlp-30.3."""
+    seen: dict[str, int] = {}
+    unique = []
+    for name in names:
+        seen[name] = seen.get(name, 0) + 1
+        unique.append(name if seen[name] == 1 else f"{name}.{seen[name]}")
+    return unique
+
+
+class _Trainer:
+    """Trains nets of the zoo on the seed images' dataset, reading it once and only if a net is missing."""
+
+    def __init__(self, config: Config, workdir: Workdir, source: SeedSource, device: str, progress: Progress):
+        self._config, self._workdir, self._source = config, workdir, source
+        self._device, self._progress = device, progress
+        splits = config.seeds.splits
+        self._split = "train" if "train" in splits or _has_split(source, "train") else splits[0]
+        self._data: Any = None
+
+    def net(self, name: str, architecture: str, init_seed: int) -> NetFile:
+        """Returns a net's file, trained if it is not there."""
+        data_digest = f"{self._source.name}/{self._split}/{self._source.count(self._split)}"
+        key = training.digest(architecture, init_seed, self._config.training, data_digest)
+        path = self._workdir.nets / f"{name}-{key[:12]}.keras"
+        if not path.exists():
+            self._train(path, name, architecture, init_seed)
+        return NetFile(name, str(path))
+
+    def _train(self, path: epath.Path, name: str, architecture: str, init_seed: int) -> None:
+        classes = len(self._source.class_names())
+        if not classes:
+            raise InputError(f"[seeds] {self._source.name} has no labels to train nets on; give [peers] files instead.")
+        if self._data is None:
+            self._data = self._source.read(self._split, range(self._source.count(self._split)))
+        training.train_cached(
+            path,
+            architecture,
+            init_seed,
+            self._config.training,
+            self._data.images,
+            self._data.labels,
+            classes,
+            device=self._device,
+            progress=lambda epoch, epochs, accuracy: self._progress(name, epoch, epochs, accuracy),
+        )
+
+
+def _has_split(source: SeedSource, split: str) -> bool:
+    try:
+        return source.count(split) > 0
+    except InputError:
+        return False

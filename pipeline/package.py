@@ -1,0 +1,142 @@
+"""Packaging: the finished runs of a task become the next version of its TFDS dataset."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import json
+from typing import Any
+
+import numpy as np
+import tensorflow_datasets as tfds
+from etils import epath
+
+from models.errors import InputError
+from pipeline import ledger, records
+from pipeline.ledger import RunFolder, Workdir
+from tfds_builders.high_value_mistakes import high_value_mistakes_dataset_builder as mistakes
+
+_NEAR = 2.0 / 255.0  # root mean square difference, pixels in [0, 1], under which two images are the same find
+
+
+@dataclasses.dataclass(frozen=True)
+class Packaged:
+    """A packaged version: "name/task:version", its examples by split, and whether it was there already."""
+
+    dataset: str
+    examples: dict[str, int]
+    existed: bool
+
+
+def package(workdir: Workdir, task: str) -> Packaged:
+    """Writes the version that holds all finished runs of a task, unless it is there.
+
+    Version 1.N.0 holds the first N + 1 runs: examples of earlier versions are unchanged, new ones are appended, and
+    near-duplicates of the same seed image and target net are left out.
+
+    Raises:
+      InputError: there is no finished run, a chunk was changed, or the runs do not fit into one dataset.
+    """
+    runs = [_finished(folder) for folder in workdir.finished_runs(task)]
+    if not runs:
+        raise InputError(f"task '{task}' has no finished run in {workdir.path}; run `peerpressure mine` first.")
+    _check_same_features(runs, task)
+    version = f"1.{len(runs) - 1}.0"
+    root = workdir.datasets / "high_value_mistakes"
+    existed = (root / task / version / "dataset_info.json").exists()
+    if not existed:
+        _sweep(root / task)
+        _build(workdir, task, version, runs)
+        _make_default(root, task)
+    info = tfds.builder_from_directory(root / task / version).info
+    examples = {name: split.num_examples for name, split in info.splits.items()}
+    return Packaged(f"high_value_mistakes/{task}:{version}", examples, existed)
+
+
+def _finished(folder: RunFolder) -> records.FinishedRun:
+    manifest = folder.manifest()
+    assert manifest is not None
+    chunks: dict[str, list[str]] = collections.defaultdict(list)
+    for unit in manifest["units"]:
+        path = folder.chunk(unit["number"])
+        if not path.exists() or ledger.file_digest(path) != unit["sha256"]:
+            raise InputError(f"{path} is not the chunk that run '{folder.run_id}' wrote; restore it, or mine again.")
+        chunks[unit["split"]].append(str(path))
+    return records.FinishedRun(_without_units(manifest), dict(chunks))
+
+
+def _without_units(manifest: dict[str, Any]) -> dict[str, Any]:
+    # When a run was finished, and how it was cut, says nothing about its examples.
+    return {key: value for key, value in manifest.items() if key not in ("units", "finished_at", "set_aside")}
+
+
+def _check_same_features(runs: list[records.FinishedRun], task: str) -> None:
+    def key(run: records.FinishedRun) -> Any:
+        manifest = run.manifest
+        return [manifest["image_shape"], manifest["class_names"], manifest["num_classes"], manifest["operator"]["name"]]
+
+    for run in runs[1:]:
+        if key(run) != key(runs[0]):
+            raise InputError(
+                f"task '{task}': run '{run.manifest['run_id']}' has other image sizes or classes than "
+                f"'{runs[0].manifest['run_id']}'; give the changed configuration another task name."
+            )
+
+
+def near_duplicates(runs: list[records.FinishedRun]) -> frozenset[str]:
+    """Returns ids of examples nearer than 2/255 (RMS) to an earlier one of the same seed image and target net."""
+    paths = [path for run in runs for paths in run.chunks.values() for path in paths]
+    times: collections.Counter[tuple[str, str]] = collections.Counter()
+    for path in paths:
+        table = records.read_table(path, ["seed_id", "target_net", "outcome"]).to_pylist()
+        times.update((row["seed_id"], row["target_net"]) for row in table if row["outcome"] == records.FOUND)
+    kept: dict[tuple[str, str], list[np.ndarray]] = collections.defaultdict(list)
+    left_out = set()
+    for path in paths if max(times.values(), default=0) > 1 else []:
+        for row in records.read_examples(path):
+            find = (row["seed_id"], row["target_net"])
+            if times[find] < 2:
+                continue
+            image = records.decode_png(row["image"]) / 255.0
+            if any(np.sqrt(np.mean((image - other) ** 2)) < _NEAR for other in kept[find]):
+                left_out.add(row["id"])
+            else:
+                kept[find].append(image)
+    return frozenset(left_out)
+
+
+def _build(workdir: Workdir, task: str, version: str, runs: list[records.FinishedRun]) -> None:
+    config = mistakes.MistakesConfig(
+        name=task,
+        version=version,
+        description=f"Mistakes of {len(runs[0].manifest['nets'])} nets on {runs[0].manifest['seeds']}.",
+        release_notes={f"1.{place}.0": _release_note(run.manifest) for place, run in enumerate(runs)},
+        runs=tuple(runs),
+        left_out=near_duplicates(runs),
+    )
+    builder = mistakes.Builder(config=config, data_dir=workdir.datasets)
+    empty = not sum(run.manifest["examples"] for run in runs)
+    options = tfds.download.DownloadConfig(max_examples_per_split=0 if empty else None)
+    builder.download_and_prepare(download_config=options)
+
+
+def _release_note(manifest: dict[str, Any]) -> str:
+    found = ", ".join(f"{net} {counts.get(records.FOUND, 0)}" for net, counts in manifest["counts"].items() if net)
+    return (
+        f"Run {manifest['run_id']} (run seed {manifest['run_seed']}, config {manifest['config_digest'][:12]}): "
+        f"{manifest['examples']} mistakes of {manifest['seeds']} ({found})."
+    )
+
+
+def _sweep(folder: epath.Path) -> None:
+    """Removes what a killed build left."""
+    for path in folder.iterdir() if folder.exists() else []:
+        if path.name.startswith("incomplete."):
+            path.rmtree()
+
+
+def _make_default(root: epath.Path, task: str) -> None:
+    """Lets `tfds.load("high_value_mistakes")` work: the first task is the default."""
+    path = root / ".config" / "metadata.json"
+    if not path.exists():
+        ledger.write_whole(path, json.dumps({"default_config_name": task}).encode())

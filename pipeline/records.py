@@ -1,0 +1,130 @@
+"""What is kept of every trial and of every mistake: the columns of a chunk file, and the names of outcomes.
+
+A chunk is one Parquet file for one work unit. It has a row for every trial (a seed image and a target net), found or
+not; the columns from `id` on are filled where the outcome is `FOUND`. Leaf module: the dataset builders read chunks
+through it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import io
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from etils import epath
+from PIL import Image
+
+FOUND = "found"  # a verified mistake
+EXHAUSTED = "exhausted"  # too many candidates in a row without a move
+MOVES_SPENT = "moves_spent"  # the largest number of moves was made
+AGREED = "agreed"  # scan mode: no net stands alone against all others
+SKIPPED = "skipped"  # some net already gets the seed image wrong: not a trial
+DROPPED = "dropped"  # found by the search, but the stored image did not pass verification
+SET_ASIDE = "set_aside"  # the seed image could not be read or judged
+
+TRIAL_OUTCOMES = (FOUND, EXHAUSTED, MOVES_SPENT, AGREED, DROPPED)
+HIGH, LOW = "high", "low"
+
+TRIAL_FIELDS = [
+    pa.field("seed_id", pa.string()),
+    pa.field("split", pa.string()),
+    pa.field("seed_label", pa.int32()),  # -1 where the seeds have no labels
+    pa.field("target_net", pa.string()),  # empty where the row is about the image as a whole
+    pa.field("outcome", pa.string()),
+    pa.field("reason", pa.string()),
+    pa.field("moves", pa.int32()),
+    pa.field("candidates", pa.int64()),  # transforms drawn
+    pa.field("inferences", pa.int64()),  # forward passes through all nets, the seed image's own included
+    pa.field("target_confidence", pa.float32()),  # the target net's last probability of the class
+]
+EXAMPLE_FIELDS = [
+    pa.field("id", pa.string()),
+    pa.field("image", pa.binary()),  # PNG
+    pa.field("seed_image", pa.binary()),  # PNG
+    pa.field("label", pa.int32()),  # the class that the peers hold
+    pa.field("wrong_class", pa.int32()),
+    pa.field("probabilities_before", pa.list_(pa.float32())),  # [N, K] flattened
+    pa.field("probabilities_after", pa.list_(pa.float32())),  # [N, K] flattened
+    pa.field("steps", pa.list_(pa.int32())),  # [M] the number of each accepted candidate
+    pa.field("parameters", pa.list_(pa.float64())),  # [M, P] flattened
+    pa.field("confidences", pa.list_(pa.float32())),  # [M] the target net's probability of the class after each move
+    pa.field("composed_matrix", pa.list_(pa.float64())),  # [2, 3] flattened
+    pa.field("peer_margin", pa.float32()),
+    pa.field("judge_class", pa.int32()),  # -1 without a judge
+    pa.field("judge_confidence", pa.float32()),
+    pa.field("grade", pa.string()),
+]
+CHUNK_SCHEMA = pa.schema(TRIAL_FIELDS + EXAMPLE_FIELDS)
+TRIALS_SCHEMA = pa.schema(TRIAL_FIELDS)
+
+
+def digest(value: Any) -> str:
+    """Returns the SHA-256 (hex) of a JSON-able value, whatever the order of its keys."""
+    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def example_id(config_digest: str, run_seed: int, seed_id: str, target_digest: str) -> str:
+    """Returns the id of an example: 32 hex digits, a function of all that determines it."""
+    return digest([config_digest, run_seed, seed_id, target_digest])[:32]
+
+
+def encode_png(image: np.ndarray) -> bytes:
+    """Encodes uint8 `[H, W, C]`, one or three channels, without loss."""
+    stream = io.BytesIO()
+    Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(stream, "PNG")
+    return stream.getvalue()
+
+
+def decode_png(data: bytes) -> np.ndarray:
+    """Decodes a PNG to uint8 `[H, W, C]`; raises what Pillow raises if it is none."""
+    with Image.open(io.BytesIO(data), formats=["PNG"]) as picture:
+        image = np.asarray(picture)
+    return image[..., None] if image.ndim == 2 else image
+
+
+def chunk_table(columns: dict[str, Any], count: int) -> pa.Table:
+    """Makes a chunk of `count` rows; columns not given are null."""
+    arrays = [
+        pa.array(columns[field.name], field.type) if field.name in columns else pa.nulls(count, field.type)
+        for field in CHUNK_SCHEMA
+    ]
+    return pa.Table.from_arrays(arrays, schema=CHUNK_SCHEMA)
+
+
+def table_bytes(table: pa.Table) -> bytes:
+    """Serialises a table as Parquet; the same table gives the same bytes."""
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, compression="zstd")
+    return sink.getvalue().to_pybytes()
+
+
+def read_table(path: epath.PathLike, columns: list[str] | None = None) -> pa.Table:
+    """Reads a Parquet file, local or in a bucket; only `columns` if given."""
+    with epath.Path(path).open("rb") as stream:
+        return pq.read_table(stream, columns=columns)
+
+
+def read_examples(path: epath.PathLike) -> Iterator[dict[str, Any]]:
+    """Yields the mistakes of a chunk file, one dict of `CHUNK_SCHEMA`'s columns each, in the chunk's order."""
+    table = read_table(path)
+    for batch in table.filter(pa.compute.equal(table["outcome"], FOUND)).to_batches(max_chunksize=256):
+        yield from batch.to_pylist()
+
+
+@dataclasses.dataclass(frozen=True)
+class FinishedRun:
+    """A finished run as the dataset builders see it.
+
+    Attributes:
+      manifest: what `manifest.json` says: run, nets, configuration, counts.
+      chunks: split -> paths of its chunk files, in the order of the units.
+    """
+
+    manifest: dict[str, Any]
+    chunks: dict[str, list[str]]

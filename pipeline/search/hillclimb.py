@@ -1,0 +1,153 @@
+"""The peer-filtered hillclimb of Baluja, Covell and Sukthankar, "The Virtues of Peer Pressure"."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Literal, NamedTuple
+
+import tensorflow as tf
+
+from pipeline import seeding, transforms
+from pipeline.criteria import PeerPressure
+from pipeline.search.lanes import Trials, Verdict
+
+Compose = Literal["matrix", "image"]
+
+
+class HillclimbState(NamedTuple):
+    """A trial under way; every field has one row a slot.
+
+    Attributes:
+      drawn: int32, candidates drawn so far; also the number of the next one.
+      failures: int32, candidates drawn since the last move.
+      moves: int32, accepted candidates.
+      confidence: float32, the target net's probability of the class after the last move.
+      found: bool, the last move reached the goal.
+      steps: int32 `[L, max_moves]`, the number of each accepted candidate.
+      confidences: float32 `[L, max_moves]`, `confidence` after each move.
+      matrix: float32 `[L, 6]`, all moves composed (identity where images are composed instead).
+      source: float32 `[L, H + 2, W + 2, C]`, the image so far, where images are composed; else `[L]` zeros.
+    """
+
+    drawn: tf.Tensor
+    failures: tf.Tensor
+    moves: tf.Tensor
+    confidence: tf.Tensor
+    found: tf.Tensor
+    steps: tf.Tensor
+    confidences: tf.Tensor
+    matrix: tf.Tensor
+    source: tf.Tensor
+
+
+class Candidate(NamedTuple):
+    """A proposed move: `images` float32 `[L, H, W, C]` in [0, 1], and the `[L, 6]` matrix that made them."""
+
+    images: tf.Tensor
+    matrix: tf.Tensor
+
+
+class Move(NamedTuple):
+    """What a state takes over from an accepted candidate."""
+
+    confidence: tf.Tensor
+    goal: tf.Tensor
+    matrix: tf.Tensor
+    source: tf.Tensor
+
+
+class HillclimbResult(NamedTuple):
+    """What is kept of a trial: the fields of `HillclimbState` that tell how it went."""
+
+    drawn: tf.Tensor
+    moves: tf.Tensor
+    confidence: tf.Tensor
+    found: tf.Tensor
+    steps: tf.Tensor
+    confidences: tf.Tensor
+
+
+@dataclasses.dataclass(frozen=True)
+class Hillclimb:
+    """Next-ascent search: the first candidate that the peers hold and the target net likes less is the next state.
+
+    Attributes:
+      operator: draws the small transforms.
+      criterion: when the peers hold and when the goal is reached.
+      patience: a trial ends after so many candidates in a row without a move.
+      max_moves: a trial ends after so many moves.
+      compose: "matrix" applies the composed matrix to the seed image (one resampling); "image" resamples the last
+        image at each move, as the paper did.
+    """
+
+    operator: transforms.Affine = transforms.Affine()
+    criterion: PeerPressure = PeerPressure()
+    patience: int = 250
+    max_moves: int = 64
+    compose: Compose = "matrix"
+
+    def init(self, trials: Trials, sources: tf.Tensor) -> HillclimbState:
+        lanes = trials.row.shape[0]
+        zeros = tf.zeros([lanes], tf.int32)
+        identity = tf.constant(transforms.IDENTITY.reshape(1, 6), tf.float32)
+        return HillclimbState(
+            drawn=zeros,
+            failures=zeros,
+            moves=zeros,
+            confidence=trials.confidence,
+            found=tf.zeros([lanes], tf.bool),
+            steps=tf.zeros([lanes, self.max_moves], tf.int32),
+            confidences=tf.zeros([lanes, self.max_moves]),
+            matrix=tf.tile(identity, [lanes, 1]),
+            source=tf.gather(sources, trials.row) if self.compose == "image" else tf.zeros([lanes]),
+        )
+
+    def horizon(self, state: HillclimbState) -> tf.Tensor:
+        return self.patience - state.failures
+
+    def propose(
+        self, run_seed: tf.Tensor, trials: Trials, state: HillclimbState, ahead: tf.Tensor, sources: tf.Tensor
+    ) -> Candidate:
+        height, width = sources.shape[1] - 2, sources.shape[2] - 2
+        parameters = len(self.operator.parameter_names)
+        numbers = seeding.draws_tf(run_seed, trials.seed_words, trials.target_net, state.drawn + ahead, parameters)
+        move = self.operator.draw_tf(numbers, height, width)
+        if self.compose == "image":
+            images = transforms.warp_tf(state.source, tf.range(ahead.shape[0]), move)
+            return Candidate(images / 255.0, state.matrix)
+        matrix = transforms.compose_tf(state.matrix, move)
+        return Candidate(transforms.warp_tf(sources, trials.row, matrix) / 255.0, matrix)
+
+    def judge(
+        self, trials: Trials, state: HillclimbState, candidate: Candidate, probabilities: tf.Tensor
+    ) -> tuple[Verdict, Move]:
+        judgement = self.criterion.judge(probabilities, trials.target_class, trials.target_net)
+        accepted = judgement.peers_hold & (judgement.class_confidence < state.confidence)
+        verdict = Verdict(accepted, accepted & judgement.mistake)
+        source = state.source
+        if self.compose == "image":
+            source = transforms.pad_tf(candidate.images * 255.0, self.operator.border)
+        return verdict, Move(judgement.class_confidence, verdict.goal, candidate.matrix, source)
+
+    def advance(self, state: HillclimbState, drawn: tf.Tensor, won: tf.Tensor, winner: Move) -> HillclimbState:
+        here = won[:, None] & (tf.range(self.max_moves)[None] == state.moves[:, None])
+        kept = HillclimbState(
+            drawn=state.drawn + drawn,
+            failures=tf.where(won, 0, state.failures + drawn),
+            moves=state.moves + tf.cast(won, tf.int32),
+            confidence=tf.where(won, winner.confidence, state.confidence),
+            found=won & winner.goal,
+            steps=tf.where(here, (state.drawn + drawn - 1)[:, None], state.steps),
+            confidences=tf.where(here, winner.confidence[:, None], state.confidences),
+            matrix=tf.where(won[:, None], winner.matrix, state.matrix),
+            source=state.source,
+        )
+        if self.compose == "image":
+            kept = kept._replace(source=tf.where(won[:, None, None, None], winner.source, state.source))
+        return kept
+
+    def done(self, state: HillclimbState) -> tf.Tensor:
+        return state.found | (state.failures >= self.patience) | (state.moves >= self.max_moves)
+
+    def result(self, state: HillclimbState) -> HillclimbResult:
+        return HillclimbResult(*(getattr(state, field) for field in HillclimbResult._fields))

@@ -1,0 +1,269 @@
+"""Seed images: any TFDS dataset, or a folder of images in the layout of TFDS's ImageFolder."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+import numpy as np
+import tensorflow as tf
+import tensorflow_datasets as tfds
+from etils import epath
+from PIL import Image
+
+from models.errors import InputError
+
+_PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif")
+
+
+@dataclasses.dataclass(frozen=True)
+class SeedBatch:
+    """Seed images that were read together.
+
+    Attributes:
+      split: the split they are from.
+      positions: where in the split they are, `[B]`.
+      ids: stable ids, `[B]` (the TFDS id, or the path within the folder).
+      images: uint8 `[B, H, W, C]`.
+      labels: int32 `[B]`, -1 where there is none.
+      failures: (id, reason) of images that could not be read.
+    """
+
+    split: str
+    positions: list[int]
+    ids: list[str]
+    images: np.ndarray
+    labels: np.ndarray
+    failures: list[tuple[str, str]]
+
+
+class SeedSource(Protocol):
+    """Where seed images come from; small and picklable, so that it travels to workers."""
+
+    name: str  # "mnist:3.0.1", or the folder's name
+
+    def count(self, split: str) -> int:
+        """Returns how many images the split has; raises InputError if there is no such split."""
+
+    def shape(self) -> tuple[int, int, int]:
+        """Returns (H, W, C)."""
+
+    def class_names(self) -> list[str]:
+        """Returns the classes' names, in the order of the labels; empty without labels."""
+
+    def read(self, split: str, positions: Sequence[int]) -> SeedBatch:
+        """Reads the images at ascending positions of the split."""
+
+
+@dataclasses.dataclass(frozen=True)
+class TfdsSeeds:
+    """A prepared TFDS dataset.
+
+    Attributes:
+      dataset: "name", "name/config" or "name/config:version".
+      data_dir: where it was prepared; None for TFDS's default.
+      label_key: None if the labels are not to be used.
+    """
+
+    dataset: str
+    data_dir: str | None = None
+    labeled: bool = True
+
+    @property
+    def name(self) -> str:
+        """The dataset with its version, whatever was asked for."""
+        return _builder(self.dataset, self.data_dir).info.full_name.replace(f"/{self._version}", f":{self._version}")
+
+    @property
+    def _version(self) -> str:
+        return str(_builder(self.dataset, self.data_dir).version)
+
+    def count(self, split: str) -> int:
+        splits = _builder(self.dataset, self.data_dir).info.splits
+        if split not in splits:
+            raise InputError(f"[seeds] {self.dataset} has no split '{split}'; it has {', '.join(sorted(splits))}.")
+        return splits[split].num_examples
+
+    def shape(self) -> tuple[int, int, int]:
+        return tuple(_builder(self.dataset, self.data_dir).info.features[self._image_key].shape)  # type: ignore[return-value]
+
+    def class_names(self) -> list[str]:
+        key = self._label_key
+        return list(_builder(self.dataset, self.data_dir).info.features[key].names) if key else []
+
+    @property
+    def _image_key(self) -> str:
+        features = _builder(self.dataset, self.data_dir).info.features
+        keys = [key for key, feature in features.items() if isinstance(feature, tfds.features.Image)]
+        if not keys:
+            raise InputError(f"[seeds] {self.dataset} has no image feature; name a dataset of images.")
+        return "image" if "image" in keys else keys[0]
+
+    @property
+    def _label_key(self) -> str | None:
+        if not self.labeled:
+            return None
+        features = _builder(self.dataset, self.data_dir).info.features
+        keys = [key for key, feature in features.items() if isinstance(feature, tfds.features.ClassLabel)]
+        return "label" if "label" in keys else (keys[0] if keys else None)
+
+    def read(self, split: str, positions: Sequence[int]) -> SeedBatch:
+        image_key, label_key = self._image_key, self._label_key
+        features = _builder(self.dataset, self.data_dir).info.features
+        examples = _select(self._encoded(split, positions[0], positions[-1] + 1), positions)
+        read, ids, images, labels, failures = [], [], [], [], []
+        for position, example in zip(positions, examples.as_numpy_iterator(), strict=True):
+            seed_id = example["tfds_id"].decode()
+            try:
+                image = features[image_key].decode_example(example[image_key]).numpy()
+            except tf.errors.InvalidArgumentError:
+                failures.append((seed_id, "the image does not decode"))
+                continue
+            if reason := _unusable(image, self.shape()):
+                failures.append((seed_id, reason))
+                continue
+            read.append(position)
+            ids.append(seed_id)
+            images.append(image)
+            labels.append(int(example[label_key]) if label_key else -1)
+        return SeedBatch(split, read, ids, _stack(images, self.shape()), np.array(labels, np.int32), failures)
+
+    def _encoded(self, split: str, start: int, stop: int) -> tf.data.Dataset:
+        # One file at a time and nothing shuffled, so that a position is a place in the split.
+        return _builder(self.dataset, self.data_dir).as_dataset(
+            split=tfds.core.ReadInstruction(split, from_=start, to=stop, unit="abs"),
+            shuffle_files=False,
+            read_config=tfds.ReadConfig(add_tfds_id=True, interleave_cycle_length=1, try_autocache=False),
+            decoders={self._image_key: tfds.decode.SkipDecoding()},
+        )
+
+
+def _select(examples: tf.data.Dataset, positions: Sequence[int]) -> tf.data.Dataset:
+    wanted = np.zeros(positions[-1] + 1 - positions[0], bool)
+    wanted[np.asarray(positions) - positions[0]] = True
+    if wanted.all():
+        return examples
+    flags = tf.data.Dataset.from_tensor_slices(wanted)
+    return tf.data.Dataset.zip(flags, examples).filter(lambda flag, _: flag).map(lambda _, example: example)
+
+
+def _stack(images: list[np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
+    return np.array(images, np.uint8).reshape(len(images), *shape)
+
+
+def _unusable(image: np.ndarray, shape: tuple[int, ...]) -> str:
+    if image.shape != tuple(shape):
+        return f"the image is {_size(image.shape)}, expected {_size(shape)}"
+    return ""
+
+
+def _size(shape: Sequence[Any]) -> str:
+    return "x".join(str(part) for part in shape)
+
+
+@functools.cache
+def _builder(dataset: str, data_dir: str | None) -> Any:
+    try:
+        builder = tfds.builder(dataset, data_dir=data_dir)
+    except (tfds.core.DatasetNotFoundError, AssertionError, ValueError, FileNotFoundError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise InputError(f"[seeds] dataset '{dataset}' was not found in {_where(data_dir)} ({reason}).") from error
+    if not builder.info.splits:
+        raise InputError(
+            f"[seeds] dataset '{dataset}' is not prepared in {_where(data_dir)}: run `tfds build {dataset}` there, or "
+            "name the folder that holds it with --data_dir."
+        )
+    return builder
+
+
+def _where(data_dir: str | None) -> str:
+    return data_dir or "TFDS's default folder"
+
+
+@dataclasses.dataclass(frozen=True)
+class FolderSeeds:
+    """A folder `root/split/class/picture`, TFDS's ImageFolder layout."""
+
+    root: str
+    labeled: bool = True
+
+    @property
+    def name(self) -> str:
+        return epath.Path(self.root).name
+
+    def _paths(self, split: str) -> list[tuple[str, int]]:
+        return _folder_paths(self.root, split)
+
+    def count(self, split: str) -> int:
+        return len(self._paths(split))
+
+    def class_names(self) -> list[str]:
+        return _folder_classes(self.root) if self.labeled else []
+
+    def shape(self) -> tuple[int, int, int]:
+        return _folder_shape(self.root)
+
+    def read(self, split: str, positions: Sequence[int]) -> SeedBatch:
+        paths, shape = self._paths(split), self.shape()
+        read, ids, images, labels, failures = [], [], [], [], []
+        for position in positions:
+            seed_id, label = paths[position]
+            image, reason = _read_picture(epath.Path(self.root) / seed_id)
+            reason = reason or _unusable(image, shape)
+            if reason:
+                failures.append((seed_id, reason))
+                continue
+            read.append(position)
+            ids.append(seed_id)
+            images.append(image)
+            labels.append(label if self.labeled else -1)
+        return SeedBatch(split, read, ids, _stack(images, shape), np.array(labels, np.int32), failures)
+
+
+def _read_picture(path: epath.Path) -> tuple[np.ndarray, str]:
+    """Returns the image, uint8 `[H, W, 1 or 3]`, or why it could not be read."""
+    try:
+        with path.open("rb") as stream, Image.open(stream) as picture:
+            image = np.asarray(picture if picture.mode in ("L", "RGB") else picture.convert("RGB"))
+    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
+        return np.zeros((0, 0, 0), np.uint8), f"the picture cannot be read ({type(error).__name__})"
+    return (image[..., None] if image.ndim == 2 else image), ""
+
+
+def _folders(path: epath.Path) -> list[epath.Path]:
+    return sorted((child for child in path.iterdir() if child.is_dir()), key=lambda child: child.name)
+
+
+@functools.cache
+def _folder_classes(root: str) -> list[str]:
+    return sorted({folder.name for split in _folders(epath.Path(root)) for folder in _folders(split)})
+
+
+@functools.cache
+def _folder_paths(root: str, split: str) -> list[tuple[str, int]]:
+    folder = epath.Path(root) / split
+    if not folder.is_dir():
+        raise InputError(f"[seeds] image_folder {root} has no split '{split}'; it needs {split}/CLASS/PICTURE.png.")
+    classes = _folder_classes(root)
+    return [
+        (f"{split}/{child.name}/{picture.name}", classes.index(child.name))
+        for child in _folders(folder)
+        for picture in sorted(child.iterdir(), key=lambda path: path.name)
+        if picture.suffix.lower() in _PICTURES
+    ]
+
+
+@functools.cache
+def _folder_shape(root: str) -> tuple[int, int, int]:
+    """The size that most of the first hundred pictures have."""
+    shapes: list[tuple[int, int, int]] = []
+    for split in _folders(epath.Path(root)):
+        for seed_id, _ in _folder_paths(root, split.name)[:100]:
+            image, reason = _read_picture(epath.Path(root) / seed_id)
+            if not reason:
+                shapes.append(image.shape)  # type: ignore[arg-type]
+    if not shapes:
+        raise InputError(f"[seeds] image_folder {root} holds no readable picture; expected SPLIT/CLASS/PICTURE.png.")
+    return max(sorted(set(shapes)), key=shapes.count)

@@ -1,0 +1,131 @@
+"""The Beam stages: units of seed images in, chunk files out. The only module that imports Beam.
+
+    Create(units) | Reshuffle | Map(read seeds) | RunInference(search and verify) | Map(write chunk)
+
+Linear, one output, no side inputs, so that it also runs on the simpler runners.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import inspect
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import apache_beam as beam
+import tensorflow as tf
+from apache_beam.ml.inference.base import ModelHandler, PredictionResult, RunInference
+from apache_beam.options import pipeline_options
+from apache_beam.options.pipeline_options import PipelineOptions
+
+from models import devices
+from models.errors import InputError
+from pipeline import ledger, mining, records
+from pipeline.nets import NetFiles
+from pipeline.plan import Unit
+from pipeline.seeds import SeedBatch, SeedSource
+
+
+@dataclasses.dataclass(frozen=True)
+class _Work:
+    number: int
+    seeds: SeedBatch
+
+
+class MiningHandler(ModelHandler[_Work, PredictionResult, mining.Miner]):
+    """Loads the nets once a process and mines unit after unit; never batches units, whose shape is fixed."""
+
+    def __init__(self, task: mining.Task, nets: NetFiles, device: str):
+        super().__init__(min_batch_size=1, max_batch_size=1)
+        self._task = task
+        self._nets = nets
+        self._device = device
+
+    def load_model(self) -> mining.Miner:
+        return mining.Miner(self._task, *self._nets.load())
+
+    def run_inference(
+        self, batch: Sequence[_Work], model: mining.Miner, inference_args: dict[str, Any] | None = None
+    ) -> Iterable[PredictionResult]:
+        with tf.device(devices.device_name(self._device)):
+            for work in batch:
+                yield PredictionResult(work.number, records.table_bytes(model.mine(work.seeds)))
+
+    def get_num_bytes(self, batch: Sequence[_Work]) -> int:
+        return sum(work.seeds.images.nbytes for work in batch)
+
+    def get_metrics_namespace(self) -> str:
+        return "mining"
+
+
+def _read(unit: Unit, source: SeedSource) -> _Work:
+    return _Work(unit.number, source.read(unit.split, unit.positions))
+
+
+def _write(result: PredictionResult, folder: ledger.RunFolder) -> int:
+    ledger.write_whole(folder.chunk(result.example), result.inference)
+    return result.example
+
+
+def mine(
+    units: Sequence[Unit],
+    source: SeedSource,
+    task: mining.Task,
+    nets: NetFiles,
+    folder: ledger.RunFolder,
+    device: str,
+    beam_arguments: Sequence[str],
+) -> None:
+    """Mines units into the chunk files of a run; blocks until all are written.
+
+    Args:
+      units: the units whose chunks are missing.
+      source: where workers read the seed images.
+      task: what to do to each unit.
+      nets: the files that workers load.
+      folder: the run.
+      device: as in `models.devices`.
+      beam_arguments: Beam's options; without --runner, Beam's in-process FnApiRunner.
+    """
+    with beam.Pipeline(options=PipelineOptions(_with_runner(beam_arguments))) as pipeline:
+        _ = (
+            pipeline
+            | "Units" >> beam.Create(list(units), reshuffle=False)
+            | "Spread" >> beam.Reshuffle()
+            | "ReadSeeds" >> beam.Map(_read, source=source)
+            | "SearchAndVerify" >> RunInference(MiningHandler(task, nets, device))
+            | "WriteChunk" >> beam.Map(_write, folder=folder)
+        )
+
+
+def _with_runner(arguments: Sequence[str]) -> list[str]:
+    # DirectRunner would first try to download another runner's binary.
+    named = any(argument == "--runner" or argument.startswith("--runner=") for argument in arguments)
+    return [*arguments] if named else ["--runner=FnApiRunner", *arguments]
+
+
+def check_arguments(arguments: Sequence[str], ours: Sequence[str]) -> None:
+    """Raises InputError for an argument that is neither ours nor Beam's, with the nearest that is.
+
+    Args:
+      arguments: what our parser did not know.
+      ours: our own options, with their dashes.
+    """
+    known = {option for parser in _beam_parsers() for option in parser._option_string_actions}
+    for argument in arguments:
+        name = argument.split("=", 1)[0]
+        if name.startswith("-") and name not in known:
+            near = difflib.get_close_matches(name, [*ours, *known], 1, 0.6)
+            hint = f"did you mean {near[0]}?" if near else "see --help, or Beam's own options."
+            raise InputError(f"unknown option {name}; {hint}")
+        if not name.startswith("-") and argument is arguments[0]:
+            raise InputError(f"unexpected argument '{argument}'; see --help.")
+
+
+def _beam_parsers() -> Iterable[Any]:
+    for _, cls in inspect.getmembers(pipeline_options, inspect.isclass):
+        if issubclass(cls, PipelineOptions) and "_add_argparse_args" in vars(cls):
+            parser = pipeline_options._BeamArgumentParser(allow_abbrev=False)
+            cls._add_argparse_args(parser)
+            yield parser

@@ -1,0 +1,71 @@
+"""Packaging. Beam ships the project to its workers with `--setup_file=./setup.py`, which runs `setup.py sdist`."""
+
+import pathlib
+
+import setuptools
+
+_README = pathlib.Path(__file__).parent / "README.md"
+
+INSTALL_REQUIRES = [
+    "absl-py>=2.1",
+    "apache-beam>=2.70,<3",
+    "etils[epath]>=1.9",
+    "importlib_resources>=6.0",  # TFDS imports it without declaring it for every Python.
+    "jinja2>=3.1,<4",
+    "keras>=3.12,<4",
+    "matplotlib>=3.8,<4",
+    "mlcroissant>=1.0,<2",  # The `tfds` command imports it.
+    "numpy>=2.0,<3",
+    "pillow>=11.0",
+    "pyarrow>=16.0",
+    "scikit-learn>=1.5,<2",
+    "tensorflow>=2.20,<2.22",
+    "tensorflow-datasets>=4.9.9,<4.10",
+    "tqdm>=4.66,<5",
+]
+
+EXTRAS_REQUIRE = {
+    "dev": [
+        "dill>=0.3.8",  # TFDS's test cases import it.
+        "hypothesis>=6.100,<7",
+        "mypy>=1.11,<3",
+        "pre-commit>=3.7",
+        "pytest>=8.2,<10",
+        "pytest-xdist>=3.6,<4",
+        "ruff>=0.15,<0.18",  # The formatter's style moves with its minor version.
+        "scipy>=1.13,<2",
+    ],
+}
+
+setuptools.setup(
+    name="peer-pressure",
+    version="0.1.0",
+    description="Datasets of high-value mistakes, adversarial pairs and garbage images, mined from groups of peer nets",
+    long_description=_README.read_text(encoding="utf-8") if _README.exists() else "",
+    long_description_content_type="text/markdown",
+    author="The Peer Pressure authors",
+    license="Apache-2.0",
+    license_files=["LICENSE"],
+    keywords=["adversarial examples", "apache beam", "dataset generation", "tensorflow datasets"],
+    classifiers=[
+        "Development Status :: 4 - Beta",
+        "Intended Audience :: Developers",
+        "Intended Audience :: Science/Research",
+        "Operating System :: OS Independent",
+        "Programming Language :: Python :: 3 :: Only",
+        "Programming Language :: Python :: 3.11",
+        "Programming Language :: Python :: 3.12",
+        "Programming Language :: Python :: 3.13",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+    ],
+    # TensorFlow has wheels up to Python 3.13.
+    python_requires=">=3.11,<3.14",
+    # Naming the root makes an editable install a plain path entry, which TFDS, type checkers and editors can follow.
+    package_dir={"": "."},
+    packages=setuptools.find_packages(include=["pipeline*", "models*", "tfds_builders*"]),
+    package_data={"": ["README.md", "CITATIONS.bib", "TAGS.txt", "*.html"]},
+    install_requires=INSTALL_REQUIRES,
+    extras_require=EXTRAS_REQUIRE,
+    entry_points={"console_scripts": ["peerpressure = pipeline.cli:console"]},
+    zip_safe=False,
+)

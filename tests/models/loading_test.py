@@ -1,0 +1,251 @@
+from __future__ import annotations
+
+import re
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from models import loading
+from models.classifier import PeerGroup
+from models.errors import InputError
+from tests.models import nets
+
+layers = tf.keras.layers
+
+
+def _saved(model: tf.keras.Model, path) -> str:
+    model.save(path)
+    return str(path)
+
+
+def _branches(init_seed: int, prefix: str = "") -> tf.keras.Model:
+    tf.keras.utils.set_random_seed(init_seed)
+    start = tf.keras.Input(nets.SHAPE)
+    flat = layers.Flatten()(start)
+    left, right = (layers.Dense(4, activation=kind, name=prefix + kind)(flat) for kind in ("relu", "tanh"))
+    end = layers.Dense(nets.CLASSES, activation="softmax")(layers.Add()([left, right]))
+    return tf.keras.Model(start, end)
+
+
+class _Module(tf.Module):
+    """Signatures of several shapes, to be saved."""
+
+    spec = tf.TensorSpec([None, *nets.SHAPE], tf.float32)
+
+    @tf.function(input_signature=[spec])
+    def good(self, images):
+        return tf.nn.softmax(tf.reduce_sum(images, axis=(1, 3))[:, : nets.CLASSES])
+
+    @tf.function(input_signature=[spec])
+    def two(self, images):
+        return {"classes": self.good(images), "features": images}
+
+    @tf.function(input_signature=[tf.TensorSpec([None, *nets.SHAPE], tf.uint8)])
+    def bytes(self, images):
+        return self.good(tf.cast(images, tf.float32))
+
+    @tf.function(input_signature=[tf.TensorSpec([None, 30], tf.float32)])
+    def flat(self, images):
+        return self.good(tf.reshape(images, [-1, *nets.SHAPE]))
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory) -> str:
+    folder, module = str(tmp_path_factory.mktemp("exported") / "many"), _Module()
+    names = ("good", "two", "bytes", "flat")
+    tf.saved_model.save(module, folder, signatures={name: getattr(module, name) for name in names})
+    return folder
+
+
+def test_a_keras_file_answers_like_its_model(tmp_path):
+    model = nets.seeded("cnn", 1)
+    classifier = loading.load(_saved(model, tmp_path / "judge.keras"))
+    assert (classifier.name, classifier.input_shape, classifier.num_classes) == ("judge", nets.SHAPE, nets.CLASSES)
+    assert classifier.source == str(tmp_path / "judge.keras")
+    images = tf.constant(nets.images(4) / 255.0, tf.float32)
+    np.testing.assert_array_equal(classifier.predict(images), model(images))
+
+
+def test_a_saved_model_answers_like_its_keras_model(tmp_path):
+    model = nets.seeded("mlp-6", 1)
+    model.export(tmp_path / "exported", verbose=False)
+    classifiers = (loading.load(tmp_path / "exported"), loading.load(_saved(model, tmp_path / "saved.keras")))
+    answers = PeerGroup(classifiers).probabilities(nets.images(9), 4)
+    np.testing.assert_allclose(answers[0], answers[1], atol=1e-6)
+
+
+def test_a_saved_model_is_loaded_by_its_signature(exported):
+    classifier = loading.load(exported, signature="good", name="summing")
+    assert (classifier.name, classifier.input_shape, classifier.num_classes) == ("summing", nets.SHAPE, nets.CLASSES)
+
+
+@pytest.mark.parametrize(
+    ("signature", "message"),
+    [
+        ("serving_default", "no signature 'serving_default' but these: bytes, flat, good, two;"),
+        ("two", "has 1 inputs (images) and 2 outputs (classes, features)"),
+        ("bytes", "takes uint8 images"),
+        ("flat", "takes input of shape (None, 30), not (None, H, W, C)"),
+    ],
+)
+def test_an_unfit_signature_is_told(exported, signature, message):
+    with pytest.raises(InputError, match=re.escape(message)):
+        loading.load(exported, signature=signature)
+
+
+def test_the_digest_survives_saving_and_loading(tmp_path):
+    for place, model in enumerate([nets.seeded("cnn", 1), _branches(1)]):
+        before = loading.digest(model)
+        first = loading.load(_saved(model, tmp_path / f"{place}.keras"))
+        again = tf.keras.models.load_model(tmp_path / f"{place}.keras", compile=False)
+        assert before == first.digest == loading.load(_saved(again, tmp_path / f"{place}b.keras")).digest
+
+
+def test_the_digest_survives_compiling(tmp_path):
+    model = nets.seeded("mlp-6", 1)
+    before = loading.digest(model)
+    model.compile("adam", "sparse_categorical_crossentropy")
+    model.fit(nets.images(4) / 255.0, np.zeros(4), epochs=0)
+    assert loading.load(_saved(model, tmp_path / "net.keras")).digest == before
+
+
+@pytest.mark.parametrize("build", [lambda: nets.seeded("cnn", 1), lambda: _branches(1)])
+def test_the_digest_does_not_depend_on_the_counters_in_layer_names(build):
+    assert loading.digest(build()) == loading.digest(build())
+
+
+def test_the_digest_does_not_depend_on_given_layer_names():
+    assert loading.digest(_branches(1)) == loading.digest(_branches(1, prefix="my_"))
+
+
+def test_a_changed_weight_changes_the_digest():
+    model = nets.seeded("mlp-6", 1)
+    before, weights = loading.digest(model), model.get_weights()
+    weights[0][0, 0] = np.nextafter(weights[0][0, 0], np.float32(2))
+    model.set_weights(weights)
+    assert loading.digest(model) != before
+
+
+def test_another_activation_or_precision_changes_the_digest():
+    nets_apart = [
+        nets.sequential(layers.Flatten(), layers.Dense(nets.CLASSES, activation="softmax")),
+        nets.sequential(layers.Flatten(), layers.Dense(nets.CLASSES, activation="sigmoid")),
+        nets.sequential(layers.Flatten(), layers.Dense(nets.CLASSES, activation="softmax", dtype="mixed_float16")),
+    ]
+    assert len({loading.digest(model) for model in nets_apart}) == 3
+
+
+def test_a_saved_model_digest_tells_weights_and_signatures_apart(tmp_path, exported):
+    digests = set()
+    for init_seed in (1, 2):
+        nets.seeded("mlp-6", init_seed).export(tmp_path / str(init_seed), verbose=False)
+        digests |= {loading.load(tmp_path / str(init_seed), signature=name).digest for name in ("serve", "serve")}
+        digests.add(loading.load(tmp_path / str(init_seed)).digest)
+    assert len(digests) == 4
+
+
+def test_logits_are_detected_and_from_logits_mends_them(tmp_path):
+    model = nets.sequential(layers.Flatten(), layers.Dense(nets.CLASSES))
+    path = _saved(model, tmp_path / "raw.keras")
+    with pytest.raises(InputError, match="'raw' gives logits .*set from_logits = true"):
+        loading.load(path)
+    classifier = loading.load(path, from_logits=True)
+    images = tf.constant(nets.images(3) / 255.0, tf.float32)
+    np.testing.assert_allclose(classifier.predict(images), tf.nn.softmax(model(images)), atol=1e-6)
+    assert classifier.digest != loading.digest(model)
+
+
+def test_probabilities_are_not_taken_for_logits(tmp_path):
+    with pytest.raises(InputError, match="'net' gives probabilities where logits are expected"):
+        loading.load(_saved(nets.seeded("mlp-6", 1), tmp_path / "net.keras"), from_logits=True)
+
+
+def test_a_net_of_nan_weights_is_refused(tmp_path):
+    model = nets.seeded("mlp-6", 1)
+    model.set_weights([np.full_like(weight, np.nan) for weight in model.get_weights()])
+    with pytest.raises(InputError, match="'net' gives 3 of 3 values that are not finite on a black image"):
+        loading.load(_saved(model, tmp_path / "net.keras"))
+
+
+def test_a_lambda_layer_is_refused(tmp_path):
+    model = nets.sequential(layers.Lambda(lambda images: images), layers.Flatten(), layers.Dense(3, "softmax"))
+    with pytest.raises(InputError, match="'net' .* holds a Lambda, which runs code"):
+        loading.load(_saved(model, tmp_path / "net.keras"))
+
+
+@pytest.mark.filterwarnings("ignore:The object being serialized includes a `lambda`")
+def test_a_lambda_activation_is_refused(tmp_path):
+    model = nets.sequential(layers.Flatten(), layers.Dense(3, activation=lambda values: values))
+    with pytest.raises(InputError, match="'net' .* holds a lambda, which runs code"):
+        loading.load(_saved(model, tmp_path / "net.keras"))
+
+
+def test_a_class_that_is_not_kerass_own_is_refused(tmp_path):
+    class Mine(tf.keras.layers.Layer):
+        def call(self, images):
+            return images
+
+    model = nets.sequential(Mine(), layers.Flatten(), layers.Dense(3, "softmax"))
+    with pytest.raises(InputError, match="'net' .* holds 'Mine', which is not one of Keras's own"):
+        loading.load(_saved(model, tmp_path / "net.keras"))
+
+
+def test_a_missing_file_is_told(tmp_path):
+    with pytest.raises(InputError, match="'net': there is nothing at .*net.keras"):
+        loading.load(tmp_path / "net.keras")
+
+
+@pytest.mark.parametrize("kept", [0, 40, 0.5, 0.95])
+def test_a_truncated_file_is_told_in_one_sentence(tmp_path, kept):
+    path = tmp_path / "net.keras"
+    content = _saved(nets.seeded("mlp-6", 1), path) and path.read_bytes()
+    path.write_bytes(content[: int(kept * len(content)) if kept < 1 else kept])
+    with pytest.raises(InputError, match="net.keras cannot be read as a .keras file") as caught:
+        loading.load(path)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_damaged_file_is_told(tmp_path):
+    path = tmp_path / "net.keras"
+    content = bytearray(_saved(nets.seeded("mlp-6", 1), path) and path.read_bytes())
+    content[len(content) // 2 :: 50] = b"x" * len(content[len(content) // 2 :: 50])
+    path.write_bytes(content)
+    with pytest.raises(InputError, match="net.keras cannot be read as a .keras file"):
+        loading.load(path)
+
+
+def test_a_folder_without_a_saved_model_is_told(tmp_path):
+    with pytest.raises(InputError, match="cannot be read as a SavedModel"):
+        loading.load(tmp_path)
+
+
+def test_another_kind_of_file_is_told(tmp_path):
+    (tmp_path / "net.onnx").write_bytes(b"onnx")
+    with pytest.raises(InputError, match="neither a .keras file nor a SavedModel folder"):
+        loading.load(tmp_path / "net.onnx")
+
+
+def test_an_open_input_shape_is_settled_by_the_seed_images(tmp_path):
+    model = tf.keras.Sequential(
+        [tf.keras.Input((None, None, 1)), layers.GlobalAveragePooling2D(), layers.Dense(3, "softmax")]
+    )
+    path = _saved(model, tmp_path / "net.keras")
+    with pytest.raises(InputError, match=r"leaves its input shape \(None, None, 1\) open"):
+        loading.load(path)
+    assert loading.load(path, expected_shape=(4, 9, 1)).input_shape == (4, 9, 1)
+    with pytest.raises(InputError, match=r"takes images of shape \(4, 9, 1\) and the seed images have \(4, 9, 3\)"):
+        loading.load(path, expected_shape=(4, 9, 3))
+
+
+def test_an_answer_that_is_not_a_row_of_classes_is_refused(tmp_path):
+    model = nets.sequential(layers.Conv2D(3, 3, padding="same", activation="softmax"))
+    with pytest.raises(InputError, match=r"answers 3 images with shape \(3, 6, 5, 3\), not \(3, K\)"):
+        loading.load(_saved(model, tmp_path / "net.keras"))
+
+
+def test_two_inputs_are_refused(tmp_path):
+    first, second = tf.keras.Input(nets.SHAPE), tf.keras.Input(nets.SHAPE)
+    model = tf.keras.Model([first, second], layers.Flatten()(layers.Add()([first, second])))
+    with pytest.raises(InputError, match="has 2 inputs and 1 outputs"):
+        loading.load(_saved(model, tmp_path / "net.keras"))

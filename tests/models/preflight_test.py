@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from models import preflight
+from models.errors import InputError
+from tests.models import nets
+
+
+def _constant(*row: float):
+    return lambda images: tf.tile(tf.constant([row]), [tf.shape(images)[0], 1])
+
+
+def _brightness(images: tf.Tensor) -> tf.Tensor:
+    return tf.reduce_mean(images, axis=(1, 2, 3))[:, None]
+
+
+def _nan_on_white(images: tf.Tensor) -> tf.Tensor:
+    return tf.where(_brightness(images) == 1.0, np.nan, 1.0) * _constant(0.2, 0.3, 0.5)(images)
+
+
+def _random(images: tf.Tensor) -> tf.Tensor:
+    return tf.nn.softmax(tf.random.uniform([tf.shape(images)[0], nets.CLASSES]))
+
+
+def _not_compiled(images: tf.Tensor) -> tf.Tensor:
+    return tf.py_function(lambda batch: batch, [images], tf.float32)
+
+
+def test_a_sound_net_passes():
+    preflight.check(nets.classifier(nets.seeded("cnn", 1)))
+
+
+@pytest.mark.parametrize(
+    ("predict", "message"),
+    [
+        (_constant(12.0, 0.3, 0.0), r"gives logits where .* \(a row sums to 12\.3, .*; set from_logits = true"),
+        (_constant(0.9, 0.9, 0.5), r"not probabilities of one class \(a row sums to 2\.3, not 1\)"),
+        (_nan_on_white, r"gives 3 of 3 values that are not finite on a white image"),
+        (_constant(0.5, 0.5), r"answers with shape \(3, 2\), not \(3, 3\)"),
+        (_random, r"is not deterministic: two calls on the same images differ by 0\.\d+"),
+        (_not_compiled, r"fails on images of shape \(6, 5, 1\) in a function compiled by XLA \(.+\)"),
+    ],
+)
+def test_a_failure_names_the_net_and_the_number(predict, message):
+    with pytest.raises(InputError, match=f"^Net 'faulty' {message}"):
+        preflight.check(nets.classifier(predict, "faulty"))
+
+
+def test_probabilities_declared_logits_are_refused():
+    with pytest.raises(InputError, match="'net' gives probabilities where logits are expected.*remove from_logits"):
+        preflight.check_logits("net", np.full((2, 4), 0.25))
+
+
+def test_logits_declared_logits_pass():
+    preflight.check_logits("net", np.array([[0.2, 0.3, 0.1]]))
+
+
+def test_nets_that_fit_the_seed_images_agree():
+    preflight.agree([nets.classifier(tf.identity)], nets.SHAPE, nets.CLASSES)
+
+
+def test_another_class_count_is_told_with_both_numbers():
+    with pytest.raises(InputError, match="'net' has 3 classes and the seed images have 10"):
+        preflight.agree([nets.classifier(tf.identity)], nets.SHAPE, 10)
+
+
+def test_another_image_shape_is_told_with_both_shapes():
+    with pytest.raises(InputError, match=r"takes images of shape \(6, 5, 1\) and the seed images have \(28, 28, 1\)"):
+        preflight.agree([nets.classifier(tf.identity)], (28, 28, 1), nets.CLASSES)

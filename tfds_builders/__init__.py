@@ -1,0 +1,1 @@
+"""Builders of the TFDS datasets: one folder a dataset, in TFDS's standard form."""
