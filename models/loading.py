@@ -131,6 +131,11 @@ def _read_keras(path: epath.Path, name: str) -> _Net:
     _refuse_code(path, name)
     try:
         model = tf.keras.models.load_model(os.fspath(path), compile=False, safe_mode=True)
+    except TypeError as error:  # what Keras raises on a description that it does not understand
+        raise InputError(
+            f"Net {name!r} ({path}) has parts that Keras {tf.keras.__version__} cannot rebuild, such as a function of "
+            "its author's; rebuild it from Keras's own layers or export it as a SavedModel."
+        ) from error
     except Exception as error:  # a damaged or hostile file can fail in any way
         raise _unreadable(path, name, preflight.reason(error)) from error
     inputs, outputs = getattr(model, "inputs", None) or [], getattr(model, "outputs", None) or []
@@ -154,6 +159,7 @@ def _refuse_code(path: epath.Path, name: str) -> None:
             described = json.loads(archive.read("config.json"))
     except (OSError, zipfile.BadZipFile, KeyError, ValueError) as error:
         raise _unreadable(path, name, preflight.reason(error)) from error
+    described.pop("compile_config", None)  # only for training, and not loaded
     for part in _objects(described):
         if part["class_name"] in _CODE:
             raise InputError(

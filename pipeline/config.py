@@ -66,12 +66,14 @@ class Judge:
     Attributes:
       architecture: a name of the zoo, or "" for none.
       file: instead, a `.keras` file or SavedModel folder.
+      epochs: how long it is trained; everything else is as in [training].
       init_seed: seed of its weights.
       from_logits: whether the file gives logits.
     """
 
     architecture: str = ""
     file: str = ""
+    epochs: int = 5
     init_seed: int = 1000
     from_logits: bool = False
 
@@ -171,6 +173,7 @@ _RANGES: dict[str, tuple[float, float]] = {
     "training.epochs": (1, 10_000),
     "training.batch_size": (1, 1_000_000),
     "training.learning_rate": (1e-8, 100),
+    "judge.epochs": (1, 10_000),
     "judge.init_seed": (0, 2**31 - 1),
     "search.peer_confidence": (0, 1),
     "search.target_confidence": (0, 1),
@@ -300,7 +303,7 @@ def _check_nets(config: Config, path: str) -> None:
         raise InputError(f"{path}: [judge] has both architecture and file; give one of them.")
     for architecture in [*config.peers.architectures, config.judge.architecture]:
         if architecture:
-            zoo.hidden_layers(architecture)
+            zoo.build(architecture, (28, 28, 1), 2)
 
 
 def _with_absolute_paths(config: Config, folder: str) -> Config:

@@ -66,12 +66,12 @@ def prepare(config: Config, workdir: Workdir, source: SeedSource, device: str, p
       progress: called after each epoch with the net's name, epoch, epochs and training accuracy.
     """
     classes = len(source.class_names())
-    trainer = _Trainer(config, workdir, source, device, progress)
+    trainer = _Trainer(config.seeds.splits, workdir, source, device, progress)
     if config.peers.architectures:
         seeds = range(config.peers.init_seed, config.peers.init_seed + len(config.peers.architectures))
         names = _unique(config.peers.architectures)
         jobs = zip(names, config.peers.architectures, seeds, strict=True)
-        peers = tuple(trainer.net(name, architecture, seed) for name, architecture, seed in jobs)
+        peers = tuple(trainer.net(name, architecture, seed, config.training) for name, architecture, seed in jobs)
     else:
         names = list(config.peers.names) or [epath.Path(path).stem for path in config.peers.files]
         logits, signature = config.peers.from_logits, config.peers.signature
@@ -81,7 +81,8 @@ def prepare(config: Config, workdir: Workdir, source: SeedSource, device: str, p
     judge = config.judge
     judge_file = NetFile("judge", judge.file, judge.from_logits) if judge.file else None
     if judge.architecture:
-        judge_file = trainer.net(f"judge-{judge.architecture}", judge.architecture, judge.init_seed)
+        judged = dataclasses.replace(config.training, epochs=judge.epochs)
+        judge_file = trainer.net(f"judge-{judge.architecture}", judge.architecture, judge.init_seed, judged)
     return NetFiles(peers, judge_file, source.shape(), classes)
 
 
@@ -98,23 +99,26 @@ def _unique(names: tuple[str, ...]) -> list[str]:
 class _Trainer:
     """Trains nets of the zoo on the seed images' dataset, reading it once and only if a net is missing."""
 
-    def __init__(self, config: Config, workdir: Workdir, source: SeedSource, device: str, progress: Progress):
-        self._config, self._workdir, self._source = config, workdir, source
+    def __init__(
+        self, splits: tuple[str, ...], workdir: Workdir, source: SeedSource, device: str, progress: Progress
+    ):
+        self._workdir, self._source = workdir, source
         self._device, self._progress = device, progress
-        splits = config.seeds.splits
         self._split = "train" if "train" in splits or _has_split(source, "train") else splits[0]
         self._data: Any = None
 
-    def net(self, name: str, architecture: str, init_seed: int) -> NetFile:
+    def net(self, name: str, architecture: str, init_seed: int, how: training.Training) -> NetFile:
         """Returns a net's file, trained if it is not there."""
         data_digest = f"{self._source.name}/{self._split}/{self._source.count(self._split)}"
-        key = training.digest(architecture, init_seed, self._config.training, data_digest)
+        key = training.digest(architecture, init_seed, how, data_digest)
         path = self._workdir.nets / f"{name}-{key[:12]}.keras"
         if not path.exists():
-            self._train(path, name, architecture, init_seed)
+            self._train(path, name, architecture, init_seed, how)
         return NetFile(name, str(path))
 
-    def _train(self, path: epath.Path, name: str, architecture: str, init_seed: int) -> None:
+    def _train(
+        self, path: epath.Path, name: str, architecture: str, init_seed: int, how: training.Training
+    ) -> None:
         classes = len(self._source.class_names())
         if not classes:
             raise InputError(f"[seeds] {self._source.name} has no labels to train nets on; give [peers] files instead.")
@@ -124,7 +128,7 @@ class _Trainer:
             path,
             architecture,
             init_seed,
-            self._config.training,
+            how,
             self._data.images,
             self._data.labels,
             classes,

@@ -71,15 +71,15 @@ def _mean(column: pa.ChunkedArray) -> float:
 def text(rows: list[TargetRow]) -> str:
     """Formats the table for a terminal."""
     width = max([6, *(len(row.target_net) for row in rows)])
-    lines = [f"{'target':<{width}}  {'trials':>7}  {'found':>7}  {'% (95% interval)':>21}  {'moves':>6}  {'inferences':>10}"]
+    lines = [f"{'target':<{width}}  {'trials':>7}  {'found':>7}  {'% (95% interval)':>21}  {'moves':>6}  {'inferences':>10}  {'of all trials':>13}"]
     for row in rows:
         share = row.found / row.trials if row.trials else 0.0
         interval = f"{100 * share:5.1f} ({100 * row.low:5.1f} to {100 * row.high:5.1f})"
         lines.append(
             f"{row.target_net:<{width}}  {row.trials:>7}  {row.found:>7}  {interval:>21}  "
-            f"{_number(row.moves):>6}  {_number(row.inferences):>10}"
+            f"{_number(row.moves):>6}  {_number(row.inferences):>10}  {_number(row.all_inferences):>13}"
         )
-    return "\n".join([*lines, "moves, inferences: means over the trials that found a mistake"])
+    return "\n".join([*lines, "moves and inferences: means over the trials that found a mistake; last column: inferences, mean over all trials"])
 
 
 def _number(value: float) -> str:

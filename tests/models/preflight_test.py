@@ -37,7 +37,7 @@ def test_a_sound_net_passes():
     ("predict", "message"),
     [
         (_constant(12.0, 0.3, 0.0), r"gives logits where .* \(a row sums to 12\.3, .*; set from_logits = true"),
-        (_constant(0.9, 0.9, 0.5), r"not probabilities of one class \(a row sums to 2\.3, not 1\)"),
+        (_constant(0.9, 0.9, 0.5), r"gives values in .* not probabilities of one class \(a row sums to 2\.3, not 1\)"),
         (_nan_on_white, r"gives 3 of 3 values that are not finite on a white image"),
         (_constant(0.5, 0.5), r"answers with shape \(3, 2\), not \(3, 3\)"),
         (_random, r"is not deterministic: two calls on the same images differ by 0\.\d+"),
@@ -50,7 +50,7 @@ def test_a_failure_names_the_net_and_the_number(predict, message):
 
 
 def test_probabilities_declared_logits_are_refused():
-    with pytest.raises(InputError, match="'net' gives probabilities where logits are expected.*remove from_logits"):
+    with pytest.raises(InputError, match=r"'net' gives probabilities where logits are expected.*remove from_logits"):
         preflight.check_logits("net", np.full((2, 4), 0.25))
 
 

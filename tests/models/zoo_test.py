@@ -31,5 +31,5 @@ def test_an_unknown_architecture_lists_the_known_and_the_nearest(architecture, n
 
 
 def test_an_architecture_like_no_other_gets_no_suggestion():
-    with pytest.raises(InputError, match="'transformer'; known are .*'cnn'[.]$"):
+    with pytest.raises(InputError, match=r"'transformer'; known are .*'cnn'[.]$"):
         zoo.build("transformer", nets.SHAPE, nets.CLASSES)

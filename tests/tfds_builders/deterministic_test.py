@@ -6,7 +6,6 @@ import pathlib
 import subprocess
 import sys
 
-import pytest
 import tensorflow as tf
 
 from tfds_builders import deterministic
@@ -91,17 +90,10 @@ def build_in_own_process(data_dir, hash_seed):
     return hash_files(data_dir)
 
 
-@pytest.fixture(scope="module")
-def two_builds(tmp_path_factory):
-    return [build_in_own_process(tmp_path_factory.mktemp("build"), hash_seed) for hash_seed in (1, 2)]
-
-
-@pytest.mark.parametrize("file_format", FILE_FORMATS)
-@pytest.mark.parametrize("name", ["digits", "wide"])
-def test_separate_builds_give_byte_identical_files(two_builds, name, file_format):
-    folder = f"{file_format}/{name}/"
-    first, second = ({path: file for path, file in build.items() if path.startswith(folder)} for build in two_builds)
-    assert any(f".{file_format}-" in path for path in first)
+def test_separate_builds_give_byte_identical_files(tmp_path):
+    first, second = (build_in_own_process(tmp_path / str(hash_seed), hash_seed) for hash_seed in (1, 2))
+    for expected in ("digits-train.tfrecord-", "digits-train.array_record-", "wide-train.tfrecord-"):
+        assert any(expected in name for name in first)
     assert first == second
 
 

@@ -1,0 +1,243 @@
+"""The command line: `peerpressure run | train | mine | package | verify | replay`.
+
+Exit codes: 0, done; 1, a check found something wrong; 2, a mistake in what was given (one sentence on stderr).
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import argparse  # noqa: E402
+import sys  # noqa: E402
+from collections.abc import Sequence  # noqa: E402
+from typing import Any  # noqa: E402
+
+import numpy as np  # noqa: E402
+import tensorflow_datasets as tfds  # noqa: E402
+from absl import app, logging  # noqa: E402
+from absl.flags import argparse_flags  # noqa: E402
+from etils import epath  # noqa: E402
+
+from models.classifier import PeerGroup  # noqa: E402
+from models.errors import InputError  # noqa: E402
+from models.loading import load as load_net  # noqa: E402
+from pipeline import config, picture, records, replay, stages, steps, verify  # noqa: E402
+from pipeline import package as packaging  # noqa: E402
+from pipeline.ledger import Workdir  # noqa: E402
+
+OK, CHECK_FAILED, WRONG_INPUT = 0, 1, 2
+_BATCH = 256
+
+
+def console() -> None:
+    """The installed command."""
+    logging.set_verbosity(logging.ERROR)  # the libraries' warnings are not for who runs a job
+    app.run(_main, flags_parser=_parse)
+
+
+def _main(arguments: argparse.Namespace) -> int:
+    tfds.disable_progress_bar()
+    try:
+        stages.check_arguments(arguments.beam_arguments, arguments.known_options)
+        if arguments.beam_arguments and arguments.command not in ("run", "mine"):
+            raise InputError(f"{arguments.beam_arguments[0]}: `{arguments.command}` runs no Beam pipeline; leave it out.")
+        return arguments.call(arguments)
+    except InputError as error:
+        print(f"peerpressure: error: {error}", file=sys.stderr)
+        return WRONG_INPUT
+
+
+def _parse(argv: Sequence[str]) -> argparse.Namespace:
+    parser, commands = _parser()
+    arguments, unknown = parser.parse_known_args(argv[1:])
+    arguments.beam_arguments = unknown
+    arguments.known_options = sorted(commands.choices[arguments.command]._option_string_actions)
+    return arguments
+
+
+def _parser() -> tuple[Any, Any]:
+    parser = argparse_flags.ArgumentParser(
+        prog="peerpressure",
+        description="Mines the inputs on which one net is wrong while its peers are right, as versioned TFDS datasets.",
+        epilog="Exit codes: 0 done, 1 a check failed, 2 wrong input. Options of Apache Beam (--runner, "
+        "--direct_num_workers, ...) may be given to run and mine.",
+        allow_abbrev=False,
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+
+    def command(name: str, call: Any, about: str) -> Any:
+        added = commands.add_parser(
+            name,
+            help=about,
+            description=about,
+            allow_abbrev=False,
+            inherited_absl_flags=None,
+            formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+        )
+        added.set_defaults(call=call)
+        return added
+
+    for name, call, about in (
+        ("run", _run, "Train what is missing, mine, package, and print the table of the run."),
+        ("train", _train, "Train the nets of a task that are not in the workdir yet."),
+        ("mine", _mine, "Search, verify and write the chunks of a run; goes on where a killed run stopped."),
+        ("package", _package, "Make all finished runs of a task the next version of its dataset."),
+    ):
+        _task_options(command(name, call, about), mines=name in ("run", "mine"))
+    _verify_options(command("verify", _verify, "Check every example of a published dataset against its nets."))
+    _replay_options(command("replay", _replay, "Re-create one example from its record and compare the bytes."))
+    return parser, commands
+
+
+def _task_options(parser: Any, mines: bool) -> None:
+    parser.add_argument("--config", required=True, help="the task's TOML file; required", default=argparse.SUPPRESS)
+    _workdir_option(parser)
+    parser.add_argument("--data_dir", help="TFDS data_dir that holds the seed images' dataset (TFDS's own if not given)")
+    parser.add_argument(
+        "--device",
+        choices=("auto", "cpu", "gpu", "tpu"),
+        default="auto",
+        help="where nets are trained and asked; auto takes TPU, GPU, CPU in this order",
+    )
+    if mines:
+        parser.add_argument(
+            "--run_id", default="", help="name of the run in the workdir; by default a digest of config and nets"
+        )
+
+
+def _workdir_option(parser: Any) -> None:
+    parser.add_argument("--workdir", default="runs", help="folder or bucket for nets, ledger and datasets")
+
+
+def _verify_options(parser: Any) -> None:
+    parser.add_argument("dataset", help="high_value_mistakes/TASK or high_value_mistakes/TASK:VERSION")
+    _workdir_option(parser)
+    _peers_option(parser)
+
+
+def _peers_option(parser: Any) -> None:
+    parser.add_argument(
+        "--peers",
+        nargs="+",
+        default=[],
+        metavar="NET",
+        help=".keras files or SavedModel folders, matched by digest; the run's own if not given",
+    )
+
+
+def _replay_options(parser: Any) -> None:
+    parser.add_argument("dataset", help="high_value_mistakes/TASK or high_value_mistakes/TASK:VERSION")
+    parser.add_argument("id", help="the example's id, or enough of its start")
+    _workdir_option(parser)
+    _peers_option(parser)
+    parser.add_argument("--out", default="", metavar="PNG", help="write the re-created image here")
+    parser.add_argument("--picture", default="", metavar="PNG", help="draw the session, move by move, here (asks the nets)")
+
+
+def _job(arguments: argparse.Namespace) -> steps.Job:
+    return steps.open_job(config.load(arguments.config), arguments.workdir, arguments.data_dir, arguments.device)
+
+
+def _train(arguments: argparse.Namespace) -> int:
+    nets = steps.train(_job(arguments))
+    for net in [*nets.peers, *([nets.judge] if nets.judge else [])]:
+        print(f"{net.name}: {net.path}")
+    return OK
+
+
+def _mine(arguments: argparse.Namespace) -> int:
+    folder = steps.mine(_job(arguments), arguments.run_id, arguments.beam_arguments)
+    print(steps.summary(folder))
+    print(f"run {folder.run_id}: {folder.path}")
+    return OK
+
+
+def _package(arguments: argparse.Namespace) -> int:
+    job = _job(arguments)
+    _show_package(job, packaging.package(job.workdir, job.config.task))
+    return OK
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    job = _job(arguments)
+    folder = steps.mine(job, arguments.run_id, arguments.beam_arguments)
+    packaged = packaging.package(job.workdir, job.config.task)
+    print(steps.summary(folder))
+    _show_package(job, packaged)
+    return OK
+
+
+def _show_package(job: steps.Job, packaged: packaging.Packaged) -> None:
+    sizes = ", ".join(f"{split} {count}" for split, count in packaged.examples.items())
+    state = "is there already" if packaged.existed else "written"
+    split = max(packaged.examples, key=lambda name: packaged.examples[name], default="train")
+    print(f"\ndataset {packaged.dataset} {state} in {job.workdir.datasets} ({sizes}). Load it with")
+    print("    import tensorflow_datasets as tfds")
+    print(f'    tfds.load("{packaged.dataset}", data_dir="{job.workdir.datasets}", split="{split}")')
+
+
+def _verify(arguments: argparse.Namespace) -> int:
+    published = replay.open_dataset(arguments.dataset, Workdir(epath.Path(arguments.workdir)).datasets)
+    groups = {run_id: _group(run, arguments) for run_id, run in published.runs.items()}
+    verified = replay.check(published, groups, _BATCH)
+    print(f"{arguments.dataset}: {verified.checked} examples checked, {len(verified.failed_ids)} shown of those that fail")
+    for reason, count in sorted(verified.reasons.items()):
+        print(f"{count} examples: {reason}")
+    for example_id in verified.failed_ids:
+        print(f"failed: {example_id}")
+    return CHECK_FAILED if verified.reasons else OK
+
+
+def _group(run: dict[str, Any], arguments: argparse.Namespace) -> PeerGroup:
+    """Finds a run's nets by their digests: in --peers, in the run's files, or in the workdir."""
+    trained = Workdir(epath.Path(arguments.workdir)).nets
+    peers, shape = run["config"]["peers"], tuple(run["image_shape"])
+    found: dict[str, Any] = {}
+    for net in run["nets"]:
+        own = [str(path) for path in trained.glob(f"{net['name']}-*.keras")] if trained.exists() else []
+        for path in arguments.peers or [*peers["files"], *own]:
+            if net["digest"] in found or not (arguments.peers or epath.Path(path).exists()):
+                continue
+            loaded = load_net(
+                path,
+                name=net["name"],
+                from_logits=peers["from_logits"],
+                signature=peers["signature"],
+                expected_shape=shape,
+            )
+            found.setdefault(loaded.digest, loaded)
+        if net["digest"] not in found:
+            raise InputError(
+                f"net '{net['name']}' of run '{run['run_id']}' (digest {net['digest'][:12]}) was not found; name its file "
+                "with --peers."
+            )
+    return PeerGroup(tuple(found[net["digest"]] for net in run["nets"]))
+
+
+def _replay(arguments: argparse.Namespace) -> int:
+    published = replay.open_dataset(arguments.dataset, Workdir(epath.Path(arguments.workdir)).datasets)
+    example = replay.find(published, arguments.id)
+    run = published.run(example)
+    image = replay.render(example, run)
+    equal = np.array_equal(image, example["image"])
+    if arguments.out:
+        epath.Path(arguments.out).write_bytes(records.encode_png(image))
+    if arguments.picture:
+        _draw(example, run, _group(run, arguments), arguments.picture)
+    print(f"{example['id'].decode()}: {len(example['transform']['steps'])} moves of {example['seed']['id'].decode()}")
+    print(f"the re-created image and the stored one are {'equal' if equal else 'NOT equal'}, byte for byte")
+    return OK if equal else CHECK_FAILED
+
+
+def _draw(example: dict[str, Any], run: dict[str, Any], group: PeerGroup, path: str) -> None:
+    chain, seed_image = replay.stored_chain(example, run), example["seed_image"]
+    search = run["config"]["search"]
+    states = verify.render_states(seed_image, chain, search["compose"], run["config"]["operator"]["border"])
+    images = np.concatenate([seed_image[None], states])
+    names = run["class_names"] or [str(number) for number in range(run["num_classes"])]
+    target = example["target_net"].decode()
+    picture.draw_session(
+        images, group.probabilities(images, _BATCH), group.names, target, names, int(example["label"]), path
+    )

@@ -1,0 +1,87 @@
+"""A hillclimb session as a picture: the image after each move, and every net's confidence below it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import matplotlib
+import numpy as np
+
+matplotlib.use("Agg")  # no display needed
+
+from matplotlib import pyplot  # noqa: E402
+
+_PEER, _RIGHT, _WRONG = "#9aa5b1", "#2f6fab", "#c8402f"
+_MOST = 12
+
+
+def draw_session(
+    images: np.ndarray,
+    probabilities: np.ndarray,
+    net_names: Sequence[str],
+    target_net: str,
+    class_names: Sequence[str],
+    label: int,
+    path: str,
+) -> None:
+    """Draws a session as PNG.
+
+    Args:
+      images: uint8 `[S, H, W, C]`, the seed image and the image after each move.
+      probabilities: float32 `[N, S, K]`, every net on every image.
+      net_names: the nets' names, `[N]`.
+      target_net: the one that is misled.
+      class_names: the classes' names, `[K]`.
+      label: the class that the peers hold.
+      path: the file to write.
+    """
+    states = _shown(len(images))
+    wrong = int(probabilities[list(net_names).index(target_net), -1].argmax())
+    figure, axes = pyplot.subplots(
+        2, len(states), figsize=(1.5 * len(states) + 1.6, 3.6), squeeze=False, height_ratios=[1.2, 1]
+    )
+    for column, state in enumerate(states):
+        top, bottom = axes[0, column], axes[1, column]
+        image = images[state]
+        top.imshow(image[..., 0] if image.shape[-1] == 1 else image, cmap="gray", vmin=0, vmax=255)
+        top.set_title("seed image" if state == 0 else f"move {state}", fontsize=8)
+        top.axis("off")
+        _bars(bottom, probabilities[:, state], net_names, target_net, label, wrong, labelled=column == 0)
+    figure.suptitle(
+        f"{target_net} is led from {class_names[label]} to {class_names[wrong]} while its peers hold {class_names[label]}",
+        fontsize=10,
+    )
+    handles = [pyplot.Rectangle((0, 0), 1, 1, color=color) for color in (_RIGHT, _PEER, _WRONG)]
+    names = [f"{class_names[label]}, {target_net}", f"{class_names[label]}, peers", f"{class_names[wrong]}"]
+    figure.legend(handles, names, loc="lower center", ncols=3, fontsize=8, frameon=False)
+    figure.tight_layout(rect=(0, 0.06, 1, 1))
+    figure.savefig(path, dpi=130, format="png")
+    pyplot.close(figure)
+
+
+def _shown(states: int) -> list[int]:
+    """The states to draw: all, or evenly spaced ones with the first and the last."""
+    if states <= _MOST:
+        return list(range(states))
+    return sorted({round(place) for place in np.linspace(0, states - 1, _MOST)})
+
+
+def _bars(
+    axis: pyplot.Axes,
+    probabilities: np.ndarray,
+    net_names: Sequence[str],
+    target_net: str,
+    label: int,
+    wrong: int,
+    labelled: bool,
+) -> None:
+    places = np.arange(len(net_names))[::-1]
+    colors = [_RIGHT if name == target_net else _PEER for name in net_names]
+    axis.barh(places + 0.2, probabilities[:, label], height=0.38, color=colors)
+    axis.barh(places - 0.2, probabilities[:, wrong], height=0.38, color=_WRONG)
+    axis.set_xlim(0, 1)
+    axis.set_xticks([0, 1])
+    axis.tick_params(labelsize=7, length=2)
+    axis.set_yticks(places, net_names if labelled else [""] * len(net_names), fontsize=7)
+    for side in ("top", "right"):
+        axis.spines[side].set_visible(False)

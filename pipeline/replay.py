@@ -1,0 +1,166 @@
+"""Published datasets looked at again: every example checked against given nets, one example re-created."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import itertools
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow_datasets as tfds
+from etils import epath
+
+from models.classifier import PeerGroup
+from models.errors import InputError
+from pipeline import records, seeding, verify
+from pipeline.criteria import PeerPressure
+from pipeline.transforms import Affine
+
+_TOLERANCE = 1e-3  # by which a probability may differ on another device
+
+OTHER_PIXELS = "the record renders to other pixels"
+OTHER_MOVES = "the run seed draws other moves"
+OTHER_ID = "the id does not belong to the record"
+OTHER_PROBABILITIES = "the nets give other probabilities than stored"
+
+
+@dataclasses.dataclass(frozen=True)
+class Published:
+    """A published version of `high_value_mistakes`, read with plain TFDS."""
+
+    builder: Any
+
+    def examples(self) -> Iterator[dict[str, Any]]:
+        """Yields the examples of all splits, NumPy values."""
+        for split in self.builder.info.splits:
+            if self.builder.info.splits[split].num_examples:
+                yield from tfds.as_numpy(self.builder.as_dataset(split=split))
+
+    def run(self, example: dict[str, Any]) -> dict[str, Any]:
+        """Returns the manifest of the run that made an example."""
+        return self.runs[_run_id(example)]
+
+    @property
+    def runs(self) -> dict[str, dict[str, Any]]:
+        """The manifests by run id."""
+        return {run["run_id"]: run for run in self.builder.info.metadata["runs"]}
+
+
+def open_dataset(dataset: str, data_dir: epath.Path) -> Published:
+    """Opens "high_value_mistakes/TASK" or "...:VERSION"; without a version, the newest.
+
+    Raises:
+      InputError: there is no such dataset.
+    """
+    try:
+        return Published(tfds.builder(dataset, data_dir=data_dir))
+    except (tfds.core.DatasetNotFoundError, ValueError, AssertionError) as error:
+        raise InputError(
+            f"dataset '{dataset}' was not found in {data_dir}; expected high_value_mistakes/TASK[:VERSION]. Was it packaged?"
+        ) from error
+
+
+def _operator(run: dict[str, Any]) -> Affine:
+    return Affine(**run["config"]["operator"])
+
+
+def stored_chain(example: dict[str, Any], run: dict[str, Any]) -> verify.Chain:
+    """Returns the chain of moves that an example's record states."""
+    chain = verify.chain_from_parameters(_operator(run), example["transform"]["parameters"], example["seed_image"].shape)
+    return chain._replace(composed=example["transform"]["composed_matrix"])
+
+
+def drawn_chain(example: dict[str, Any], run: dict[str, Any]) -> verify.Chain:
+    """Returns the chain that the run seed draws for an example's accepted steps."""
+    words = np.array(seeding.seed_key(example["seed"]["id"].decode()), np.uint32)
+    target = [net["name"] for net in run["nets"]].index(example["target_net"].decode())
+    steps, shape = example["transform"]["steps"], example["seed_image"].shape
+    return verify.chain_from_steps(_operator(run), int(example["run"]["seed"]), words, target, steps, shape)
+
+
+def render(example: dict[str, Any], run: dict[str, Any]) -> np.ndarray:
+    """Re-creates an example's image, uint8 `[H, W, C]`, from its record and seed image, with NumPy alone."""
+    border, compose = _operator(run).border, run["config"]["search"]["compose"]
+    return verify.render_final(example["seed_image"][None], [stored_chain(example, run)], compose, border)[0]
+
+
+def _record_failures(example: dict[str, Any], run: dict[str, Any]) -> list[str]:
+    """Checks what needs no net."""
+    found = []
+    if not np.array_equal(render(example, run), example["image"]):
+        found.append(OTHER_PIXELS)
+    drawn = drawn_chain(example, run)
+    same = np.allclose(drawn.parameters, example["transform"]["parameters"], rtol=0, atol=1e-9)
+    if not (same and np.allclose(drawn.composed, example["transform"]["composed_matrix"], rtol=0, atol=1e-9)):
+        found.append(OTHER_MOVES)
+    digest, seed_id = example["target_digest"].decode(), example["seed"]["id"].decode()
+    if example["id"].decode() != records.example_id(run["config_digest"], run["run_seed"], seed_id, digest):
+        found.append(OTHER_ID)
+    return found
+
+
+@dataclasses.dataclass(frozen=True)
+class Verified:
+    """What `check` found: examples looked at, failures by reason, and ids of the first that failed."""
+
+    checked: int
+    reasons: dict[str, int]
+    failed_ids: tuple[str, ...]
+
+
+def check(published: Published, groups: dict[str, PeerGroup], batch: int) -> Verified:
+    """Checks every example: record, pixels, id, and what its nets say of the stored image.
+
+    Args:
+      published: the dataset.
+      groups: run id -> the run's nets, in the run's order.
+      batch: images that the nets see at a time.
+    """
+    reasons: collections.Counter[str] = collections.Counter()
+    failed: list[str] = []
+    checked = 0
+    examples = published.examples()
+    while chunk := list(itertools.islice(examples, 1024)):
+        for run_id in sorted({_run_id(example) for example in chunk}):
+            mine = [example for example in chunk if _run_id(example) == run_id]
+            for example, found in zip(mine, _failures(mine, published.runs[run_id], groups[run_id], batch), strict=True):
+                reasons.update(found)
+                failed += [example["id"].decode()] if found else []
+        checked += len(chunk)
+    return Verified(checked, dict(reasons), tuple(failed[:10]))
+
+
+def _run_id(example: dict[str, Any]) -> str:
+    return example["run"]["id"].decode()
+
+
+def _failures(
+    examples: Sequence[dict[str, Any]], run: dict[str, Any], group: PeerGroup, batch: int
+) -> list[list[str]]:
+    images = np.stack([example["image"] for example in examples])
+    probabilities = group.probabilities(images, batch)
+    search = run["config"]["search"]
+    names = [net["name"] for net in run["nets"]]
+    judgement = verify.judge(
+        PeerPressure(search["peer_confidence"], search["target_confidence"]),
+        probabilities,
+        np.array([example["label"] for example in examples]),
+        np.array([names.index(example["target_net"].decode()) for example in examples]),
+    )
+    found = [_record_failures(example, run) for example in examples]
+    for place, reason in enumerate(verify.failures(judgement)):
+        if reason:
+            found[place].append(reason)
+        if np.abs(probabilities[:, place] - examples[place]["probabilities_after"]).max() > _TOLERANCE:
+            found[place].append(OTHER_PROBABILITIES)
+    return found
+
+
+def find(published: Published, example_id: str) -> dict[str, Any]:
+    """Returns the example with an id, or the one whose id starts so; raises InputError if there is not exactly one."""
+    matches = [example for example in published.examples() if example["id"].decode().startswith(example_id)]
+    if len(matches) != 1:
+        raise InputError(f"{len(matches)} examples have an id that starts with '{example_id}'; give the whole id of one.")
+    return matches[0]

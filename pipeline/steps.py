@@ -1,0 +1,278 @@
+"""The steps of the main job: train, mine, package; each does only what is missing."""
+
+from __future__ import annotations
+
+import collections
+import contextlib
+import dataclasses
+import datetime
+import importlib.metadata
+import json
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import tensorflow as tf
+import tensorflow_datasets as tfds
+from etils import epath
+from tqdm import tqdm
+
+from models import devices
+from models.classifier import PeerGroup
+from models.errors import InputError
+from pipeline import criteria, ledger, mining, plan, records, report, stages
+from pipeline import nets as run_nets
+from pipeline.config import Config
+from pipeline.ledger import RunFolder, Workdir
+from pipeline.nets import NetFiles
+from pipeline.seeds import FolderSeeds, SeedSource, TfdsSeeds
+
+_OURS = ("digits",)  # datasets that need no download
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """A task in a workdir, on a device, with its seed images."""
+
+    config: Config
+    workdir: Workdir
+    source: SeedSource
+    device: str
+
+
+def open_job(config: Config, workdir: str, data_dir: str | None, device: str) -> Job:
+    """Checks the workdir and finds the seed images; prepares them where that needs no download.
+
+    Raises:
+      InputError: the workdir cannot be written to, or the seed images, a split or their labels are not there.
+    """
+    directory = Workdir(epath.Path(workdir))
+    directory.check_writable()
+    devices.device_name(device)
+    seeds = config.seeds
+    if seeds.image_folder:
+        if not epath.Path(seeds.image_folder).is_dir():
+            raise InputError(f"[seeds] image_folder {seeds.image_folder} is not a folder; name one.")
+        source: SeedSource = FolderSeeds(seeds.image_folder, seeds.labeled)
+    else:
+        source = TfdsSeeds(seeds.dataset, data_dir or _prepared(seeds.dataset, directory), seeds.labeled)
+    for split in seeds.splits:
+        source.count(split)
+    if config.search.class_from == "label" and not source.class_names():
+        raise InputError(f"[seeds] {source.name} has no labels; set labeled = false and [search] class_from = 'consensus'.")
+    return Job(config, directory, source, device)
+
+
+def _prepared(dataset: str, workdir: Workdir) -> str | None:
+    """Prepares one of our own datasets in the workdir; others stay where TFDS looks for them."""
+    if dataset.split(":")[0] not in _OURS:
+        return None
+    importlib.import_module(f"tfds_builders.{dataset.split(':')[0]}.{dataset.split(':')[0]}_dataset_builder")
+    tfds.builder(dataset, data_dir=workdir.datasets).download_and_prepare()
+    return str(workdir.datasets)
+
+
+def train(job: Job) -> NetFiles:
+    """Trains the nets that are missing, with a bar for each, and returns the files of all."""
+    bars: dict[str, Any] = {}
+
+    def progress(name: str, epoch: int, epochs: int, accuracy: float) -> None:
+        bar = bars.setdefault(name, tqdm(total=epochs, desc=f"train {name}", unit="epoch", mininterval=1.0, file=sys.stderr))
+        bar.update(epoch - bar.n)
+        bar.set_postfix_str(f"accuracy {accuracy:.4f}", refresh=False)
+        if epoch == epochs:
+            bar.close()
+
+    return run_nets.prepare(job.config, job.workdir, job.source, job.device, progress)
+
+
+def mine(job: Job, run_id: str, beam_arguments: Sequence[str]) -> RunFolder:
+    """Runs, or goes on with, a run; returns its folder, finished.
+
+    Args:
+      job: the task.
+      run_id: "" for one derived from config, nets and run seed.
+      beam_arguments: Beam's options.
+
+    Raises:
+      InputError: a net does not fit, the run id was used with another configuration, or too many seed images had to
+        be set aside.
+    """
+    nets = train(job)
+    group, judge = nets.load()
+    identity = _identity(job, group, judge)
+    folder = job.workdir.run(job.config.task, run_id or records.digest(identity)[:12])
+    if (manifest := folder.manifest()) and folder.plan() and _same(folder.plan(), identity):
+        print(f"run {folder.run_id} is finished already: {manifest['examples']} mistakes; nothing to do.")
+        return folder
+    units = _units(job, group)
+    folder.start({**identity, "units": [unit.to_json() for unit in units]})
+    missing = [unit for unit in units if unit.number not in folder.finished_units()]
+    task = _task(job.config, group, identity["config_digest"])
+    if missing:
+        with _progress(folder, len(units)):
+            stages.mine(missing, job.source, task, nets, folder, job.device, beam_arguments)
+    _finish(job, folder, units, {**identity, "num_classes": group.num_classes})
+    return folder
+
+
+def _same(plan_file: dict[str, Any] | None, identity: dict[str, Any]) -> bool:
+    return plan_file is not None and all(plan_file.get(key) == value for key, value in identity.items())
+
+
+def _identity(job: Job, group: PeerGroup, judge: PeerGroup | None) -> dict[str, Any]:
+    """What the run is, apart from its units; JSON-able as it will be read back."""
+    config, peers = job.config, [_net(group, place) for place in range(len(group.names))]
+    judged = _net(judge, 0) if judge else None
+    determining = {**config.result_determining(), "nets": [net["digest"] for net in peers], "judge": judged and judged["digest"]}
+    identity = {
+        "task": config.task,
+        "run_seed": config.run.run_seed,
+        "config": config.to_json(),
+        "config_digest": records.digest({**determining, "seeds": job.source.name}),
+        "nets": peers,
+        "judge": judged,
+        "seeds": job.source.name,
+        "image_shape": list(job.source.shape()),
+        "class_names": job.source.class_names(),
+        "operator": {"name": config.operator.name, "parameter_names": list(config.operator.parameter_names)},
+        "code_version": importlib.metadata.version("peer-pressure"),
+    }
+    return json.loads(json.dumps(identity))
+
+
+def _net(group: PeerGroup, place: int) -> dict[str, str]:
+    return {"name": group.names[place], "digest": group.digests[place]}
+
+
+def _task(config: Config, group: PeerGroup, config_digest: str) -> mining.Task:
+    return mining.Task(
+        method=config.search.method,
+        searcher=config.searcher(),
+        target_nets=target_nets(config, group),
+        class_from=config.search.class_from,
+        grading=config.grade,
+        run_seed=config.run.run_seed,
+        lanes=config.run.lanes,
+        unit_size=config.run.unit_size,
+        config_digest=config_digest,
+    )
+
+
+def target_nets(config: Config, group: PeerGroup) -> tuple[int, ...]:
+    """Returns the places in the group of the nets that [search] targets names."""
+    targets = config.search.targets
+    if targets == "all":
+        return tuple(range(len(group.names)))
+    wanted = (targets,) if isinstance(targets, str) else targets
+    for name in wanted:
+        if name not in group.names:
+            raise InputError(f"[search] targets names '{name}', expected 'all' or some of {', '.join(group.names)}.")
+    return tuple(place for place, name in enumerate(group.names) if name in wanted)
+
+
+def _units(job: Job, group: PeerGroup) -> list[plan.Unit]:
+    config = job.config
+    target_nets(config, group)
+    if not config.search.trials:
+        return plan.whole_splits(job.source, config.seeds.splits, config.run.unit_size)
+
+    def held(split: str, positions: Sequence[int]) -> np.ndarray:
+        seeds = job.source.read(split, positions)
+        probabilities = tf.constant(group.probabilities(seeds.images, config.run.lanes))
+        classes = seeds.labels if config.search.class_from == "label" else criteria.consensus(probabilities)[0]
+        good = dict(zip(seeds.positions, criteria.all_hold(probabilities, classes).numpy(), strict=True))
+        return np.array([good.get(position, False) for position in positions])
+
+    return plan.drawn_trials(
+        job.source, config.seeds.splits, config.run.unit_size, config.search.trials, config.run.run_seed, held
+    )
+
+
+@contextlib.contextmanager
+def _progress(folder: RunFolder, units: int) -> Iterator[None]:
+    """Shows a bar of finished chunk files while the pipeline blocks."""
+    stop = threading.Event()
+    bar = tqdm(total=units, initial=len(folder.finished_units()), desc="mine", unit="unit", file=sys.stderr)
+
+    def watch() -> None:
+        while not stop.wait(0.5):
+            if new := len(folder.finished_units()) - bar.n:
+                bar.update(new)
+            elif sys.stderr.isatty():
+                bar.refresh()  # the clock goes on while a unit takes its time
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+        bar.update(len(folder.finished_units()) - bar.n)
+        bar.close()
+
+
+def _finish(job: Job, folder: RunFolder, units: list[plan.Unit], identity: dict[str, Any]) -> None:
+    """Writes what sums up a run, the manifest last."""
+    tables = [records.read_table(folder.chunk(unit.number), records.TRIALS_SCHEMA.names) for unit in units]
+    trials = pa.concat_tables(tables) if tables else records.TRIALS_SCHEMA.empty_table()
+    counts, reasons, set_aside = _counts(trials)
+    images = len(set(trials["seed_id"].to_pylist()))
+    if images and len(set_aside) > job.config.run.max_set_aside * images:
+        first = set_aside[0]
+        raise InputError(
+            f"run {folder.run_id}: {len(set_aside)} of {images} seed images had to be set aside (first: {first['seed_id']}: "
+            f"{first['reason']}), more than [run] max_set_aside = {job.config.run.max_set_aside:g}; mend them or raise it."
+        )
+    sink = pa.BufferOutputStream()
+    pq.write_table(trials, sink, compression="zstd")
+    ledger.write_whole(folder.trials, sink.getvalue().to_pybytes())
+    lines = "".join(json.dumps(entry, sort_keys=True) + "\n" for entry in set_aside)
+    ledger.write_whole(folder.path / "set_aside.jsonl", lines.encode())
+    examples = sum(outcomes.get(records.FOUND, 0) for outcomes in counts.values())
+    manifest = {
+        **identity,
+        "run_id": folder.run_id,
+        "sequence": len(job.workdir.finished_runs(job.config.task)),
+        "finished_at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "examples": examples,
+        "counts": counts,
+        "reasons": reasons,
+        "set_aside": len(set_aside),
+        "units": [
+            {"number": unit.number, "split": unit.split, "sha256": ledger.file_digest(folder.chunk(unit.number))}
+            for unit in units
+        ],
+    }
+    ledger.write_json(folder.path / "manifest.json", manifest)
+
+
+def _counts(trials: pa.Table) -> tuple[dict[str, dict[str, int]], dict[str, int], list[dict[str, str]]]:
+    """Counts trials by target net and outcome ("" for seed images), and reasons; lists what was set aside."""
+    counts: dict[str, dict[str, int]] = collections.defaultdict(lambda: collections.defaultdict(int))
+    grouped = trials.group_by(["target_net", "outcome", "reason"]).aggregate([("seed_id", "count")]).to_pylist()
+    reasons: dict[str, int] = collections.defaultdict(int)
+    for row in grouped:
+        counts[row["target_net"]][row["outcome"]] += row["seed_id_count"]
+        if row["reason"]:
+            reasons[row["reason"]] += row["seed_id_count"]
+    aside = trials.filter(pa.compute.equal(trials["outcome"], records.SET_ASIDE)).select(["seed_id", "reason"])
+    return {net: dict(outcomes) for net, outcomes in counts.items()}, dict(reasons), aside.to_pylist()
+
+
+def summary(folder: RunFolder) -> str:
+    """Returns a finished run's table, and what was skipped, dropped or set aside and why."""
+    manifest = folder.manifest()
+    assert manifest is not None
+    wanted = manifest["config"]["search"]["targets"]
+    names = [net["name"] for net in manifest["nets"] if wanted == "all" or net["name"] in wanted]
+    lines = [report.text(report.table(records.read_table(folder.trials), names))]
+    lines += [f"{count} rows: {reason}" for reason, count in sorted(manifest["reasons"].items())]
+    if not manifest["examples"]:
+        lines.append("no mistake was found: lower the thresholds in [search], or widen the ranges in [operator].")
+    return "\n".join(lines)
