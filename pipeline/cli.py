@@ -9,23 +9,23 @@ import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-import argparse  # noqa: E402
-import sys  # noqa: E402
-from collections.abc import Sequence  # noqa: E402
-from typing import Any  # noqa: E402
+import argparse
+import sys
+from collections.abc import Sequence
+from typing import Any
 
-import numpy as np  # noqa: E402
-import tensorflow_datasets as tfds  # noqa: E402
-from absl import app, logging  # noqa: E402
-from absl.flags import argparse_flags  # noqa: E402
-from etils import epath  # noqa: E402
+import numpy as np
+import tensorflow_datasets as tfds
+from absl import app, logging
+from absl.flags import argparse_flags
+from etils import epath
 
-from models.classifier import PeerGroup  # noqa: E402
-from models.errors import InputError  # noqa: E402
-from models.loading import load as load_net  # noqa: E402
-from pipeline import config, picture, records, replay, stages, steps, verify  # noqa: E402
-from pipeline import package as packaging  # noqa: E402
-from pipeline.ledger import Workdir  # noqa: E402
+from models.classifier import PeerGroup
+from models.errors import InputError
+from models.loading import load as load_net
+from pipeline import config, picture, records, replay, stages, steps, verify
+from pipeline import package as packaging
+from pipeline.ledger import Workdir
 
 OK, CHECK_FAILED, WRONG_INPUT = 0, 1, 2
 _BATCH = 256
@@ -42,7 +42,9 @@ def _main(arguments: argparse.Namespace) -> int:
     try:
         stages.check_arguments(arguments.beam_arguments, arguments.known_options)
         if arguments.beam_arguments and arguments.command not in ("run", "mine"):
-            raise InputError(f"{arguments.beam_arguments[0]}: `{arguments.command}` runs no Beam pipeline; leave it out.")
+            raise InputError(
+                f"{arguments.beam_arguments[0]}: `{arguments.command}` runs no Beam pipeline; leave it out."
+            )
         return arguments.call(arguments)
     except InputError as error:
         print(f"peerpressure: error: {error}", file=sys.stderr)
@@ -94,7 +96,9 @@ def _parser() -> tuple[Any, Any]:
 def _task_options(parser: Any, mines: bool) -> None:
     parser.add_argument("--config", required=True, help="the task's TOML file; required", default=argparse.SUPPRESS)
     _workdir_option(parser)
-    parser.add_argument("--data_dir", help="TFDS data_dir that holds the seed images' dataset (TFDS's own if not given)")
+    parser.add_argument(
+        "--data_dir", help="TFDS data_dir that holds the seed images' dataset (TFDS's own if not given)"
+    )
     parser.add_argument(
         "--device",
         choices=("auto", "cpu", "gpu", "tpu"),
@@ -133,7 +137,9 @@ def _replay_options(parser: Any) -> None:
     _workdir_option(parser)
     _peers_option(parser)
     parser.add_argument("--out", default="", metavar="PNG", help="write the re-created image here")
-    parser.add_argument("--picture", default="", metavar="PNG", help="draw the session, move by move, here (asks the nets)")
+    parser.add_argument(
+        "--picture", default="", metavar="PNG", help="draw the session, move by move, here (asks the nets)"
+    )
 
 
 def _job(arguments: argparse.Namespace) -> steps.Job:
@@ -182,7 +188,9 @@ def _verify(arguments: argparse.Namespace) -> int:
     published = replay.open_dataset(arguments.dataset, Workdir(epath.Path(arguments.workdir)).datasets)
     groups = {run_id: _group(run, arguments) for run_id, run in published.runs.items()}
     verified = replay.check(published, groups, _BATCH)
-    print(f"{arguments.dataset}: {verified.checked} examples checked, {len(verified.failed_ids)} shown of those that fail")
+    print(
+        f"{arguments.dataset}: {verified.checked} examples checked, {len(verified.failed_ids)} shown of those that fail"
+    )
     for reason, count in sorted(verified.reasons.items()):
         print(f"{count} examples: {reason}")
     for example_id in verified.failed_ids:
@@ -210,8 +218,8 @@ def _group(run: dict[str, Any], arguments: argparse.Namespace) -> PeerGroup:
             found.setdefault(loaded.digest, loaded)
         if net["digest"] not in found:
             raise InputError(
-                f"net '{net['name']}' of run '{run['run_id']}' (digest {net['digest'][:12]}) was not found; name its file "
-                "with --peers."
+                f"net '{net['name']}' of run '{run['run_id']}' (digest {net['digest'][:12]}) was not found; "
+                "name its file with --peers."
             )
     return PeerGroup(tuple(found[net["digest"]] for net in run["nets"]))
 

@@ -144,7 +144,9 @@ class Config:
 
     def result_determining(self) -> dict[str, Any]:
         """Returns the part, JSON-able, that with nets, seed image and run seed determines a result."""
-        search = {key: value for key, value in dataclasses.asdict(self.search).items() if key not in ("targets", "trials")}
+        search = {
+            key: value for key, value in dataclasses.asdict(self.search).items() if key not in ("targets", "trials")
+        }
         return {
             "search": search,
             "operator": {"name": self.operator.name, **dataclasses.asdict(self.operator)},
@@ -204,7 +206,9 @@ def load(path: str) -> Config:
         with open(path, "rb") as stream:
             table = tomllib.load(stream)
     except OSError as error:
-        raise InputError(f"{path}: the configuration cannot be read ({error.strerror}); give --config a TOML file.") from error
+        raise InputError(
+            f"{path}: the configuration cannot be read ({error.strerror}); give --config a TOML file."
+        ) from error
     except tomllib.TOMLDecodeError as error:
         raise InputError(f"{path}: this is not valid TOML: {error}.") from error
     config = _parse(table, path)
@@ -234,7 +238,9 @@ def _section(cls: Any, name: str, table: Any, path: str) -> Any:
         raise InputError(f"{path}: '{name}' is a section, expected [{name}] with keys below it.")
     hints = typing.get_type_hints(cls)
     _known(table, [field.name for field in dataclasses.fields(cls)], f"{path}: [{name}]", "key")
-    return cls(**{key: _value(hints[key], value, f"{path}: [{name}] {key}", f"{name}.{key}") for key, value in table.items()})
+    return cls(
+        **{key: _value(hints[key], value, f"{path}: [{name}] {key}", f"{name}.{key}") for key, value in table.items()}
+    )
 
 
 def _value(hint: Any, value: Any, where: str, key: str) -> Any:
@@ -297,7 +303,8 @@ def _check_nets(config: Config, path: str) -> None:
         raise InputError(f"{path}: [peers] has {len(nets)} net, expected at least {least}: a target and its peers.")
     if config.peers.names and len(config.peers.names) != len(config.peers.files):
         raise InputError(
-            f"{path}: [peers] names has {len(config.peers.names)} entries for {len(config.peers.files)} files; give one each."
+            f"{path}: [peers] names has {len(config.peers.names)} entries for {len(config.peers.files)} files; "
+            "give one each."
         )
     if config.judge.architecture and config.judge.file:
         raise InputError(f"{path}: [judge] has both architecture and file; give one of them.")

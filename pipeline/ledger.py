@@ -102,8 +102,8 @@ class RunFolder:
         if there is not None and there != plan:
             changed = sorted(key for key in {*there, *plan} if there.get(key) != plan.get(key))
             raise InputError(
-                f"run id '{self.run_id}' was already used with another configuration (different: {', '.join(changed)}); "
-                "give another --run_id."
+                f"run id '{self.run_id}' was already used with another configuration (different: "
+                f"{', '.join(changed)}); give another --run_id."
             )
         self.sweep()
         if there is None:
@@ -131,7 +131,9 @@ class Workdir:
     def run(self, task: str, run_id: str) -> RunFolder:
         """Returns a run's folder; raises InputError if the id cannot be a folder name."""
         if not _RUN_ID.fullmatch(run_id):
-            raise InputError(f"run id {run_id!r} is not usable: expected letters, digits, '.', '_' and '-', 100 at most.")
+            raise InputError(
+                f"run id {run_id!r} is not usable: expected letters, digits, '.', '_' and '-', 100 at most."
+            )
         return RunFolder(self.path / "ledger" / task / run_id)
 
     def finished_runs(self, task: str) -> list[RunFolder]:

@@ -90,7 +90,9 @@ class Miner:
         rows, target_nets = np.repeat(held, len(targets)), np.tile(targets, len(held))
         first = len(columns)
         trials = result.trials
-        outcomes = np.where(trials.found, FOUND, np.where(trials.moves >= self._task.searcher.max_moves, MOVES_SPENT, EXHAUSTED))
+        outcomes = np.where(
+            trials.found, FOUND, np.where(trials.moves >= self._task.searcher.max_moves, MOVES_SPENT, EXHAUSTED)
+        )
         columns.add_trials(rows, self._names(target_nets), outcomes, trials.moves, trials.drawn, trials.confidence)
         found = np.flatnonzero(trials.found)
         steps = [trials.steps[trial, : trials.moves[trial]] for trial in found]
@@ -116,7 +118,9 @@ class Miner:
         confidence = probabilities[targets, rows, result.classes[rows]]
         columns.add_trials(rows, self._names(targets), np.full(len(rows), FOUND), none, none, confidence)
         empty = verify.chain_from_parameters(
-            self._task.searcher.operator, np.zeros((0, len(self._task.searcher.operator.parameter_names))), seeds.images.shape[1:]
+            self._task.searcher.operator,
+            np.zeros((0, len(self._task.searcher.operator.parameter_names))),
+            seeds.images.shape[1:],
         )
         blank = [np.zeros(0)] * len(rows)
         finds = _Finds(rows, targets, result.classes[rows], [empty] * len(rows), blank, blank)
@@ -125,9 +129,7 @@ class Miner:
     def _names(self, nets: np.ndarray) -> list[str]:
         return [self._group.names[net] for net in nets]
 
-    def _keep(
-        self, seeds: SeedBatch, before: np.ndarray, finds: _Finds, columns: _Columns, places: np.ndarray
-    ) -> None:
+    def _keep(self, seeds: SeedBatch, before: np.ndarray, finds: _Finds, columns: _Columns, places: np.ndarray) -> None:
         """Renders, encodes, decodes and judges each find; keeps it, or writes down why not."""
         searcher = self._task.searcher
         sources = seeds.images[finds.rows]

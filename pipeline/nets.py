@@ -99,9 +99,7 @@ def _unique(names: tuple[str, ...]) -> list[str]:
 class _Trainer:
     """Trains nets of the zoo on the seed images' dataset, reading it once and only if a net is missing."""
 
-    def __init__(
-        self, splits: tuple[str, ...], workdir: Workdir, source: SeedSource, device: str, progress: Progress
-    ):
+    def __init__(self, splits: tuple[str, ...], workdir: Workdir, source: SeedSource, device: str, progress: Progress):
         self._workdir, self._source = workdir, source
         self._device, self._progress = device, progress
         self._split = "train" if "train" in splits or _has_split(source, "train") else splits[0]
@@ -116,9 +114,7 @@ class _Trainer:
             self._train(path, name, architecture, init_seed, how)
         return NetFile(name, str(path))
 
-    def _train(
-        self, path: epath.Path, name: str, architecture: str, init_seed: int, how: training.Training
-    ) -> None:
+    def _train(self, path: epath.Path, name: str, architecture: str, init_seed: int, how: training.Training) -> None:
         classes = len(self._source.class_names())
         if not classes:
             raise InputError(f"[seeds] {self._source.name} has no labels to train nets on; give [peers] files instead.")

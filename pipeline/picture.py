@@ -9,7 +9,7 @@ import numpy as np
 
 matplotlib.use("Agg")  # no display needed
 
-from matplotlib import pyplot  # noqa: E402
+from matplotlib import pyplot
 
 _PEER, _RIGHT, _WRONG = "#9aa5b1", "#2f6fab", "#c8402f"
 _MOST = 12
@@ -47,9 +47,9 @@ def draw_session(
         top.set_title("seed image" if state == 0 else f"move {state}", fontsize=8)
         top.axis("off")
         _bars(bottom, probabilities[:, state], net_names, target_net, label, wrong, labelled=column == 0)
+    right = class_names[label]
     figure.suptitle(
-        f"{target_net} is led from {class_names[label]} to {class_names[wrong]} while its peers hold {class_names[label]}",
-        fontsize=10,
+        f"{target_net} is led from {right} to {class_names[wrong]} while its peers hold {right}", fontsize=10
     )
     handles = [pyplot.Rectangle((0, 0), 1, 1, color=color) for color in (_RIGHT, _PEER, _WRONG)]
     names = [f"{class_names[label]}, {target_net}", f"{class_names[label]}, peers", f"{class_names[wrong]}"]

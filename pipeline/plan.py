@@ -90,5 +90,7 @@ def _held_in_order(wave: list[tuple[str, int]], held: Callable[[str, Sequence[in
     good = {}
     for split in dict.fromkeys(split for split, _ in wave):
         positions = sorted(position for wave_split, position in wave if wave_split == split)
-        good.update({(split, position): bool(flag) for position, flag in zip(positions, held(split, positions), strict=True)})
+        good.update(
+            {(split, position): bool(flag) for position, flag in zip(positions, held(split, positions), strict=True)}
+        )
     return np.array([good[place] for place in wave])

@@ -58,7 +58,8 @@ def open_dataset(dataset: str, data_dir: epath.Path) -> Published:
         return Published(tfds.builder(dataset, data_dir=data_dir))
     except (tfds.core.DatasetNotFoundError, ValueError, AssertionError) as error:
         raise InputError(
-            f"dataset '{dataset}' was not found in {data_dir}; expected high_value_mistakes/TASK[:VERSION]. Was it packaged?"
+            f"dataset '{dataset}' was not found in {data_dir}; expected high_value_mistakes/TASK[:VERSION]. "
+            "Was it packaged?"
         ) from error
 
 
@@ -68,7 +69,9 @@ def _operator(run: dict[str, Any]) -> Affine:
 
 def stored_chain(example: dict[str, Any], run: dict[str, Any]) -> verify.Chain:
     """Returns the chain of moves that an example's record states."""
-    chain = verify.chain_from_parameters(_operator(run), example["transform"]["parameters"], example["seed_image"].shape)
+    chain = verify.chain_from_parameters(
+        _operator(run), example["transform"]["parameters"], example["seed_image"].shape
+    )
     return chain._replace(composed=example["transform"]["composed_matrix"])
 
 
@@ -125,7 +128,9 @@ def check(published: Published, groups: dict[str, PeerGroup], batch: int) -> Ver
     while chunk := list(itertools.islice(examples, 1024)):
         for run_id in sorted({_run_id(example) for example in chunk}):
             mine = [example for example in chunk if _run_id(example) == run_id]
-            for example, found in zip(mine, _failures(mine, published.runs[run_id], groups[run_id], batch), strict=True):
+            for example, found in zip(
+                mine, _failures(mine, published.runs[run_id], groups[run_id], batch), strict=True
+            ):
                 reasons.update(found)
                 failed += [example["id"].decode()] if found else []
         checked += len(chunk)
@@ -136,9 +141,7 @@ def _run_id(example: dict[str, Any]) -> str:
     return example["run"]["id"].decode()
 
 
-def _failures(
-    examples: Sequence[dict[str, Any]], run: dict[str, Any], group: PeerGroup, batch: int
-) -> list[list[str]]:
+def _failures(examples: Sequence[dict[str, Any]], run: dict[str, Any], group: PeerGroup, batch: int) -> list[list[str]]:
     images = np.stack([example["image"] for example in examples])
     probabilities = group.probabilities(images, batch)
     search = run["config"]["search"]
@@ -162,5 +165,7 @@ def find(published: Published, example_id: str) -> dict[str, Any]:
     """Returns the example with an id, or the one whose id starts so; raises InputError if there is not exactly one."""
     matches = [example for example in published.examples() if example["id"].decode().startswith(example_id)]
     if len(matches) != 1:
-        raise InputError(f"{len(matches)} examples have an id that starts with '{example_id}'; give the whole id of one.")
+        raise InputError(
+            f"{len(matches)} examples have an id that starts with '{example_id}'; give the whole id of one."
+        )
     return matches[0]

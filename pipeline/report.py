@@ -59,7 +59,14 @@ def _row(mine: pa.Table, net: str, images: int) -> TargetRow:
     trials = mine.num_rows + images
     low, high = wilson(found.num_rows, trials)
     return TargetRow(
-        net, trials, found.num_rows, low, high, _mean(found["moves"]), _mean(found["inferences"]), _mean(mine["inferences"])
+        net,
+        trials,
+        found.num_rows,
+        low,
+        high,
+        _mean(found["moves"]),
+        _mean(found["inferences"]),
+        _mean(mine["inferences"]),
     )
 
 
@@ -71,15 +78,20 @@ def _mean(column: pa.ChunkedArray) -> float:
 def text(rows: list[TargetRow]) -> str:
     """Formats the table for a terminal."""
     width = max([6, *(len(row.target_net) for row in rows)])
-    lines = [f"{'target':<{width}}  {'trials':>7}  {'found':>7}  {'% (95% interval)':>21}  {'moves':>6}  {'inferences':>10}  {'of all trials':>13}"]
+    heads = ["trials", "found", "% (95% interval)", "moves", "inferences", "of all"]
+    lines = [_line("target".ljust(width), heads)]
     for row in rows:
         share = row.found / row.trials if row.trials else 0.0
         interval = f"{100 * share:5.1f} ({100 * row.low:5.1f} to {100 * row.high:5.1f})"
-        lines.append(
-            f"{row.target_net:<{width}}  {row.trials:>7}  {row.found:>7}  {interval:>21}  "
-            f"{_number(row.moves):>6}  {_number(row.inferences):>10}  {_number(row.all_inferences):>13}"
-        )
-    return "\n".join([*lines, "moves and inferences: means over the trials that found a mistake; last column: inferences, mean over all trials"])
+        means = [_number(value) for value in (row.moves, row.inferences, row.all_inferences)]
+        lines.append(_line(row.target_net.ljust(width), [str(row.trials), str(row.found), interval, *means]))
+    note = "moves and inferences: means over the trials that found a mistake; of all: inferences over all trials"
+    return "\n".join([*lines, note])
+
+
+def _line(name: str, cells: list[str]) -> str:
+    widths = (7, 7, 21, 6, 10, 8)
+    return "  ".join([name, *(cell.rjust(width) for cell, width in zip(cells, widths, strict=True))])
 
 
 def _number(value: float) -> str:

@@ -58,9 +58,9 @@ def philox(key: list[Any], counter: list[Any]) -> np.ndarray:
     Returns:
       uint32 `[..., 4]`.
     """
-    key, counter = [np.broadcast_arrays(*(np.asarray(word, np.uint32) for word in words)) for words in (key, counter)]
+    keys, counters = [np.broadcast_arrays(*(np.asarray(word, np.uint32) for word in words)) for words in (key, counter)]
     with np.errstate(over="ignore"):
-        return np.stack(np.broadcast_arrays(*_rounds(list(key), list(counter), _multiply_numpy, np.uint32)), axis=-1)
+        return np.stack(np.broadcast_arrays(*_rounds(list(keys), list(counters), _multiply_numpy, np.uint32)), axis=-1)
 
 
 def philox_tf(key: list[tf.Tensor], counter: list[tf.Tensor]) -> tf.Tensor:
@@ -107,7 +107,9 @@ def draws_tf(run_seed: tf.Tensor, seed_words: tf.Tensor, stream: tf.Tensor, step
     """`draws` in a graph: uint32 scalar, `[L, 2]`, int32 `[L]`, int32 `[L]` -> float32 `[L, count]`, equal numbers."""
     blocks = tf.range(-(-count // 4))
     shape = [step.shape[0], blocks.shape[0]]
-    counter = _counters(tf.cast(step, tf.uint32), tf.cast(stream, tf.uint32), seed_words[:, 1], tf.cast(blocks, tf.uint32))
+    counter = _counters(
+        tf.cast(step, tf.uint32), tf.cast(stream, tf.uint32), seed_words[:, 1], tf.cast(blocks, tf.uint32)
+    )
     key = [run_seed, seed_words[:, 0, None]]
     words = philox_tf(
         [tf.broadcast_to(word, shape) for word in key], [tf.broadcast_to(word, shape) for word in counter]

@@ -42,7 +42,9 @@ class SeedBatch:
 class SeedSource(Protocol):
     """Where seed images come from; small and picklable, so that it travels to workers."""
 
-    name: str  # "mnist:3.0.1", or the folder's name
+    @property
+    def name(self) -> str:
+        """The dataset with its version, "mnist:3.0.1", or the folder's name."""
 
     def count(self, split: str) -> int:
         """Returns how many images the split has; raises InputError if there is no such split."""

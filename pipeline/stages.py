@@ -127,5 +127,5 @@ def _beam_parsers() -> Iterable[Any]:
     for _, cls in inspect.getmembers(pipeline_options, inspect.isclass):
         if issubclass(cls, PipelineOptions) and "_add_argparse_args" in vars(cls):
             parser = pipeline_options._BeamArgumentParser(allow_abbrev=False)
-            cls._add_argparse_args(parser)
+            vars(cls)["_add_argparse_args"].__func__(cls, parser)
             yield parser

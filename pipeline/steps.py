@@ -63,7 +63,9 @@ def open_job(config: Config, workdir: str, data_dir: str | None, device: str) ->
     for split in seeds.splits:
         source.count(split)
     if config.search.class_from == "label" and not source.class_names():
-        raise InputError(f"[seeds] {source.name} has no labels; set labeled = false and [search] class_from = 'consensus'.")
+        raise InputError(
+            f"[seeds] {source.name} has no labels; set labeled = false and [search] class_from = 'consensus'."
+        )
     return Job(config, directory, source, device)
 
 
@@ -81,7 +83,9 @@ def train(job: Job) -> NetFiles:
     bars: dict[str, Any] = {}
 
     def progress(name: str, epoch: int, epochs: int, accuracy: float) -> None:
-        bar = bars.setdefault(name, tqdm(total=epochs, desc=f"train {name}", unit="epoch", mininterval=1.0, file=sys.stderr))
+        bar = bars.setdefault(
+            name, tqdm(total=epochs, desc=f"train {name}", unit="epoch", mininterval=1.0, file=sys.stderr)
+        )
         bar.update(epoch - bar.n)
         bar.set_postfix_str(f"accuracy {accuracy:.4f}", refresh=False)
         if epoch == epochs:
@@ -128,7 +132,11 @@ def _identity(job: Job, group: PeerGroup, judge: PeerGroup | None) -> dict[str, 
     """What the run is, apart from its units; JSON-able as it will be read back."""
     config, peers = job.config, [_net(group, place) for place in range(len(group.names))]
     judged = _net(judge, 0) if judge else None
-    determining = {**config.result_determining(), "nets": [net["digest"] for net in peers], "judge": judged and judged["digest"]}
+    determining = {
+        **config.result_determining(),
+        "nets": [net["digest"] for net in peers],
+        "judge": judged and judged["digest"],
+    }
     identity = {
         "task": config.task,
         "run_seed": config.run.run_seed,
@@ -226,8 +234,9 @@ def _finish(job: Job, folder: RunFolder, units: list[plan.Unit], identity: dict[
     if images and len(set_aside) > job.config.run.max_set_aside * images:
         first = set_aside[0]
         raise InputError(
-            f"run {folder.run_id}: {len(set_aside)} of {images} seed images had to be set aside (first: {first['seed_id']}: "
-            f"{first['reason']}), more than [run] max_set_aside = {job.config.run.max_set_aside:g}; mend them or raise it."
+            f"run {folder.run_id}: {len(set_aside)} of {images} seed images had to be set aside (first: "
+            f"{first['seed_id']}: {first['reason']}), more than [run] max_set_aside = "
+            f"{job.config.run.max_set_aside:g}; mend them or raise it."
         )
     sink = pa.BufferOutputStream()
     pq.write_table(trials, sink, compression="zstd")

@@ -94,7 +94,7 @@ def compose(matrices: np.ndarray) -> np.ndarray:
 
 
 def pad_tf(images: tf.Tensor, border: Border) -> tf.Tensor:
-    """Returns float32 `[B, H + 2, W + 2, C]` sources for `warp_tf`, values 0 to 255, from uint8-valued `[B, H, W, C]`."""
+    """Returns `warp_tf`'s sources, float32 `[B, H + 2, W + 2, C]` in 0 to 255, of uint8-valued `[B, H, W, C]`."""
     mode = {"constant": "CONSTANT", "edge": "SYMMETRIC"}[border]
     return tf.pad(tf.cast(images, tf.float32), [[0, 0], [1, 1], [1, 1], [0, 0]], mode=mode)
 

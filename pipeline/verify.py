@@ -58,7 +58,9 @@ def render_states(image: np.ndarray, chain: Chain, compose: Compose, border: tra
     """Renders the image after each move, uint8 `[M, H, W, C]`, from the seed image uint8 `[H, W, C]`."""
     totals = [transforms.compose(chain.matrices[: move + 1]) for move in range(len(chain.matrices))]
     if compose == "matrix":
-        return transforms.render(np.repeat(image[None], len(totals), axis=0), np.array(totals).reshape(-1, 2, 3), border)
+        return transforms.render(
+            np.repeat(image[None], len(totals), axis=0), np.array(totals).reshape(-1, 2, 3), border
+        )
     states = [image]
     for matrix in chain.matrices:
         states.append(transforms.render(states[-1][None], matrix[None], border)[0])

@@ -80,8 +80,8 @@ class Hillclimb:
         image at each move, as the paper did.
     """
 
-    operator: transforms.Affine = transforms.Affine()
-    criterion: PeerPressure = PeerPressure()
+    operator: transforms.Affine
+    criterion: PeerPressure
     patience: int = 250
     max_moves: int = 64
     compose: Compose = "matrix"

@@ -54,7 +54,7 @@ class Searcher(Protocol):
         """Returns int32 `[L]`: how many more candidates a trial may draw if none of them is accepted."""
 
     def propose(self, run_seed: tf.Tensor, trials: Trials, state: Any, ahead: tf.Tensor, sources: tf.Tensor) -> Any:
-        """Returns the candidate `ahead` steps on, a NamedTuple of `[L, ...]` tensors with a field `images` in [0, 1]."""
+        """Returns the candidate `ahead` steps on, `[L, ...]` tensors with a field `images` in [0, 1]."""
 
     def judge(self, trials: Trials, state: Any, candidate: Any, probabilities: tf.Tensor) -> tuple[Verdict, Any]:
         """Returns the verdict, and what `advance` needs of each candidate, from the nets' `[N, L, K]`."""
@@ -78,7 +78,15 @@ class _Loop(NamedTuple):
     steps: tf.Tensor  # int32 []
 
 
-def run(searcher: Searcher, nets: Nets, lanes: int, run_seed: tf.Tensor, trials: Trials, count: tf.Tensor, sources: tf.Tensor) -> tuple[Any, tf.Tensor]:
+def run(
+    searcher: Searcher,
+    nets: Nets,
+    lanes: int,
+    run_seed: tf.Tensor,
+    trials: Trials,
+    count: tf.Tensor,
+    sources: tf.Tensor,
+) -> tuple[Any, tf.Tensor]:
     """Runs a queue of trials to their ends. To be called inside a compiled function.
 
     Args:
@@ -93,13 +101,16 @@ def run(searcher: Searcher, nets: Nets, lanes: int, run_seed: tf.Tensor, trials:
     Returns:
       The searcher's results, `[Q, ...]` (zeros beyond `count`), and the number of steps of L candidates, int32.
     """
+
     def pick(index: tf.Tensor) -> Trials:
         return _rows(trials, tf.minimum(index, tf.shape(trials.row)[0] - 1))
 
     slots = tf.range(lanes)
     state = searcher.init(pick(slots), sources)
     queue_length = trials.row.shape[0]
-    results = tf.nest.map_structure(lambda rows: tf.zeros([queue_length, *rows.shape[1:]], rows.dtype), searcher.result(state))
+    results = tf.nest.map_structure(
+        lambda rows: tf.zeros([queue_length, *rows.shape[1:]], rows.dtype), searcher.result(state)
+    )
     start = _Loop(slots, slots < count, state, tf.minimum(lanes, count), results, tf.constant(0))
 
     def body(loop: _Loop) -> tuple[_Loop]:
@@ -190,7 +201,10 @@ def _write(results: Any, rows: Any, trial: tf.Tensor, place: tf.Tensor) -> Any:
     def write(number: tf.Tensor, results: Any) -> tuple[tf.Tensor, Any]:
         slot = tf.reduce_sum(tf.cast(place <= number, tf.int32))
         to = tf.gather(trial, slot)[None, None]
-        put = lambda whole, row: tf.tensor_scatter_nd_update(whole, to, tf.gather(row, slot)[None])
+
+        def put(whole: tf.Tensor, row: tf.Tensor) -> tf.Tensor:
+            return tf.tensor_scatter_nd_update(whole, to, tf.gather(row, slot)[None])
+
         return number + 1, tf.nest.map_structure(put, results, rows)
 
     return tf.while_loop(lambda number, _: number < place[-1], write, (tf.constant(0), results))[1]

@@ -23,9 +23,7 @@ class ScanResult(NamedTuple):
     classes: np.ndarray
 
 
-def scan(
-    probabilities: np.ndarray, labels: np.ndarray, class_from: ClassFrom, criterion: PeerPressure
-) -> ScanResult:
+def scan(probabilities: np.ndarray, labels: np.ndarray, class_from: ClassFrom, criterion: PeerPressure) -> ScanResult:
     """Applies the peer filter to images by their nets' probabilities.
 
     Args:

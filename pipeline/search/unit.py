@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from models.classifier import PeerGroup
 from pipeline import criteria, transforms
-from pipeline.search import lanes
+from pipeline.search import lanes as lane_runner
 from pipeline.search.hillclimb import Hillclimb, HillclimbResult
 
 ClassFrom = Literal["label", "consensus"]
@@ -86,7 +86,7 @@ class UnitSearch:
         trials, many = self._queue(probabilities, classes, held, words)
         sources = transforms.pad_tf(images, self.searcher.operator.border)
         seed = tf.constant(self.run_seed, tf.uint32)
-        results, _ = lanes.run(self.searcher, self.group, self.lanes, seed, trials, many, sources)
+        results, _ = lane_runner.run(self.searcher, self.group, self.lanes, seed, trials, many, sources)
         return probabilities, classes, finite, held, results
 
     def _probabilities(self, images: tf.Tensor) -> tf.Tensor:
@@ -98,11 +98,13 @@ class UnitSearch:
             lambda block: self.group(tf.cast(block, tf.float32) / 255.0), blocks, fn_output_signature=tf.float32
         )
         nets, classes = answers.shape[1], answers.shape[3]
-        return tf.reshape(tf.transpose(answers, [1, 0, 2, 3]), [nets, batches * self.lanes, classes])[:, : self.unit_size]
+        return tf.reshape(tf.transpose(answers, [1, 0, 2, 3]), [nets, batches * self.lanes, classes])[
+            :, : self.unit_size
+        ]
 
     def _queue(
         self, probabilities: tf.Tensor, classes: tf.Tensor, held: tf.Tensor, words: tf.Tensor
-    ) -> tuple[lanes.Trials, tf.Tensor]:
+    ) -> tuple[lane_runner.Trials, tf.Tensor]:
         """The trials of all held seed images first, seed by seed and target by target."""
         targets = len(self.target_nets)
         order = tf.argsort(tf.cast(~held, tf.int32), stable=True)
@@ -111,7 +113,7 @@ class UnitSearch:
         target_class = tf.gather(classes, row)
         own, _ = criteria.class_and_rival(probabilities, classes)
         confidence = tf.gather(tf.reshape(own, [-1]), target_net * self.unit_size + row)
-        trials = lanes.Trials(row, tf.gather(words, row), target_net, target_class, confidence)
+        trials = lane_runner.Trials(row, tf.gather(words, row), target_net, target_class, confidence)
         return trials, tf.reduce_sum(tf.cast(held, tf.int32)) * targets
 
 
