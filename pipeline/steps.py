@@ -116,7 +116,7 @@ def mine(job: Job, run_id: str, beam_arguments: Sequence[str]) -> RunFolder:
     units = _units(job, group)
     folder.start({**identity, "units": [unit.to_json() for unit in units]})
     missing = [unit for unit in units if unit.number not in folder.finished_units()]
-    task = _task(job.config, group, identity["config_digest"])
+    task = mining_task(job.config, group, identity["config_digest"])
     if missing:
         with _progress(folder, len(units)):
             stages.mine(missing, job.source, task, nets, folder, job.device, beam_arguments)
@@ -157,7 +157,8 @@ def _net(group: PeerGroup, place: int) -> dict[str, str]:
     return {"name": group.names[place], "digest": group.digests[place]}
 
 
-def _task(config: Config, group: PeerGroup, config_digest: str) -> mining.Task:
+def mining_task(config: Config, group: PeerGroup, config_digest: str) -> mining.Task:
+    """Returns what a configuration asks of each unit."""
     return mining.Task(
         method=config.search.method,
         searcher=config.searcher(),
