@@ -66,6 +66,6 @@ setuptools.setup(
     package_data={"": ["README.md", "CITATIONS.bib", "TAGS.txt", "*.html"]},
     install_requires=INSTALL_REQUIRES,
     extras_require=EXTRAS_REQUIRE,
-    entry_points={"console_scripts": ["peerpressure = pipeline.cli:console"]},
+    entry_points={"console_scripts": ["peerpressure = pipeline.__main__:console"]},
     zip_safe=False,
 )

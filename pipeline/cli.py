@@ -5,10 +5,6 @@ Exit codes: 0, done; 1, a check found something wrong; 2, a mistake in what was 
 
 from __future__ import annotations
 
-import os
-
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-
 import argparse
 import sys
 from collections.abc import Sequence
@@ -31,32 +27,48 @@ OK, CHECK_FAILED, WRONG_INPUT = 0, 1, 2
 _BATCH = 256
 
 
-def console() -> None:
-    """The installed command."""
-    logging.set_verbosity(logging.ERROR)  # the libraries' warnings are not for who runs a job
+def main() -> None:
+    """Runs the command line of this process and exits with its code."""
+    logging.set_verbosity(logging.ERROR)
     app.run(_main, flags_parser=_parse)
 
 
 def _main(arguments: argparse.Namespace) -> int:
     tfds.disable_progress_bar()
     try:
-        stages.check_arguments(arguments.beam_arguments, arguments.known_options)
-        if arguments.beam_arguments and arguments.command not in ("run", "mine"):
-            raise InputError(
-                f"{arguments.beam_arguments[0]}: `{arguments.command}` runs no Beam pipeline; leave it out."
-            )
         return arguments.call(arguments)
     except InputError as error:
-        print(f"peerpressure: error: {error}", file=sys.stderr)
+        print(_sentence(error), file=sys.stderr)
         return WRONG_INPUT
 
 
+def _sentence(error: InputError) -> str:
+    return f"peerpressure: error: {error}"
+
+
 def _parse(argv: Sequence[str]) -> argparse.Namespace:
+    """Parses the command line; what our parser does not know has to be Beam's."""
     parser, commands = _parser()
-    arguments, unknown = parser.parse_known_args(argv[1:])
+    try:
+        if len(argv) > 1 and argv[1] in commands.choices:
+            _check_options(argv[1], argv[2:], commands.choices[argv[1]])
+        arguments, unknown = parser.parse_known_args(argv[1:])
+        if unknown and not unknown[0].startswith("-"):
+            raise InputError(f"unexpected argument '{unknown[0]}'; see `peerpressure {arguments.command} --help`.")
+    except InputError as error:
+        print(_sentence(error), file=sys.stderr)
+        sys.exit(WRONG_INPUT)
     arguments.beam_arguments = unknown
-    arguments.known_options = sorted(commands.choices[arguments.command]._option_string_actions)
     return arguments
+
+
+def _check_options(command: str, arguments: Sequence[str], parser: Any) -> None:
+    """Before anything is parsed, so that a misspelt option is not reported as a missing one."""
+    ours = parser._option_string_actions
+    others = [argument for argument in arguments if argument.startswith("--") and argument.split("=")[0] not in ours]
+    stages.check_options(others, list(ours))
+    if others and command not in ("run", "mine"):
+        raise InputError(f"{others[0]}: `{command}` runs no Beam pipeline; leave it out.")
 
 
 def _parser() -> tuple[Any, Any]:

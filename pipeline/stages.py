@@ -105,22 +105,21 @@ def _with_runner(arguments: Sequence[str]) -> list[str]:
     return [*arguments] if named else ["--runner=FnApiRunner", *arguments]
 
 
-def check_arguments(arguments: Sequence[str], ours: Sequence[str]) -> None:
-    """Raises InputError for an argument that is neither ours nor Beam's, with the nearest that is.
+def check_options(options: Sequence[str], ours: Sequence[str]) -> None:
+    """Raises InputError for an option that is neither ours nor Beam's, with the nearest that is.
 
     Args:
-      arguments: what our parser did not know.
+      options: what our parser does not know, "--name" or "--name=value".
       ours: our own options, with their dashes.
     """
+    if not options:
+        return
     known = {option for parser in _beam_parsers() for option in parser._option_string_actions}
-    for argument in arguments:
-        name = argument.split("=", 1)[0]
-        if name.startswith("-") and name not in known:
-            near = difflib.get_close_matches(name, [*ours, *known], 1, 0.6)
+    for name in (option.split("=", 1)[0] for option in options):
+        if name not in known:
+            near = difflib.get_close_matches(name, ours, 1, 0.6) or difflib.get_close_matches(name, known, 1, 0.6)
             hint = f"did you mean {near[0]}?" if near else "see --help, or Beam's own options."
             raise InputError(f"unknown option {name}; {hint}")
-        if not name.startswith("-") and argument is arguments[0]:
-            raise InputError(f"unexpected argument '{argument}'; see --help.")
 
 
 def _beam_parsers() -> Iterable[Any]:

@@ -86,9 +86,9 @@ def _features(manifest: dict[str, Any]) -> tfds.features.FeaturesDict:
                 "operator": text,
                 "compose": text,
                 "steps": tfds.features.Sequence(np.int32),
-                "parameters": tfds.features.Tensor(shape=(None, parameters), dtype=np.float64),
+                "parameters": _exact((None, parameters)),
                 "confidences": tfds.features.Sequence(np.float32),
-                "composed_matrix": tfds.features.Tensor(shape=(2, 3), dtype=np.float64),
+                "composed_matrix": _exact((2, 3)),
             },
             "moves": np.int32,
             "candidates": np.int64,
@@ -96,6 +96,11 @@ def _features(manifest: dict[str, Any]) -> tfds.features.FeaturesDict:
             "run": {"id": text, "seed": np.int64, "config_digest": text, "code_version": text},
         }
     )
+
+
+def _exact(shape: tuple[int | None, ...]) -> tfds.features.Tensor:
+    """A float64 feature stored as bytes: a float list would cut it down to float32."""
+    return tfds.features.Tensor(shape=shape, dtype=np.float64, encoding=tfds.features.Encoding.BYTES)
 
 
 def _metadata(config: MistakesConfig) -> dict[str, Any]:

@@ -17,7 +17,7 @@ COUNT = 20
 RUN_SEED = 2024
 OPERATOR = transforms.Affine(rotation_degrees=8.0, translation_pixels=0.4, scale=0.08, stretch=0.08, shear_degrees=8.0)
 CRITERION = PeerPressure(peer_confidence=0.4, target_confidence=0.45)
-SEARCHER = Hillclimb(OPERATOR, CRITERION, patience=16, max_moves=10)
+SEARCHER = Hillclimb(OPERATOR, CRITERION, patience=16, max_moves=5)
 SEARCH = UnitSearch(SEARCHER, nets.group(), (0, 1, 2), "label", RUN_SEED, lanes=8, unit_size=COUNT)
 
 

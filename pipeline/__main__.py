@@ -1,0 +1,36 @@
+"""Entry of the command: quiets the libraries before they are imported, then hands over to `pipeline.cli`."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+from collections.abc import Iterator
+
+
+@contextlib.contextmanager
+def _silent_stderr() -> Iterator[None]:
+    """TensorFlow's native code greets on stderr when it is imported, whatever its log level."""
+    kept = os.dup(2)
+    with open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
+def console() -> None:
+    """The installed command."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    logging.getLogger().setLevel(logging.ERROR)  # the libraries' warnings are not for who runs a job
+    with _silent_stderr():
+        import tensorflow  # noqa: F401
+    from pipeline import cli
+
+    cli.main()
+
+
+if __name__ == "__main__":
+    console()

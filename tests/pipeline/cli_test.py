@@ -1,0 +1,187 @@
+"""The command line: its help, and what it says to what cannot be right."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from pipeline import cli
+
+layers = tf.keras.layers
+
+_TASK_OPTIONS = {"--workdir": "runs", "--data_dir": "None", "--device": "auto"}
+_OPTIONS = {
+    "run": {**_TASK_OPTIONS, "--run_id": ""},
+    "mine": {**_TASK_OPTIONS, "--run_id": ""},
+    "train": _TASK_OPTIONS,
+    "package": _TASK_OPTIONS,
+    "verify": {"--workdir": "runs", "--peers": "[]"},
+    "replay": {"--workdir": "runs", "--peers": "[]", "--out": "", "--picture": ""},
+}
+_REQUIRED = {"run": ["--config"], "mine": ["--config"], "train": ["--config"], "package": ["--config"]}
+_HELP = {"-h", "--help", "--helpfull"}
+
+
+def _is_one_sentence(outcome) -> bool:
+    return outcome.code == 2 and re.fullmatch(r"peerpressure: error: [^\n]+[.?]\n", outcome.err) is not None
+
+
+def _described(text: str) -> dict[str, str]:
+    """Returns what a help text says of each option, in one line."""
+    parts = re.split(r"\n  (?=-)", text)
+    return {part.split()[0].rstrip(","): " ".join(part.split()) for part in parts[1:]}
+
+
+@pytest.mark.parametrize("command", _OPTIONS)
+def test_help_tells_every_option_and_its_default(peerpressure, command):
+    outcome = peerpressure(command, "--help")
+    assert outcome.code == 0
+    told = _described(outcome.out)
+    for option, default in _OPTIONS[command].items():
+        assert f"(default: {default})" in told[option]
+    for option in _REQUIRED.get(command, []):
+        assert "required" in told[option]
+    known = set(cli._parser()[1].choices[command]._option_string_actions)
+    assert known - _HELP == {*_OPTIONS[command], *_REQUIRED.get(command, [])} == set(told) - _HELP
+
+
+def test_help_lists_every_command_and_the_exit_codes(peerpressure):
+    outcome = peerpressure("--help")
+    assert outcome.code == 0
+    for command in _OPTIONS:
+        assert re.search(rf"^    {command} ", outcome.out, re.MULTILINE)
+    assert "Exit codes: 0 done, 1 a check failed, 2 wrong input" in " ".join(outcome.out.split())
+
+
+@pytest.mark.parametrize("argv", [[], ["frobnicate"], ["run"], ["verify"], ["replay", "high_value_mistakes/tiny"]])
+def test_what_is_missing_is_told_with_the_usage(peerpressure, argv):
+    outcome = peerpressure(*argv)
+    assert outcome.code == 2 and "error:" in outcome.err.splitlines()[-1] and "Traceback" not in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--wrokdir", "elsewhere"], "unknown option --wrokdir; did you mean --workdir?"),
+        (["--wrokdir=elsewhere"], "unknown option --wrokdir; did you mean --workdir?"),
+        (["--direct_num_worker=2"], "did you mean --direct_num_workers?"),
+        (["--confg", "x"], "did you mean --config?"),
+        (["elsewhere"], "unexpected argument 'elsewhere'"),
+    ],
+)
+def test_an_unknown_option_suggests_the_nearest(peerpressure, config, tmp_path, more, message):
+    outcome = peerpressure("run", "--config", config(), "--workdir", tmp_path / "work", *more)
+    assert _is_one_sentence(outcome) and message in outcome.err
+    assert not (tmp_path / "work").exists()
+
+
+@pytest.mark.parametrize("command", ["train", "package"])
+def test_beam_options_are_for_commands_that_run_beam(peerpressure, config, tmp_path, command):
+    outcome = peerpressure(command, "--config", config(), "--workdir", tmp_path / "work", "--runner=FnApiRunner")
+    assert _is_one_sentence(outcome) and "runs no Beam pipeline" in outcome.err
+
+
+def test_beam_options_pass(work, peerpressure, config):
+    outcome = peerpressure(
+        *("mine", "--config", config(search={"method": "scan"}), "--workdir", work.path),
+        *("--runner=FnApiRunner", "--direct_num_workers", "1", "--job_name=tiny"),
+    )
+    assert outcome.code == 0
+
+
+def test_a_runner_that_beam_does_not_know_is_told(work, peerpressure, config, half_written):
+    task = config(search={"method": "scan"})
+    outcome = peerpressure("mine", "--config", task, "--workdir", work.path, "--runner=NoSuchRunner")
+    assert outcome.code == 2 and "NoSuchRunner" in outcome.err.strip().splitlines()[-1]
+    assert outcome.err.count("peerpressure: error:") == 1 and not half_written(work.path)
+
+
+def test_a_missing_configuration_is_told(peerpressure, tmp_path):
+    outcome = peerpressure("run", "--config", tmp_path / "none.toml", "--workdir", tmp_path / "work")
+    assert _is_one_sentence(outcome) and "none.toml: the configuration cannot be read" in outcome.err
+    assert not (tmp_path / "work").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"seeds": {"dataset": "no_such_dataset"}}, "[seeds] dataset 'no_such_dataset' was not found in"),
+        ({"seeds": {"dataset": "mnist"}}, "[seeds] dataset 'mnist' is not prepared in"),
+        ({"seeds": {"image_folder": "/no/such/folder"}}, "[seeds] image_folder /no/such/folder is not a folder"),
+        ({"seeds": {"dataset": "digits", "splits": ["tset"]}}, "no split 'tset'; it has test, train"),
+        ({"search": {"targets": ["mlp-5"]}}, "[search] targets names 'mlp-5', expected 'all' or some of mlp-4"),
+        ({"search": {"patiense": 3}}, "did you mean 'patience'?"),
+    ],
+)
+def test_a_task_that_cannot_be_run_is_told(work, peerpressure, config, tmp_path, half_written, changes, message):
+    (tmp_path / "empty").mkdir()
+    data_dir = work.datasets if changes.get("seeds", {"dataset": "digits"}).get("dataset") == "digits" else "empty"
+    outcome = peerpressure(
+        "run", "--config", config(**changes), "--workdir", work.path, "--data_dir", tmp_path / data_dir
+    )
+    assert _is_one_sentence(outcome) and message in outcome.err
+    assert not half_written(work.path) and not work.mistakes.exists()
+
+
+def test_a_workdir_that_cannot_be_written_to_is_told(peerpressure, config, tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    for workdir in (tmp_path / "file", tmp_path / "file" / "below"):
+        outcome = peerpressure("run", "--config", config(), "--workdir", workdir)
+        assert _is_one_sentence(outcome) and f"--workdir {workdir} cannot be written to" in outcome.err
+
+
+@pytest.mark.parametrize("run_id", ["../up", ".hidden", "a b", "x" * 101])
+def test_an_unusable_run_id_is_told(work, peerpressure, config, run_id):
+    outcome = peerpressure("mine", "--config", config(), "--workdir", work.path, "--run_id", run_id)
+    assert _is_one_sentence(outcome) and "is not usable" in outcome.err
+    assert not work.ledger.exists()
+
+
+def _net(shape=(28, 28, 1), classes=10, activation="softmax"):
+    tf.keras.utils.set_random_seed(1)
+    return tf.keras.Sequential([tf.keras.Input(shape), layers.Flatten(), layers.Dense(classes, activation=activation)])
+
+
+def _nan_net():
+    net = _net()
+    net.set_weights([np.full_like(weight, np.nan) for weight in net.get_weights()])
+    return net
+
+
+@pytest.mark.parametrize(
+    ("build", "message"),
+    [
+        (lambda: _net(shape=(27, 28, 1)), "(27, 28, 1)"),
+        (lambda: _net(classes=9), "9"),
+        (lambda: _net(activation=None), "gives logits where probabilities are expected"),
+        (_nan_net, "not finite"),
+        (None, "there is nothing at"),
+    ],
+    ids=["size", "classes", "logits", "nan", "missing"],
+)
+def test_a_net_that_does_not_fit_is_named(work, peerpressure, config, tmp_path, half_written, build, message):
+    bad = tmp_path / "bad.keras"
+    if build:
+        build().save(bad)
+    task = config(peers={"files": [work.nets()[0], str(bad)]})
+    outcome = peerpressure("run", "--config", task, "--workdir", work.path)
+    assert _is_one_sentence(outcome) and "'bad'" in outcome.err and message in outcome.err
+    assert not half_written(work.path) and not work.ledger.exists() and not work.mistakes.exists()
+
+
+def test_two_nets_of_one_name_are_told(work, peerpressure, config):
+    task = config(peers={"files": [work.nets()[0], work.nets()[0]]})
+    outcome = peerpressure("run", "--config", task, "--workdir", work.path)
+    assert _is_one_sentence(outcome) and "2 nets of a peer group are named" in outcome.err
+
+
+def test_the_installed_command_says_nothing_but_the_sentence(program, tmp_path):
+    done = subprocess.run(
+        [program, "run", "--config", "none.toml", "--wrokdir", "x"], capture_output=True, text=True, cwd=tmp_path
+    )
+    assert done.returncode == 2 and done.stdout == ""
+    assert done.stderr == "peerpressure: error: unknown option --wrokdir; did you mean --workdir?\n"

@@ -1,0 +1,228 @@
+"""What the end-to-end tests share: tiny tasks, workdirs with trained nets, and the command line called in-process."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import io
+import json
+import pathlib
+import shutil
+import sys
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tensorflow_datasets as tfds
+from absl import logging
+from PIL import Image
+
+from pipeline import cli, ledger
+
+TASK = "tiny"
+DATASET = f"high_value_mistakes/{TASK}"
+TINY: dict[str, Any] = {
+    "task": TASK,
+    "seeds": {"dataset": "digits", "splits": ["test"]},
+    "peers": {"architectures": ["mlp-4", "mlp-8", "mlp-12"]},
+    "training": {"epochs": 3, "batch_size": 32},
+    "search": {"peer_confidence": 0.0, "target_confidence": 0.0, "patience": 30},
+    "run": {"unit_size": 64, "lanes": 64},
+}
+
+
+class Outcome(NamedTuple):
+    """What a command did: its exit code and what it printed."""
+
+    code: int
+    out: str
+    err: str
+
+
+def call(*argv: Any) -> Outcome:
+    """Runs a command in this process, as the installed command does."""
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        try:
+            code = cli._main(cli._parse(["peerpressure", *map(str, argv)]))
+        except SystemExit as left:  # how argparse ends a command
+            code = int(left.code or 0)
+    return Outcome(code, out.getvalue(), err.getvalue())
+
+
+@dataclasses.dataclass(frozen=True)
+class Work:
+    """A workdir and what is in it."""
+
+    path: pathlib.Path
+
+    @property
+    def ledger(self) -> pathlib.Path:
+        return self.path / "ledger" / TASK
+
+    @property
+    def datasets(self) -> pathlib.Path:
+        return self.path / "datasets"
+
+    @property
+    def mistakes(self) -> pathlib.Path:
+        return self.datasets / DATASET
+
+    def nets(self) -> list[str]:
+        """Returns the trained nets' files: mlp-4, mlp-8, mlp-12."""
+        return [str(next((self.path / "nets").glob(f"{name}-*.keras"))) for name in TINY["peers"]["architectures"]]
+
+    def manifest(self, run_id: str) -> dict[str, Any]:
+        return json.loads((self.ledger / run_id / "manifest.json").read_text())
+
+    def examples(self, version: str = "", splits: tuple[str, ...] = ("test",)) -> dict[str, dict[str, Any]]:
+        """Returns a version's examples by id, as NumPy; the newest version's if none is given."""
+        builder = tfds.builder(f"{DATASET}:{version}" if version else DATASET, data_dir=self.datasets)
+        found = [example for split in splits for example in tfds.as_numpy(builder.as_dataset(split=split))]
+        return {example["id"].decode(): example for example in found}
+
+    def copy(self, to: pathlib.Path, *, ran: bool) -> Work:
+        """Copies the nets and seed images; also the ledger and the dataset if `ran`."""
+        left_out = [] if ran else ["ledger", "high_value_mistakes"]
+        shutil.copytree(self.path, to, ignore=shutil.ignore_patterns(*left_out))
+        return Work(to)
+
+
+def write_config(path: pathlib.Path, **sections: Any) -> pathlib.Path:
+    """Writes the tiny task with some keys changed; a section given as None is left out."""
+    merged = {**TINY, **sections}
+    for name, section in sections.items():
+        if isinstance(section, dict) and name in ("search", "run"):
+            merged[name] = {**TINY[name], **section}
+    plain = {key: value for key, value in merged.items() if not isinstance(value, dict) and value is not None}
+    lines = [f"{key} = {json.dumps(value)}" for key, value in plain.items()]
+    for name, section in merged.items():
+        if isinstance(section, dict):
+            lines += [f"[{name}]", *(f"{key} = {json.dumps(value)}" for key, value in section.items())]
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quiet() -> None:
+    logging.set_verbosity(logging.ERROR)  # as the installed command does
+
+
+@pytest.fixture
+def peerpressure() -> Callable[..., Outcome]:
+    """The command line, in-process."""
+    return call
+
+
+@pytest.fixture
+def program() -> str:
+    """The installed command."""
+    return str(pathlib.Path(sys.executable).with_name("peerpressure"))
+
+
+@pytest.fixture
+def config(tmp_path) -> Callable[..., pathlib.Path]:
+    """Writes a changed tiny task."""
+
+    def write(name: str = "config", **sections: Any) -> pathlib.Path:
+        return write_config(tmp_path / f"{name}.toml", **sections)
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def ran(tmp_path_factory) -> tuple[Work, Outcome]:
+    """A workdir in which run "first" was run end to end, and what was printed. Not to be changed."""
+    folder = tmp_path_factory.mktemp("ran")
+    work = Work(folder / "work")
+    task = write_config(folder / "tiny.toml")
+    outcome = call("run", "--config", task, "--workdir", work.path, "--run_id", "first")
+    assert outcome.code == 0, outcome
+    return work, outcome
+
+
+@pytest.fixture(scope="session")
+def finished(ran) -> Work:
+    """The workdir of `ran`."""
+    return ran[0]
+
+
+@pytest.fixture
+def work(finished, tmp_path) -> Work:
+    """A workdir of one's own with the trained nets and the seed images, and no run."""
+    return finished.copy(tmp_path / "work", ran=False)
+
+
+@pytest.fixture
+def copied(finished, tmp_path) -> Work:
+    """A copy of one's own of the whole finished workdir."""
+    return finished.copy(tmp_path / "copied", ran=True)
+
+
+@pytest.fixture(scope="session")
+def pictures(finished, tmp_path_factory) -> pathlib.Path:
+    """An image folder test/CLASS/PICTURE.png with 40 digits. Not to be changed."""
+    folder = tmp_path_factory.mktemp("pictures") / "digits_folder"
+    digits = tfds.as_numpy(tfds.load("digits", split="test[:40]", data_dir=finished.datasets))
+    for number, example in enumerate(digits):
+        path = folder / "test" / str(example["label"]) / f"{number:03d}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(example["image"][..., 0]).save(path)
+    return folder
+
+
+def files(folder: pathlib.Path) -> dict[str, bytes]:
+    """Returns the content of every file under a folder."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+@pytest.fixture
+def tree() -> Callable[[pathlib.Path], dict[str, bytes]]:
+    """Reads every file under a folder."""
+    return files
+
+
+@pytest.fixture
+def same_features() -> Callable[[Any, Any], None]:
+    """Asserts that two examples are equal, feature by feature, bit for bit."""
+
+    def check(ours: Any, theirs: Any) -> None:
+        tf.nest.assert_same_structure(ours, theirs)
+        for one, other in zip(tf.nest.flatten(ours), tf.nest.flatten(theirs), strict=True):
+            np.testing.assert_array_equal(one, other)
+
+    return check
+
+
+@pytest.fixture
+def half_written() -> Callable[[pathlib.Path], list[str]]:
+    """Lists what is half-written under a folder."""
+
+    def find(folder: pathlib.Path) -> list[str]:
+        return [str(path) for pattern in ("*.tmp", "incomplete.*") for path in folder.rglob(pattern)]
+
+    return find
+
+
+@pytest.fixture
+def tamper() -> Callable[..., str]:
+    """Changes the first stored example of a version and returns its id."""
+
+    def change(work: Work, edit: Callable[[Any], None]) -> str:
+        path = next((work.mistakes / "1.0.0").glob("*-test.tfrecord-*"))
+        records = [tf.train.Example.FromString(record.numpy()) for record in tf.data.TFRecordDataset(str(path))]
+        edit(records[0].features.feature)
+        with tf.io.TFRecordWriter(str(path)) as writer:
+            for record in records:
+                writer.write(record.SerializeToString(deterministic=True))
+        return records[0].features.feature["id"].bytes_list.value[0].decode()
+
+    return change
+
+
+@pytest.fixture
+def run_folder() -> Callable[[Work, str], ledger.RunFolder]:
+    """Opens a run's folder in the ledger."""
+    return lambda work, run_id: ledger.Workdir(ledger.epath.Path(work.path)).run(TASK, run_id)

@@ -1,0 +1,103 @@
+"""Versions of the dataset: what a further run adds, what is left out, what is refused."""
+
+from __future__ import annotations
+
+import pytest
+import tensorflow_datasets as tfds
+
+NAME = "high_value_mistakes/tiny"
+
+
+def test_a_run_with_another_seed_is_added_and_old_examples_stay(copied, peerpressure, config, same_features):
+    task = config(run={"run_seed": 1})
+    assert peerpressure("run", "--config", task, "--workdir", copied.path, "--run_id", "second").code == 0
+    old, new = copied.examples("1.0.0"), copied.examples("1.1.0")
+    for example_id, example in old.items():
+        same_features(example, new[example_id])
+    added = {example["run"]["id"] for example_id, example in new.items() if example_id not in old}
+    assert added == {b"second"}
+    info = tfds.builder(NAME, data_dir=copied.datasets).info
+    left_out = info.metadata["near_duplicates_left_out"]
+    assert len(new) == len(old) + copied.manifest("second")["examples"] - left_out
+    assert str(info.version) == "1.1.0" and [run["run_id"] for run in info.metadata["runs"]] == ["first", "second"]
+    assert "second" in info.release_notes["1.1.0"] and "first" in info.release_notes["1.0.0"]
+    assert peerpressure("verify", NAME, "--workdir", copied.path).code == 0
+
+
+def test_the_same_run_under_another_id_adds_nothing(copied, peerpressure, config, same_features):
+    outcome = peerpressure("run", "--config", config(), "--workdir", copied.path, "--run_id", "again")
+    assert outcome.code == 0
+    old, new = copied.examples("1.0.0"), copied.examples("1.1.0")
+    assert new.keys() == old.keys()
+    for example_id, example in old.items():
+        same_features(example, new[example_id])
+    metadata = tfds.builder(NAME, data_dir=copied.datasets).info.metadata
+    assert metadata["near_duplicates_left_out"] == copied.manifest("again")["examples"] == len(old)
+
+
+def test_an_empty_result_is_a_version_that_loads(work, peerpressure, config):
+    task = config(search={"target_confidence": 1.0, "patience": 1})
+    outcome = peerpressure("run", "--config", task, "--workdir", work.path, "--run_id", "none")
+    assert outcome.code == 0
+    assert work.manifest("none")["examples"] == 0
+    assert "no mistake was found: lower the thresholds" in outcome.out
+    data, info = tfds.load(NAME, data_dir=work.datasets, split="test", with_info=True)
+    assert info.splits["test"].num_examples == 0 and list(tfds.as_numpy(data)) == []
+    assert set(info.features) >= {"id", "image", "label", "transform"}
+    assert peerpressure("verify", NAME, "--workdir", work.path).code == 0
+
+
+def test_a_run_after_an_empty_one_fills_the_next_version(work, peerpressure, config):
+    nothing = config("nothing", search={"target_confidence": 1.0, "patience": 1})
+    assert peerpressure("run", "--config", nothing, "--workdir", work.path, "--run_id", "none").code == 0
+    some = config("some", search={"method": "scan"})
+    assert peerpressure("run", "--config", some, "--workdir", work.path, "--run_id", "some").code == 0
+    assert len(work.examples("1.1.0")) == work.manifest("some")["examples"] > 0
+
+
+def test_a_changed_chunk_is_refused(copied, peerpressure, config, half_written):
+    chunk = copied.ledger / "first" / "chunks" / "000003.parquet"
+    content = bytearray(chunk.read_bytes())
+    content[len(content) // 2] ^= 1
+    chunk.write_bytes(content)
+    outcome = peerpressure("package", "--config", config(), "--workdir", copied.path)
+    assert outcome.code == 2 and outcome.err.count("\n") == 1
+    assert outcome.err.startswith(f"peerpressure: error: {chunk} is not the chunk that run 'first' wrote")
+    assert not half_written(copied.path)
+
+
+def test_a_lost_chunk_is_refused(copied, peerpressure, config):
+    (copied.ledger / "first" / "chunks" / "000003.parquet").unlink()
+    outcome = peerpressure("package", "--config", config(), "--workdir", copied.path)
+    assert outcome.code == 2 and "000003.parquet is not the chunk" in outcome.err
+
+
+def test_without_a_finished_run_there_is_nothing_to_package(work, peerpressure, config):
+    outcome = peerpressure("package", "--config", config(), "--workdir", work.path)
+    assert outcome.code == 2 and outcome.err.count("\n") == 1
+    assert outcome.err.startswith("peerpressure: error: task 'tiny' has no finished run")
+
+
+def test_a_run_with_other_classes_does_not_join_the_task(
+    copied, finished, pictures, tmp_path, peerpressure, config, half_written
+):
+    task = config(
+        seeds={"image_folder": str(pictures), "splits": ["test"], "labeled": False},
+        peers={"files": finished.nets()},
+        search={"class_from": "consensus", "method": "scan"},
+    )
+    outcome = peerpressure("run", "--config", task, "--workdir", copied.path, "--run_id", "other")
+    assert outcome.code == 2
+    assert "run 'other' has other image sizes or classes than 'first'" in outcome.err
+    assert [path.name for path in copied.mistakes.iterdir()] == ["1.0.0"]
+    assert not half_written(copied.path)
+
+
+@pytest.mark.parametrize("lost", ["1.0.0"])
+def test_a_version_is_written_again_with_the_same_bytes(copied, finished, peerpressure, config, tree, lost):
+    for path in sorted((copied.mistakes / lost).iterdir()):
+        path.unlink()
+    (copied.mistakes / lost).rmdir()
+    outcome = peerpressure("package", "--config", config(), "--workdir", copied.path)
+    assert outcome.code == 0 and f"{NAME}:{lost} written" in outcome.out
+    assert tree(copied.mistakes) == tree(finished.mistakes)

@@ -1,0 +1,101 @@
+"""Runs that were killed, and what a start finds half-written."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+
+import pytest
+
+_DEADLINE_S = 180
+
+
+def _manifest_without_time(work, run_id="first"):
+    return {key: value for key, value in work.manifest(run_id).items() if key != "finished_at"}
+
+
+def _kill_when(condition, command, cwd):
+    """Starts a command and kills it, with all its children, as soon as the condition holds."""
+    with open(os.devnull, "wb") as nowhere:
+        process = subprocess.Popen(command, stdout=nowhere, stderr=nowhere, cwd=cwd, start_new_session=True)
+    deadline = time.monotonic() + _DEADLINE_S
+    try:
+        while not condition() and process.poll() is None and time.monotonic() < deadline:
+            time.sleep(0.005)
+        assert condition(), f"the command ended with {process.poll()} before"
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+
+
+def test_a_killed_run_goes_on_and_ends_as_if_it_had_not_been(
+    finished, tmp_path, peerpressure, program, config, tree, half_written
+):
+    task = config(run={"unit_size": 4})
+    killed, calm = (finished.copy(tmp_path / name, ran=False) for name in ("killed", "calm"))
+    arguments = ["--config", task, "--run_id", "first", "--workdir"]
+    chunks = killed.ledger / "first" / "chunks"
+    _kill_when(lambda: any(chunks.glob("*.parquet")), [program, "mine", *arguments, killed.path], tmp_path)
+    there = {path: path.stat().st_mtime_ns for path in chunks.glob("*.parquet")}
+    assert 0 < len(there) < 90 and not (chunks.parent / "manifest.json").exists()
+
+    for work in (killed, calm):
+        assert peerpressure("run", *arguments, work.path).code == 0
+    assert {path: path.stat().st_mtime_ns for path in there} == there
+    assert not half_written(killed.path)
+    assert tree(chunks) == tree(calm.ledger / "first" / "chunks") and len(tree(chunks)) == 90
+    assert tree(killed.mistakes) == tree(calm.mistakes)
+    for name in ("trials.parquet", "plan.json", "set_aside.jsonl"):
+        assert (chunks.parent / name).read_bytes() == (calm.ledger / "first" / name).read_bytes()
+    assert _manifest_without_time(killed) == _manifest_without_time(calm)
+
+
+@pytest.fixture
+def broken_off(copied):
+    """A run that lacks its third chunk and what sums it up, among what killed starts left."""
+    run = copied.ledger / "first"
+    for name in ("manifest.json", "trials.parquet", "set_aside.jsonl", "chunks/000002.parquet"):
+        (run / name).unlink()
+    (run / "manifest.json.0123.tmp").write_bytes(b'{"half')
+    (run / "chunks" / "000002.parquet.0123.tmp").write_bytes(b"PAR1")
+    (copied.mistakes / "1.0.0").rename(copied.mistakes / "incomplete.ABC123_1.0.0")
+    return copied
+
+
+def test_what_was_half_written_is_swept_and_written_again(
+    broken_off, finished, peerpressure, config, tree, half_written
+):
+    chunks = broken_off.ledger / "first" / "chunks"
+    before = {path: path.stat().st_mtime_ns for path in chunks.glob("*.parquet")}
+    outcome = peerpressure("run", "--config", config(), "--workdir", broken_off.path, "--run_id", "first")
+    assert outcome.code == 0
+    assert not half_written(broken_off.path)
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    assert tree(chunks) == tree(finished.ledger / "first" / "chunks")
+    assert tree(broken_off.mistakes) == tree(finished.mistakes)
+    assert _manifest_without_time(broken_off) == _manifest_without_time(finished)
+
+
+def test_a_run_without_its_manifest_is_not_packaged(broken_off, peerpressure, config):
+    outcome = peerpressure("package", "--config", config(), "--workdir", broken_off.path)
+    assert outcome.code == 2 and "task 'tiny' has no finished run" in outcome.err
+
+
+def test_a_run_id_keeps_its_configuration(copied, peerpressure, config, tree, half_written):
+    before = tree(copied.path)
+    task = config(search={"patience": 31})
+    outcome = peerpressure("run", "--config", task, "--workdir", copied.path, "--run_id", "first")
+    assert outcome.code == 2 and outcome.err.count("\n") == 1
+    assert outcome.err.startswith("peerpressure: error: run id 'first' was already used with another configuration")
+    assert "config" in outcome.err and tree(copied.path) == before
+    assert not half_written(copied.path)
+
+
+def test_the_plan_names_every_unit(finished):
+    plan = json.loads((finished.ledger / "first" / "plan.json").read_text())
+    ranges = [unit["range"] for unit in plan["units"]]
+    assert ranges == [[0, 64], [64, 128], [128, 192], [192, 256], [256, 320], [320, 359]]
+    assert plan["run_seed"] == 0 and plan["task"] == "tiny"

@@ -1,0 +1,300 @@
+"""The main job end to end: run, and what it leaves in the workdir."""
+
+from __future__ import annotations
+
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import tensorflow_datasets as tfds
+
+from pipeline import records
+
+NAME = "high_value_mistakes/tiny"
+TRIALS = (records.FOUND, records.EXHAUSTED, records.MOVES_SPENT, records.DROPPED)
+
+
+def _trials(work, run_id="first"):
+    return pq.read_table(work.ledger / run_id / "trials.parquet").to_pylist()
+
+
+def _mtimes(folder):
+    return {str(path): path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_run_prints_its_table_and_how_to_load_the_dataset(ran):
+    work, outcome = ran
+    assert outcome.code == 0
+    for name in ("mlp-4", "mlp-8", "mlp-12"):
+        assert f"\n{name}" in outcome.out
+    assert f'tfds.load("{NAME}:1.0.0", data_dir="{work.datasets}", split="test")' in outcome.out
+
+
+def test_the_dataset_loads_by_name_with_its_features(finished):
+    data, info = tfds.load(NAME, data_dir=finished.datasets, split="test", with_info=True)
+    assert str(info.version) == "1.0.0"
+    assert "first" in info.release_notes["1.0.0"]
+    assert info.supervised_keys == ("image", "label")
+    assert info.features["image"].shape == info.features["seed_image"].shape == (28, 28, 1)
+    example = next(iter(tfds.as_numpy(data)))
+    assert example["image"].dtype == np.uint8
+    assert example["probabilities_after"].shape == (3, 10)
+    assert example["transform"]["parameters"].shape == (example["moves"], 6)
+    image, label = next(
+        iter(tfds.as_numpy(tfds.load(NAME, data_dir=finished.datasets, split="test", as_supervised=True)))
+    )
+    assert image.shape == (28, 28, 1) and 0 <= label < 10
+
+
+def test_the_first_task_is_the_default(finished):
+    assert tfds.builder("high_value_mistakes", data_dir=finished.datasets).builder_config.name == "tiny"
+
+
+def test_the_metadata_tell_run_nets_and_counts(finished):
+    info = tfds.builder(NAME, data_dir=finished.datasets).info
+    (run,) = info.metadata["runs"]
+    manifest = finished.manifest("first")
+    for key in ("run_id", "run_seed", "nets", "counts", "config", "config_digest", "code_version", "seeds"):
+        assert run[key] == manifest[key]
+    assert info.metadata["near_duplicates_left_out"] == 0
+    assert str(finished.path) not in json.dumps(dict(info.metadata))
+
+
+def test_counts_agree_everywhere(finished):
+    found = [row for row in _trials(finished) if row["outcome"] == records.FOUND]
+    manifest = finished.manifest("first")
+    info = tfds.builder(NAME, data_dir=finished.datasets).info
+    assert len(found) > 0
+    assert info.splits["test"].num_examples == len(finished.examples()) == len(found) == manifest["examples"]
+    assert sum(counts.get(records.FOUND, 0) for counts in manifest["counts"].values()) == len(found)
+
+
+def test_every_seed_image_and_target_has_one_row(finished):
+    rows = _trials(finished)
+    skipped = [row["seed_id"] for row in rows if row["outcome"] == records.SKIPPED]
+    tried = [(row["seed_id"], row["target_net"]) for row in rows if row["outcome"] in TRIALS]
+    held = {seed_id for seed_id, _ in tried}
+    assert len(skipped) + len(tried) == len(rows)
+    assert len(set(tried)) == len(tried) == 3 * len(held)
+    assert len(set(skipped)) == len(skipped) and not held & set(skipped)
+    assert len(held) + len(skipped) == 359
+
+
+def test_each_example_is_what_its_record_says(finished):
+    for example in finished.examples().values():
+        nets = [name.decode() for name in example["nets"]]
+        target = nets.index(example["target_net"].decode())
+        classes = example["probabilities_after"].argmax(-1)
+        assert classes[target] == example["wrong_class"] != example["label"]
+        assert (np.delete(classes, target) == example["label"]).all()
+        assert (example["probabilities_before"].argmax(-1) == example["label"]).all()
+        assert example["seed"]["label"] == example["label"]
+        assert len(example["transform"]["steps"]) == example["moves"] > 0
+        assert (np.diff(example["transform"]["confidences"]) < 0).all()
+
+
+def test_examples_are_in_the_split_of_their_seed_image(work, peerpressure, config):
+    changed = config(seeds={"dataset": "digits", "splits": ["test", "train"]}, search={"trials": 40})
+    assert peerpressure("run", "--config", changed, "--workdir", work.path).code == 0
+    both = {split: work.examples(splits=(split,)) for split in ("train", "test")}
+    for split, examples in both.items():
+        assert examples
+        for example in examples.values():
+            assert example["seed"]["split"].decode() == split
+            assert f"-{split}.tfrecord" in example["seed"]["id"].decode()
+    assert {example["seed"]["dataset"].decode() for example in both["train"].values()} == {"digits:1.0.0"}
+
+
+def test_a_second_run_does_nothing_and_says_so(copied, peerpressure, config):
+    before = _mtimes(copied.path)
+    outcome = peerpressure("run", "--config", config(), "--workdir", copied.path, "--run_id", "first")
+    assert outcome.code == 0
+    assert "run first is finished already" in outcome.out and "nothing to do" in outcome.out
+    assert f"{NAME}:1.0.0 is there already" in outcome.out
+    assert _mtimes(copied.path) == before
+
+
+def test_without_a_run_id_it_is_a_digest(work, peerpressure, config):
+    task = config(search={"method": "scan"})
+    first = peerpressure("mine", "--config", task, "--workdir", work.path)
+    again = peerpressure("mine", "--config", task, "--workdir", work.path)
+    assert first.code == again.code == 0
+    assert [len(path.name) for path in work.ledger.iterdir()] == [12]
+    assert "nothing to do" in again.out and "nothing to do" not in first.out
+
+
+def test_train_lists_the_nets_and_trains_none_twice(work, peerpressure, config):
+    before = _mtimes(work.path / "nets")
+    outcome = peerpressure("train", "--config", config(), "--workdir", work.path)
+    assert outcome.code == 0 and outcome.err == ""
+    assert [line.split(": ")[1] for line in outcome.out.splitlines()] == work.nets()
+    assert _mtimes(work.path / "nets") == before
+
+
+def test_the_units_and_the_workers_do_not_change_the_examples(finished, work, peerpressure, config, same_features):
+    outcome = peerpressure(
+        "run",
+        *("--config", config(run={"unit_size": 100}), "--workdir", work.path, "--run_id", "first"),
+        *("--direct_num_workers=2", "--direct_running_mode=multi_threading"),
+    )
+    assert outcome.code == 0
+    ours, theirs = work.examples(), finished.examples()
+    assert ours.keys() == theirs.keys()
+    for example_id, example in ours.items():
+        same_features(example, theirs[example_id])
+
+
+def test_trials_draws_that_many_for_each_target(work, peerpressure, config):
+    outcome = peerpressure("run", "--config", config(search={"trials": 25}), "--workdir", work.path, "--run_id", "few")
+    assert outcome.code == 0
+    rows = [row for row in _trials(work, "few") if row["outcome"] in TRIALS]
+    for net in ("mlp-4", "mlp-8", "mlp-12"):
+        assert len({row["seed_id"] for row in rows if row["target_net"] == net}) == 25
+    assert len(rows) == 75
+
+
+def test_drawn_trials_are_those_of_the_whole_run(finished, work, peerpressure, config, same_features):
+    task = config(search={"trials": 25, "targets": ["mlp-8"]})
+    assert peerpressure("run", "--config", task, "--workdir", work.path, "--run_id", "first").code == 0
+    theirs = finished.examples()
+    ours = work.examples()
+    assert ours and {example["target_net"].decode() for example in ours.values()} == {"mlp-8"}
+    for example_id, example in ours.items():
+        same_features(example, theirs[example_id])
+
+
+def test_images_composed_move_by_move_are_verified(work, peerpressure, config):
+    task = config(search={"compose": "image", "trials": 40})
+    assert peerpressure("run", "--config", task, "--workdir", work.path).code == 0
+    examples = work.examples()
+    assert any(example["moves"] > 1 for example in examples.values())
+    outcome = peerpressure("verify", NAME, "--workdir", work.path)
+    assert outcome == (0, f"{NAME}: {len(examples)} examples checked, 0 shown of those that fail\n", "")
+
+
+def test_a_scan_keeps_the_seed_images_that_one_net_gets_wrong(work, peerpressure, config):
+    assert peerpressure("run", "--config", config(search={"method": "scan"}), "--workdir", work.path).code == 0
+    examples = work.examples()
+    assert examples
+    for example in examples.values():
+        np.testing.assert_array_equal(example["image"], example["seed_image"])
+        assert example["label"] == example["seed"]["label"] != example["wrong_class"]
+        assert example["moves"] == 0
+    (run,) = work.ledger.iterdir()
+    rows = _trials(work, run.name)
+    assert len(rows) == len({row["seed_id"] for row in rows}) == 359
+    assert {row["outcome"] for row in rows} == {records.FOUND, records.AGREED}
+    assert peerpressure("verify", NAME, "--workdir", work.path).code == 0
+
+
+@pytest.mark.parametrize("method", ["scan", "hillclimb"])
+def test_unlabeled_images_get_their_class_from_the_nets(finished, pictures, tmp_path, peerpressure, config, method):
+    task = config(
+        seeds={"image_folder": str(pictures), "splits": ["test"], "labeled": False},
+        peers={"files": finished.nets(), "names": ["a", "b", "c"]},
+        search={"class_from": "consensus", "method": method},
+    )
+    assert peerpressure("run", "--config", task, "--workdir", tmp_path / "own", "--run_id", "own").code == 0
+    builder = tfds.builder(NAME, data_dir=tmp_path / "own" / "datasets")
+    examples = list(tfds.as_numpy(builder.as_dataset(split="test")))
+    assert examples
+    for example in examples:
+        assert example["seed"]["label"] == -1
+        assert example["seed"]["dataset"].decode() == "digits_folder"
+        assert (pictures / example["seed"]["id"].decode()).exists()
+        assert sorted([*example["peers"], example["target_net"]]) == [b"a", b"b", b"c"]
+    assert peerpressure("verify", NAME, "--workdir", tmp_path / "own").code == 0
+
+
+def _folder_task(config, folder, nets, **changes):
+    return config(
+        seeds={"image_folder": str(folder), "splits": ["test"]},
+        peers={"files": nets, "names": ["a", "b", "c"]},
+        search={"method": "scan"},
+        **changes,
+    )
+
+
+@pytest.fixture
+def with_a_corrupt_picture(pictures, tmp_path):
+    """The image folder with its third picture cut short; its path within the folder."""
+    folder = tmp_path / "damaged"
+    paths = sorted(pictures.rglob("*.png"))
+    for path in paths:
+        to = folder / path.relative_to(pictures)
+        to.parent.mkdir(parents=True, exist_ok=True)
+        to.write_bytes(path.read_bytes()[: 60 if path == paths[2] else None])
+    return folder, str(paths[2].relative_to(pictures))
+
+
+def test_a_corrupt_picture_is_set_aside_and_counted(finished, with_a_corrupt_picture, tmp_path, peerpressure, config):
+    folder, corrupt = with_a_corrupt_picture
+    task = _folder_task(config, folder, finished.nets(), run={"max_set_aside": 0.1})
+    outcome = peerpressure("run", "--config", task, "--workdir", tmp_path / "own", "--run_id", "own")
+    assert outcome.code == 0
+    run = tmp_path / "own" / "ledger" / "tiny" / "own"
+    (line,) = (run / "set_aside.jsonl").read_text().splitlines()
+    entry = json.loads(line)
+    assert entry["seed_id"] == corrupt and "cannot be read" in entry["reason"]
+    manifest = json.loads((run / "manifest.json").read_text())
+    assert manifest["set_aside"] == 1 and manifest["counts"][""][records.SET_ASIDE] == 1
+    assert f"1 rows: {entry['reason']}" in outcome.out
+    rows = pq.read_table(run / "trials.parquet").to_pylist()
+    assert len({row["seed_id"] for row in rows}) == 40
+
+
+def test_too_many_set_aside_end_the_run(finished, with_a_corrupt_picture, tmp_path, peerpressure, config, half_written):
+    folder, corrupt = with_a_corrupt_picture
+    task = _folder_task(config, folder, finished.nets(), run={"max_set_aside": 0.01})
+    outcome = peerpressure("run", "--config", task, "--workdir", tmp_path / "own", "--run_id", "own")
+    last = outcome.err.strip().splitlines()[-1]
+    assert outcome.code == 2 and outcome.err.count("peerpressure: error:") == 1 and "Traceback" not in outcome.err
+    assert last.startswith("peerpressure: error: run own: 1 of 40 seed images had to be set aside") and corrupt in last
+    assert not (tmp_path / "own" / "ledger" / "tiny" / "own" / "manifest.json").exists()
+    assert not (tmp_path / "own" / "datasets" / "high_value_mistakes").exists()
+    assert not half_written(tmp_path / "own")
+
+
+def test_processes_on_another_workdir_write_the_same_bytes(finished, work, program, config, tree, tmp_path):
+    command = [program, "run", "--config", config(), "--workdir", work.path, "--run_id", "first"]
+    workers = ["--direct_num_workers=2", "--direct_running_mode=multi_processing"]
+    done = subprocess.run([*command, *workers], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert tree(work.ledger / "first" / "chunks") == tree(finished.ledger / "first" / "chunks")
+    assert tree(work.mistakes) == tree(finished.mistakes)
+    assert (work.ledger / "first" / "trials.parquet").read_bytes() == (
+        finished.ledger / "first" / "trials.parquet"
+    ).read_bytes()
+
+
+_PLAIN = """
+import sys
+for name in ("pipeline", "models", "tfds_builders"):
+    sys.modules[name] = None
+import tensorflow_datasets as tfds
+folder, version = sys.argv[1:]
+loaded = tfds.load("high_value_mistakes/tiny", data_dir=folder, split="test")
+opened = tfds.builder_from_directory(version).as_dataset(split="test")
+ids = [sorted(example["id"] for example in tfds.as_numpy(data)) for data in (loaded, opened)]
+assert ids[0] == ids[1]
+print("examples:", len(ids[0]))
+"""
+
+
+def test_the_dataset_loads_where_this_project_is_not(finished, tmp_path):
+    arguments = [finished.datasets, finished.mistakes / "1.0.0"]
+    environment = {**os.environ, "PYTHONPATH": ""}
+    done = subprocess.run(
+        [sys.executable, "-c", _PLAIN, *arguments], capture_output=True, text=True, cwd=tmp_path, env=environment
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert f"examples: {len(finished.examples())}" in done.stdout
+
+
+def test_the_finished_workdir_was_left_as_it_was(finished, half_written):
+    assert not half_written(pathlib.Path(finished.path))
