@@ -139,4 +139,3 @@ def test_a_candidate_on_which_a_net_gives_nan_is_no_move(faulty):
     for row, net, trial in _moved(trials):
         states = verify.render_states(seeds.images[row], _chain(search, row, net, trial), "matrix", "constant")
         assert (states.min(axis=(1, 2, 3)) >= 25).all()
-
