@@ -6,6 +6,7 @@ Exit codes: 0, done; 1, a check found something wrong; 2, a mistake in what was 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -211,29 +212,23 @@ def _verify(arguments: argparse.Namespace) -> int:
 
 
 def _group(run: dict[str, Any], arguments: argparse.Namespace) -> PeerGroup:
-    """Finds a run's nets by their digests: in --peers, in the run's files, or in the workdir."""
-    trained = Workdir(epath.Path(arguments.workdir)).nets
+    """Finds a run's nets by their digests: in --peers, or where the workdir's ledger says they are."""
     peers, shape = run["config"]["peers"], tuple(run["image_shape"])
-    found: dict[str, Any] = {}
+    workdir = Workdir(epath.Path(arguments.workdir))
+    manifest = workdir.run(run["task"], run["run_id"]).manifest() or {"net_paths": {}}
+    own = [path for path in manifest["net_paths"].values() if epath.Path(path).exists()]
+    loaded = [
+        load_net(path, from_logits=peers["from_logits"], signature=peers["signature"], expected_shape=shape)
+        for path in arguments.peers or own
+    ]
+    found = {net.digest: net for net in loaded}
     for net in run["nets"]:
-        own = [str(path) for path in trained.glob(f"{net['name']}-*.keras")] if trained.exists() else []
-        for path in arguments.peers or [*peers["files"], *own]:
-            if net["digest"] in found or not (arguments.peers or epath.Path(path).exists()):
-                continue
-            loaded = load_net(
-                path,
-                name=net["name"],
-                from_logits=peers["from_logits"],
-                signature=peers["signature"],
-                expected_shape=shape,
-            )
-            found.setdefault(loaded.digest, loaded)
         if net["digest"] not in found:
             raise InputError(
                 f"net '{net['name']}' of run '{run['run_id']}' (digest {net['digest'][:12]}) was not found; "
                 "name its file with --peers."
             )
-    return PeerGroup(tuple(found[net["digest"]] for net in run["nets"]))
+    return PeerGroup(tuple(dataclasses.replace(found[net["digest"]], name=net["name"]) for net in run["nets"]))
 
 
 def _replay(arguments: argparse.Namespace) -> int:

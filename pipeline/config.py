@@ -9,6 +9,7 @@ import re
 import tomllib
 import types
 import typing
+from collections.abc import Callable
 from typing import Any, Literal
 
 from models import zoo
@@ -155,8 +156,9 @@ class Config:
         }
 
     def to_json(self) -> dict[str, Any]:
-        """Returns the whole configuration, JSON-able, defaults included."""
-        return dataclasses.asdict(self)
+        """Returns the whole configuration, JSON-able, with defaults; of paths, only the last part."""
+        named = _with_paths(self, lambda path: path.rstrip("/").rsplit("/", 1)[-1])
+        return dataclasses.asdict(named)
 
 
 _SECTIONS: dict[str, Any] = {
@@ -317,9 +319,13 @@ def _with_absolute_paths(config: Config, folder: str) -> Config:
     def absolute(path: str) -> str:
         return path if not path or "://" in path else os.path.normpath(os.path.join(folder, os.path.expanduser(path)))
 
+    return _with_paths(config, absolute)
+
+
+def _with_paths(config: Config, change: Callable[[str], str]) -> Config:
     return dataclasses.replace(
         config,
-        seeds=dataclasses.replace(config.seeds, image_folder=absolute(config.seeds.image_folder)),
-        peers=dataclasses.replace(config.peers, files=tuple(absolute(path) for path in config.peers.files)),
-        judge=dataclasses.replace(config.judge, file=absolute(config.judge.file)),
+        seeds=dataclasses.replace(config.seeds, image_folder=change(config.seeds.image_folder)),
+        peers=dataclasses.replace(config.peers, files=tuple(change(path) for path in config.peers.files)),
+        judge=dataclasses.replace(config.judge, file=change(config.judge.file)),
     )

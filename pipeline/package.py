@@ -62,12 +62,13 @@ def _finished(folder: RunFolder) -> records.FinishedRun:
         if not path.exists() or ledger.file_digest(path) != unit["sha256"]:
             raise InputError(f"{path} is not the chunk that run '{folder.run_id}' wrote; restore it, or mine again.")
         chunks[unit["split"]].append(str(path))
-    return records.FinishedRun(_without_units(manifest), dict(chunks))
+    return records.FinishedRun(_publishable(manifest), dict(chunks))
 
 
-def _without_units(manifest: dict[str, Any]) -> dict[str, Any]:
-    # When a run was finished, and how it was cut, says nothing about its examples.
-    return {key: value for key, value in manifest.items() if key not in ("units", "finished_at", "set_aside")}
+def _publishable(manifest: dict[str, Any]) -> dict[str, Any]:
+    # When a run was finished, how it was cut and where its nets lie says nothing about its examples.
+    private = ("units", "finished_at", "set_aside", "net_paths")
+    return {key: value for key, value in manifest.items() if key not in private}
 
 
 def _check_same_features(runs: list[records.FinishedRun], task: str) -> None:

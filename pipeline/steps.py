@@ -120,7 +120,8 @@ def mine(job: Job, run_id: str, beam_arguments: Sequence[str]) -> RunFolder:
     if missing:
         with _progress(folder, len(units)):
             stages.mine(missing, job.source, task, nets, folder, job.device, beam_arguments)
-    _finish(job, folder, units, {**identity, "num_classes": group.num_classes})
+    paths = {net.name: net.path for net in nets.peers}
+    _finish(job, folder, units, {**identity, "num_classes": group.num_classes, "net_paths": paths})
     return folder
 
 

@@ -23,7 +23,7 @@ _OPTIONS = {
     "replay": {"--workdir": "runs", "--peers": "[]", "--out": "", "--picture": ""},
 }
 _REQUIRED = {"run": ["--config"], "mine": ["--config"], "train": ["--config"], "package": ["--config"]}
-_HELP = {"-h", "--help", "--helpfull"}
+_HELP = {"-h", "--help", "--helpshort", "--helpfull"}
 
 
 def _is_one_sentence(outcome) -> bool:

@@ -48,7 +48,7 @@ def test_an_empty_result_is_a_version_that_loads(work, peerpressure, config):
 
 
 def test_a_run_after_an_empty_one_fills_the_next_version(work, peerpressure, config):
-    nothing = config("nothing", search={"target_confidence": 1.0, "patience": 1})
+    nothing = config("nothing", search={"target_confidence": 1.0, "method": "scan"})
     assert peerpressure("run", "--config", nothing, "--workdir", work.path, "--run_id", "none").code == 0
     some = config("some", search={"method": "scan"})
     assert peerpressure("run", "--config", some, "--workdir", work.path, "--run_id", "some").code == 0
