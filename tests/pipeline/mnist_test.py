@@ -27,7 +27,7 @@ def _train(dataset: str, architectures: tuple[str, ...], folder: pathlib.Path) -
     data = TfdsSeeds(dataset, _PREPARED).read("train", _FIRST)
     paths = []
     for init_seed, architecture in enumerate(architectures):
-        how = training.Training(epochs=5, batch_size=50)
+        how = training.Training(epochs=5, batch_size=50, learning_rate=0.01)
         net = training.train(architecture, init_seed, how, data.images, data.labels, 10)
         paths.append(str(folder / f"{architecture}.keras"))
         net.save(paths[-1])
@@ -41,7 +41,7 @@ def test_the_papers_setting_on_a_few_digits(peerpressure, config, tmp_path):
         seeds={"dataset": "mnist", "splits": ["train"]},
         peers=_train("mnist", nets, tmp_path),
         search={"peer_confidence": 0.9, "target_confidence": 0.5, "patience": 250, "trials": 60},
-        run={"unit_size": 256, "lanes": 128},
+        run={"unit_size": 128, "lanes": 64},
     )
     workdir = tmp_path / "work"
     outcome = peerpressure("run", "--config", task, "--workdir", workdir, "--data_dir", _PREPARED)
