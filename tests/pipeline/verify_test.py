@@ -13,7 +13,7 @@ from tests.pipeline import nets
 
 RUN_SEED = 99
 OPERATOR = transforms.Affine(rotation_degrees=9.0, translation_pixels=0.6)
-STEPS = [np.array(steps, np.int32) for steps in ([0], [2, 3, 17], [5, 1000], [1, 2, 3, 4, 5])]
+STEPS = [np.array(steps, np.int32) for steps in ([0], [2, 3, 17], [5, 6, 1000])]
 
 
 def _chains(operator: transforms.Affine = OPERATOR) -> list[verify.Chain]:

@@ -72,7 +72,7 @@ def row(number: int, outcome: str = records.FOUND) -> dict[str, Any]:
     }
 
 
-def config(folder: pathlib.Path, left_out: frozenset[str] = frozenset()) -> mistakes.MistakesConfig:
+def task(folder: pathlib.Path, left_out: frozenset[str] = frozenset()) -> mistakes.MistakesConfig:
     """Writes a chunk a split and returns the task that is made of them."""
     chunks = {"test": [row(0), row(3, records.EXHAUSTED), row(1)], "train": [row(2)]}
     for split, rows in chunks.items():
@@ -97,9 +97,8 @@ class HighValueMistakesTest(tfds.testing.DatasetBuilderTestCase):
     SPLITS = {"test": 2, "train": 1}
     EXAMPLE_DIR = pathlib.Path(__file__).parent  # Nothing is downloaded, so there are no fake examples to find.
 
-    def _make_builder(self, config_name=None):
-        del config_name  # the one there is
-        return self.DATASET_CLASS(data_dir=self.tmp_dir, config=config(pathlib.Path(self.tmp_dir)))
+    def _make_builder(self, config=None):
+        return self.DATASET_CLASS(data_dir=self.tmp_dir, config=config or task(pathlib.Path(self.tmp_dir)))
 
 
 @pytest.fixture
@@ -107,7 +106,7 @@ def build(tmp_path):
     """Builds the dataset and returns its builder."""
 
     def built(**changes: Any) -> Any:
-        builder = mistakes.Builder(data_dir=tmp_path / "data", config=config(tmp_path, **changes))
+        builder = mistakes.Builder(data_dir=tmp_path / "data", config=task(tmp_path, **changes))
         builder.download_and_prepare()
         return builder
 

@@ -1,0 +1,230 @@
+from __future__ import annotations
+
+import pathlib
+from typing import Any
+
+import pytest
+
+from models.errors import InputError
+from pipeline import config
+
+SHIPPED = sorted((pathlib.Path(__file__).parents[2] / "configs").glob("*.toml"))
+SECTIONS: dict[str, dict[str, str]] = {
+    "seeds": {"dataset": '"tiny"'},
+    "peers": {"architectures": '["mlp-3", "mlp-4"]'},
+}
+
+
+@pytest.fixture
+def load(tmp_path):
+    """Loads a configuration, the smallest valid one with some keys changed: "section.key" -> TOML, None: left out."""
+
+    def write_and_load(changes: dict[str, str | None] | None = None, before: str = "") -> config.Config:
+        sections = {name: dict(keys) for name, keys in SECTIONS.items()}
+        for name, value in (changes or {}).items():
+            section, key = name.split(".")
+            sections.setdefault(section, {})[key] = value
+        lines = [before]
+        for section, keys in sections.items():
+            lines += [f"[{section}]", *(f"{key} = {value}" for key, value in keys.items() if value is not None)]
+        (tmp_path / "tiny.toml").write_text("\n".join(lines))
+        return config.load(str(tmp_path / "tiny.toml"))
+
+    return write_and_load
+
+
+def _told(load: Any, *arguments: Any) -> str:
+    with pytest.raises(InputError) as told:
+        load(*arguments)
+    message = str(told.value)
+    assert "tiny.toml" in message and "\n" not in message
+    return message
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_every_shipped_configuration_loads_and_is_named_as_its_file(path):
+    loaded = config.load(str(path))
+    assert loaded.task == path.stem
+    assert f"--config configs/{path.name}" in path.read_text()
+
+
+def test_configurations_are_shipped():
+    assert SHIPPED
+
+
+def test_what_is_not_given_has_its_default(load):
+    loaded = load()
+    assert loaded.task == "tiny" and loaded.peers.architectures == ("mlp-3", "mlp-4")
+    assert (loaded.search, loaded.run, loaded.judge) == (config.Search(), config.Run(), config.Judge())
+
+
+def test_a_task_may_have_a_name_of_its_own(load):
+    assert load(None, 'task = "other_2"').task == "other_2"
+
+
+@pytest.mark.parametrize("task", ['"Upper"', '"a/b"', '""', '"2a"', '"a-b"', "3"])
+def test_a_task_that_is_no_dataset_name_is_refused(load, task):
+    assert "task is " in _told(load, None, f"task = {task}")
+
+
+@pytest.mark.parametrize(
+    ("key", "hint"),
+    [
+        ("search.patienc", "[search]: unknown key 'patienc'; did you mean 'patience'?"),
+        ("seeds.data_set", "[seeds]: unknown key 'data_set'; did you mean 'dataset'?"),
+        ("run.lane", "[run]: unknown key 'lane'; did you mean 'lanes'?"),
+        ("serch.patience", "unknown key or section 'serch'; did you mean 'search'?"),
+    ],
+)
+def test_an_unknown_key_or_section_brings_the_nearest(load, key, hint):
+    assert hint in _told(load, {key: "1"})
+
+
+def test_a_key_like_no_other_brings_them_all(load):
+    message = _told(load, {"grade.zzzzzz": "1"})
+    assert "unknown key 'zzzzzz'; known are peer_margin" in message
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "expected"),
+    [
+        ("search.patience", '"many"', "expected a whole number"),
+        ("search.patience", "1.5", "expected a whole number"),
+        ("search.patience", "true", "expected a whole number"),
+        ("search.patience", "[1]", "expected a whole number"),
+        ("search.peer_confidence", '"high"', "expected a number"),
+        ("search.peer_confidence", "true", "expected a number"),
+        ("search.method", '"climb"', "expected 'hillclimb' or 'scan'"),
+        ("search.method", "1", "expected 'hillclimb' or 'scan'"),
+        ("search.targets", "3", "expected a text or a list, each item a text"),
+        ("search.targets", '["a", 3]', "expected a text or a list, each item a text"),
+        ("seeds.dataset", "1", "expected a text"),
+        ("seeds.labeled", "1", "expected true or false"),
+        ("seeds.labeled", '"yes"', "expected true or false"),
+        ("seeds.splits", '"train"', "expected a list, each item a text"),
+        ("operator.border", '"wrap"', "expected 'constant' or 'edge'"),
+        ("training.optimizer", '"adamw"', "expected 'adam' or 'sgd'"),
+    ],
+)
+def test_a_value_of_a_wrong_type_is_told_with_the_right_one(load, key, value, expected):
+    section, name = key.split(".")
+    message = _told(load, {key: value})
+    assert f"[{section}] {name} is " in message and expected in message
+
+
+@pytest.mark.parametrize("section", ["search = 3", 'run = "fast"', "peers = [1]"])
+def test_a_section_that_is_none_is_told(load, section, tmp_path):
+    (tmp_path / "tiny.toml").write_text(section)
+    name = section.split()[0]
+    assert f"expected [{name}] with keys below it" in _told(config.load, str(tmp_path / "tiny.toml"))
+
+
+@pytest.mark.parametrize("key", sorted(config._RANGES))
+def test_every_range_holds_its_ends_and_nothing_beyond(load, key):
+    section, name = key.split(".")
+    low, high = config._RANGES[key]
+    whole = isinstance(getattr(getattr(load(), section), name), int)
+    for value in (low, high):
+        text = str(int(value)) if whole else repr(float(value))
+        assert getattr(getattr(load({key: text}), section), name) == value
+    beyond = [int(low) - 1, int(high) + 1] if whole else [low - 1e-6, high * (1 + 1e-6), "nan", "inf", "-inf"]
+    for value in beyond:
+        assert f"[{section}] {name} is " in _told(load, {key: str(value)})
+
+
+def test_whole_numbers_are_numbers(load):
+    value = load({"search.peer_confidence": "1", "operator.scale": "0"})
+    assert (value.search.peer_confidence, value.operator.scale) == (1.0, 0.0)
+    assert type(value.search.peer_confidence) is float
+
+
+@pytest.mark.parametrize(
+    ("changes", "keys"),
+    [
+        ({"seeds.image_folder": '"there"'}, ["[seeds]", "dataset", "image_folder"]),
+        ({"seeds.dataset": None}, ["[seeds]", "dataset", "image_folder"]),
+        ({"peers.files": '["a.keras", "b.keras"]'}, ["[peers]", "architectures", "files"]),
+        ({"peers.architectures": None}, ["[peers]", "architectures", "files"]),
+        ({"seeds.splits": "[]"}, ["[seeds]", "splits"]),
+        ({"seeds.splits": '["train", "train"]'}, ["[seeds]", "splits"]),
+        ({"peers.architectures": '["mlp-3"]'}, ["[peers]", "1 net"]),
+        ({"peers.names": '["a"]'}, ["[peers]", "names"]),
+        ({"judge.architecture": '"cnn"', "judge.file": '"a.keras"'}, ["[judge]", "architecture", "file"]),
+        ({"seeds.labeled": "false"}, ["[seeds]", "labeled", "class_from"]),
+        ({"seeds.labeled": "false", "search.class_from": '"consensus"'}, ["[seeds]", "labeled", "[peers]", "files"]),
+        ({"search.method": '"scan"', "search.class_from": '"consensus"'}, ["[peers]", "at least 3"]),
+        ({"peers.architectures": '["mlp-3", "resnet"]'}, ["[peers]", "architectures", "resnet"]),
+        ({"judge.architecture": '"resnet"'}, ["[judge]", "architecture", "resnet"]),
+    ],
+)
+def test_keys_that_do_not_fit_together_are_told_with_file_and_keys(load, changes, keys):
+    message = _told(load, changes)
+    for key in keys:
+        assert key in message
+
+
+def test_files_of_unlabeled_seeds_are_enough(load):
+    changes = {
+        "seeds.labeled": "false",
+        "search.class_from": '"consensus"',
+        "peers.architectures": None,
+        "peers.files": '["a.keras", "b.keras"]',
+    }
+    assert load(changes).seeds.labeled is False
+
+
+def test_a_missing_file_is_told(tmp_path):
+    assert "cannot be read" in _told(config.load, str(tmp_path / "tiny.toml"))
+
+
+def test_a_folder_in_place_of_a_file_is_told(tmp_path):
+    (tmp_path / "tiny.toml").mkdir()
+    assert "cannot be read" in _told(config.load, str(tmp_path / "tiny.toml"))
+
+
+@pytest.mark.parametrize("data", [b"[seeds", b"dataset: mnist", b"\xff\xfe\x00", b"\x89PNG\r\n"])
+def test_a_file_that_is_not_toml_is_told(tmp_path, data):
+    (tmp_path / "tiny.toml").write_bytes(data)
+    assert "not valid TOML" in _told(config.load, str(tmp_path / "tiny.toml"))
+
+
+def test_paths_are_relative_to_the_folder_of_the_configuration(load, tmp_path, monkeypatch):
+    changes = {
+        "seeds.dataset": None,
+        "seeds.image_folder": '"../pictures"',
+        "peers.architectures": None,
+        "peers.files": '["nets/a.keras", "/nets/b.keras", "gs://bucket/c.keras"]',
+        "judge.file": '"judge.keras"',
+    }
+    monkeypatch.chdir("/")
+    loaded = load(changes)
+    assert loaded.seeds.image_folder == str(tmp_path.parent / "pictures")
+    assert loaded.peers.files == (str(tmp_path / "nets/a.keras"), "/nets/b.keras", "gs://bucket/c.keras")
+    assert loaded.judge.file == str(tmp_path / "judge.keras")
+
+
+def test_paths_that_are_not_given_stay_empty(load):
+    loaded = load()
+    assert (loaded.seeds.image_folder, loaded.peers.files, loaded.judge.file) == ("", (), "")
+
+
+def test_the_searcher_is_the_one_described(load):
+    changes = {
+        "search.patience": "7",
+        "search.max_moves": "3",
+        "search.compose": '"image"',
+        "operator.border": '"edge"',
+    }
+    searcher = load({**changes, "search.peer_confidence": "0.75"}).searcher()
+    assert (searcher.patience, searcher.max_moves, searcher.compose) == (7, 3, "image")
+    assert (searcher.operator.border, searcher.criterion.peer_confidence) == ("edge", 0.75)
+
+
+@pytest.mark.parametrize("key", ["run.unit_size", "run.max_set_aside", "search.trials"])
+def test_how_work_is_cut_does_not_determine_a_result(load, key):
+    assert load({key: "1"}).result_determining() == load().result_determining()
+
+
+@pytest.mark.parametrize("key", ["search.patience", "operator.scale", "grade.peer_margin", "run.lanes"])
+def test_what_changes_a_result_determines_it(load, key):
+    assert load({key: "1"}).result_determining() != load().result_determining()

@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import math
+
+import pyarrow as pa
+import pytest
+import scipy.stats
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline import records, report
+
+# target_net, outcome, moves, candidates
+ROWS = [
+    ("a", records.FOUND, 4, 30),
+    ("a", records.FOUND, 2, 10),
+    ("a", records.EXHAUSTED, 1, 100),
+    ("a", records.MOVES_SPENT, 9, 59),
+    ("b", records.DROPPED, 5, 20),
+    ("b", records.EXHAUSTED, 0, 40),
+    ("", records.SKIPPED, 0, 0),
+    ("", records.SET_ASIDE, 0, 0),
+]
+
+
+def _trials(rows: list[tuple[str, str, int, int]]) -> pa.Table:
+    columns = {
+        "target_net": [row[0] for row in rows],
+        "outcome": [row[1] for row in rows],
+        "moves": [row[2] for row in rows],
+        "candidates": [row[3] for row in rows],
+        "inferences": [row[3] + 1 for row in rows],
+    }
+    return records.chunk_table(columns, len(rows)).select(records.TRIALS_SCHEMA.names)
+
+
+@pytest.mark.parametrize(
+    ("found", "trials", "low", "high"),
+    [  # Newcombe, "Two-sided confidence intervals for the single proportion" (1998), table I
+        (81, 263, 0.2553, 0.3662),
+        (15, 148, 0.0624, 0.1605),
+        (0, 20, 0.0, 0.1611),
+        (1, 29, 0.0061, 0.1718),
+    ],
+)
+def test_intervals_are_those_published(found, trials, low, high):
+    assert report.wilson(found, trials) == pytest.approx((low, high), abs=5e-5)
+
+
+@settings(max_examples=100, deadline=None, derandomize=True)
+@given(st.integers(1, 10**6).flatmap(lambda trials: st.tuples(st.integers(0, trials), st.just(trials))))
+def test_intervals_are_those_of_scipy_and_hold_the_share(counts):
+    found, trials = counts
+    low, high = report.wilson(found, trials)
+    expected = scipy.stats.binomtest(found, trials).proportion_ci(0.95, "wilson")
+    assert (low, high) == pytest.approx((expected.low, expected.high), abs=1e-9)
+    assert 0 <= low <= found / trials + 1e-12 and found / trials - 1e-12 <= high <= 1
+
+
+def test_no_trials_tell_nothing():
+    assert report.wilson(0, 0) == (0.0, 1.0)
+
+
+def test_counts_and_means_are_those_of_the_trials():
+    first, second = report.table(_trials(ROWS), ["a", "b"])
+    assert (first.target_net, first.trials, first.found) == ("a", 4, 2)
+    assert (first.moves, first.inferences, first.all_inferences) == (3.0, 21.0, (31 + 11 + 101 + 60) / 4)
+    assert (first.low, first.high) == report.wilson(2, 4)
+    assert (second.trials, second.found, second.all_inferences) == (2, 0, 31.0)
+    assert math.isnan(second.moves) and math.isnan(second.inferences)
+
+
+def test_a_find_that_was_dropped_is_a_trial_and_no_success():
+    row = report.table(_trials([("a", records.DROPPED, 1, 1), ("a", records.FOUND, 1, 1)]), ["a"])[0]
+    assert (row.trials, row.found) == (2, 1)
+
+
+def test_an_image_of_a_scan_on_which_nobody_stands_alone_is_a_trial_of_every_net():
+    scanned = [("a", records.FOUND, 0, 0), ("", records.AGREED, 0, 0), ("", records.AGREED, 0, 0)]
+    rows = report.table(_trials(scanned), ["a", "b"])
+    assert [row.found for row in rows] == [1, 0] and rows[0].trials == 3
+
+
+def test_an_empty_run_has_a_row_for_every_net():
+    rows = report.table(_trials([]), ["a", "b"])
+    assert [(row.target_net, row.trials, row.found) for row in rows] == [("a", 0, 0), ("b", 0, 0)]
+
+
+def test_rows_are_in_the_order_of_the_nets():
+    assert [row.target_net for row in report.table(_trials(ROWS), ["b", "a"])] == ["b", "a"]
+
+
+def test_the_text_shows_counts_shares_and_missing_means():
+    lines = report.text(report.table(_trials(ROWS), ["a", "b"])).splitlines()
+    assert lines[1].split()[:4] == ["a", "4", "2", "50.0"] and "21.0" in lines[1]
+    assert lines[2].split()[:4] == ["b", "2", "0", "0.0"] and " - " in lines[2]
+
+
+def test_the_text_is_a_table_however_long_a_name_is():
+    lines = report.text(report.table(_trials(ROWS), ["a", "a" * 30])).splitlines()[:3]
+    assert len({len(line) for line in lines}) == 1
+
+
+def test_no_nets_give_a_header_only():
+    assert report.text(report.table(_trials([]), [])).startswith("target")

@@ -1,0 +1,262 @@
+from __future__ import annotations
+
+import io
+
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+from PIL import Image
+
+from models.errors import InputError
+from pipeline.seeds import FolderSeeds, SeedBatch, TfdsSeeds
+from tests.pipeline import nets
+
+TRAIN, TEST, BROKEN, ODD = 23, 5, 6, 3
+CLASS_NAMES = ["dark", "light"]
+
+
+def _png(image: np.ndarray) -> bytes:
+    stream = io.BytesIO()
+    Image.fromarray(image[..., 0] if image.shape[-1] == 1 else image).save(stream, "PNG")
+    return stream.getvalue()
+
+
+class TinySeeds(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+    """A dataset of a few images: "train" has a broken one, "odd" one of another size."""
+
+    VERSION = tfds.core.Version("1.2.0")
+    name = "tiny_seeds"
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        features = {
+            "image": tfds.features.Image(shape=nets.SHAPE),
+            "label": tfds.features.ClassLabel(names=CLASS_NAMES),
+        }
+        return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(features))
+
+    def _split_generators(self, dl_manager):
+        sizes = {"train": TRAIN, "test": TEST, "odd": TEST}
+        return {split: self._generate_examples(split, count) for split, count in sizes.items()}
+
+    def _generate_examples(self, split: str, count: int):
+        for number, image in enumerate(nets.images(count)):
+            data = _png(image[:-1] if (split, number) == ("odd", ODD) else image)
+            if (split, number) == ("train", BROKEN):
+                data = data[: len(data) // 2]
+            yield number, {"image": io.BytesIO(data), "label": number % 2}
+
+
+@pytest.fixture(scope="module")
+def data_dir(tmp_path_factory) -> str:
+    folder = str(tmp_path_factory.mktemp("tfds"))
+    config = tfds.download.DownloadConfig(num_shards=3)
+    TinySeeds(data_dir=folder).download_and_prepare(download_config=config)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def source(data_dir) -> TfdsSeeds:
+    return TfdsSeeds("tiny_seeds", data_dir)
+
+
+@pytest.fixture(scope="module")
+def whole(source) -> SeedBatch:
+    return source.read("train", range(TRAIN))
+
+
+def _row(batch: SeedBatch, position: int) -> tuple:
+    row = batch.positions.index(position)
+    return batch.ids[row], batch.images[row].tobytes(), int(batch.labels[row])
+
+
+def test_a_dataset_tells_its_name_size_shape_and_classes(source):
+    assert source.name == "tiny_seeds:1.2.0"
+    assert (source.count("train"), source.count("test")) == (TRAIN, TEST)
+    assert source.shape() == nets.SHAPE and source.class_names() == CLASS_NAMES
+
+
+def test_a_version_asked_for_gives_the_same_name_and_seeds(source, data_dir, whole):
+    pinned = TfdsSeeds("tiny_seeds:1.2.0", data_dir)
+    assert pinned.name == source.name and pinned.read("train", range(TRAIN)).ids == whole.ids
+
+
+def test_every_readable_image_is_read_once_with_its_label(whole):
+    originals = {image.tobytes(): number for number, image in enumerate(nets.images(TRAIN))}
+    numbers = [originals[image.tobytes()] for image in whole.images]
+    assert sorted(numbers) == [number for number in range(TRAIN) if number != BROKEN]
+    assert whole.labels.tolist() == [number % 2 for number in numbers]
+    assert whole.images.dtype == np.uint8 and whole.labels.dtype == np.int32
+
+
+def test_ids_are_unique_and_name_several_files(whole):
+    ids = whole.ids + [seed_id for seed_id, _ in whole.failures]
+    assert len(set(ids)) == TRAIN
+    assert len({seed_id.split("__")[0] for seed_id in ids}) == 3
+
+
+def test_an_image_that_does_not_decode_is_set_aside(whole):
+    assert [reason for _, reason in whole.failures] == ["the image does not decode"]
+    assert len(whole.positions) == len(whole.ids) == len(whole.images) == len(whole.labels) == TRAIN - 1
+    assert len(set(range(TRAIN)) - set(whole.positions)) == 1 and whole.failures[0][0] not in whole.ids
+
+
+def test_an_image_of_another_size_is_set_aside(source):
+    batch = source.read("odd", range(TEST))
+    assert [reason for _, reason in batch.failures] == ["the image is 7x8x1, expected 8x8x1"]
+    assert len(batch.images) == TEST - 1
+
+
+@pytest.mark.parametrize(
+    "positions",
+    [range(0, 5), range(6, 17), range(22, 23), [0, 22], [1, 4, 9, 16], [7, 8, 9, 20], list(range(0, 23, 2))],
+)
+def test_an_image_is_the_same_whatever_is_read_with_it(source, whole, positions):
+    batch = source.read("train", positions)
+    assert batch.split == "train"
+    assert batch.positions == [position for position in positions if position in whole.positions]
+    for position in batch.positions:
+        assert _row(batch, position) == _row(whole, position)
+
+
+def test_one_at_a_time_gives_what_one_read_gives(source, whole):
+    ids, failures = [], []
+    for position in range(TRAIN):
+        batch = source.read("train", [position])
+        ids, failures = ids + batch.ids, failures + batch.failures
+    assert ids == whole.ids and failures == whole.failures
+
+
+def test_unlabeled_seeds_have_no_classes_and_no_labels(data_dir, whole):
+    unlabeled = TfdsSeeds("tiny_seeds", data_dir, labeled=False)
+    batch = unlabeled.read("train", range(TRAIN))
+    assert unlabeled.class_names() == [] and set(batch.labels.tolist()) == {-1}
+    np.testing.assert_array_equal(batch.images, whole.images)
+
+
+def test_an_unknown_split_is_told_in_one_sentence(source):
+    with pytest.raises(InputError, match=r"tiny_seeds has no split 'valid'; it has odd, test, train\.$") as told:
+        source.count("valid")
+    assert "\n" not in str(told.value)
+
+
+@pytest.mark.parametrize("dataset", ["no_such_seeds", "tiny_seeds:9.9.9", "tiny_seeds/no_such_config"])
+def test_an_unknown_dataset_is_told_in_one_sentence(data_dir, dataset):
+    with pytest.raises(InputError, match=f"dataset '{dataset}' was not found in ") as told:
+        TfdsSeeds(dataset, data_dir).count("train")
+    assert "\n" not in str(told.value)
+
+
+def test_a_dataset_that_is_not_prepared_is_told_in_one_sentence(tmp_path):
+    with pytest.raises(InputError, match=r"dataset 'mnist' is not prepared in .*: run `tfds build mnist`") as told:
+        TfdsSeeds("mnist", str(tmp_path)).count("train")
+    assert "\n" not in str(told.value)
+
+
+def _folder(root, channels: int = 1, splits: tuple[str, ...] = ("train", "test")) -> FolderSeeds:
+    """Four pictures in each of two classes of each split."""
+    pictures = iter(nets.images(8 * len(splits), (8, 8, channels)))
+    for split in splits:
+        for name in CLASS_NAMES:
+            (root / split / name).mkdir(parents=True)
+            for number in range(4):
+                (root / split / name / f"{number}.png").write_bytes(_png(next(pictures)))
+    return FolderSeeds(str(root))
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_a_folder_gives_its_pictures_by_class_and_name(tmp_path, channels):
+    seeds = _folder(tmp_path, channels)
+    batch = seeds.read("train", range(8))
+    assert batch.ids == [f"train/{name}/{number}.png" for name in CLASS_NAMES for number in range(4)]
+    assert batch.labels.tolist() == [0] * 4 + [1] * 4 and batch.positions == list(range(8))
+    np.testing.assert_array_equal(batch.images, nets.images(16, (8, 8, channels))[:8])
+    assert batch.failures == [] and seeds.shape() == (8, 8, channels)
+
+
+def test_a_folder_tells_its_name_sizes_and_classes(tmp_path):
+    seeds = _folder(tmp_path / "pictures")
+    assert (seeds.name, seeds.count("train"), seeds.count("test")) == ("pictures", 8, 8)
+    assert seeds.class_names() == CLASS_NAMES
+    assert FolderSeeds(seeds.root, labeled=False).class_names() == []
+
+
+def test_an_unlabeled_folder_gives_no_labels(tmp_path):
+    seeds = FolderSeeds(_folder(tmp_path).root, labeled=False)
+    assert seeds.read("train", [0, 7]).labels.tolist() == [-1, -1]
+
+
+def test_a_class_has_the_same_label_in_every_split(tmp_path):
+    (tmp_path / "train" / "a").mkdir(parents=True)
+    for split, name in (("train", "b"), ("test", "b"), ("test", "c")):
+        (tmp_path / split / name).mkdir(parents=True, exist_ok=True)
+        (tmp_path / split / name / "0.png").write_bytes(_png(nets.images(1)[0]))
+    seeds = FolderSeeds(str(tmp_path))
+    assert seeds.class_names() == ["a", "b", "c"]
+    assert seeds.read("train", [0]).labels.tolist() == [1]
+    assert seeds.read("test", [0, 1]).labels.tolist() == [1, 2]
+
+
+def test_a_picture_of_a_folder_is_the_same_whatever_is_read_with_it(tmp_path):
+    seeds = _folder(tmp_path)
+    whole, gaps = seeds.read("train", range(8)), seeds.read("train", [1, 5, 6])
+    assert gaps.positions == [1, 5, 6]
+    for position in gaps.positions:
+        assert _row(gaps, position) == _row(whole, position)
+
+
+@pytest.mark.parametrize("data", [b"", b"no picture", _png(nets.images(1)[0])[:60]], ids=["empty", "text", "half"])
+def test_a_picture_that_is_broken_is_set_aside_with_its_name(tmp_path, data):
+    seeds = _folder(tmp_path)
+    (tmp_path / "train" / "dark" / "2.png").write_bytes(data)
+    batch = seeds.read("train", range(8))
+    assert [seed_id for seed_id, _ in batch.failures] == ["train/dark/2.png"]
+    assert "the picture cannot be read" in batch.failures[0][1]
+    assert batch.positions == [0, 1, 3, 4, 5, 6, 7] and len(batch.images) == 7
+
+
+def test_a_picture_with_any_byte_spoilt_is_read_or_set_aside(tmp_path):
+    seeds, path = _folder(tmp_path), tmp_path / "train" / "dark" / "0.png"
+    data, _ = path.read_bytes(), seeds.shape()
+    for place in range(len(data)):
+        for spoilt in (data[:place], data[:place] + bytes([data[place] ^ 0xFF]) + data[place + 1 :]):
+            path.write_bytes(spoilt)
+            batch = seeds.read("train", [0])
+            assert len(batch.ids) + len(batch.failures) == 1
+
+
+@pytest.mark.parametrize("shape", [(7, 8, 1), (8, 8, 3)])
+def test_a_picture_of_another_size_is_set_aside(tmp_path, shape):
+    seeds = _folder(tmp_path)
+    (tmp_path / "train" / "light" / "3.png").write_bytes(_png(nets.images(1, shape)[0]))
+    batch = seeds.read("train", range(8))
+    size = "x".join(map(str, shape))
+    assert batch.failures == [("train/light/3.png", f"the image is {size}, expected 8x8x1")]
+    assert len(batch.images) == 7
+
+
+def test_a_picture_that_is_far_too_large_is_set_aside(tmp_path, monkeypatch):
+    seeds = _folder(tmp_path)
+    (tmp_path / "train" / "dark" / "1.png").write_bytes(_png(np.zeros((64, 64, 1), np.uint8)))
+    assert seeds.shape() == nets.SHAPE
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    batch = seeds.read("train", range(8))
+    assert batch.failures == [("train/dark/1.png", "the picture cannot be read (DecompressionBombError)")]
+
+
+def test_other_files_are_no_pictures(tmp_path):
+    seeds = _folder(tmp_path)
+    (tmp_path / "train" / "dark" / "notes.txt").write_text("none")
+    (tmp_path / "train" / "stray.png").write_bytes(b"none")
+    assert seeds.count("train") == 8
+
+
+def test_a_split_that_a_folder_lacks_is_told_in_one_sentence(tmp_path):
+    with pytest.raises(InputError, match=r"has no split 'valid'; it needs valid/CLASS/PICTURE\.png\.$"):
+        _folder(tmp_path).count("valid")
+
+
+def test_a_folder_without_a_readable_picture_is_told_in_one_sentence(tmp_path):
+    (tmp_path / "train" / "dark").mkdir(parents=True)
+    (tmp_path / "train" / "dark" / "0.png").write_bytes(b"none")
+    with pytest.raises(InputError, match="holds no readable picture"):
+        FolderSeeds(str(tmp_path)).shape()
