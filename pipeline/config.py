@@ -211,7 +211,7 @@ def load(path: str) -> Config:
         raise InputError(
             f"{path}: the configuration cannot be read ({error.strerror}); give --config a TOML file."
         ) from error
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: this is not valid TOML: {error}.") from error
     config = _parse(table, path)
     _check(config, path)
@@ -253,7 +253,7 @@ def _value(hint: Any, value: Any, where: str, key: str) -> Any:
         raise InputError(f"{where} is {_show(value)}, expected {_expected(hint)}.")
     low, high = _RANGES.get(key, (None, None))
     if low is not None and high is not None and not low <= value <= high:
-        raise InputError(f"{where} is {_show(value)}, expected a number from {low:g} to {high:g}.")
+        raise InputError(f"{where} is {_show(value)}, expected a number from {_plain(low)} to {_plain(high)}.")
     return value
 
 
@@ -279,6 +279,10 @@ def _expected(hint: Any) -> str:
     return {str: "a text", int: "a whole number", float: "a number", bool: "true or false"}[hint]
 
 
+def _plain(number: float) -> str:
+    return str(int(number)) if number == int(number) else f"{number:g}"
+
+
 def _show(value: Any) -> str:
     return repr(list(value)) if isinstance(value, tuple) else repr(value)
 
@@ -292,6 +296,10 @@ def _check(config: Config, path: str) -> None:
     if bool(config.peers.architectures) == bool(config.peers.files):
         raise InputError(f"{path}: [peers] needs either architectures or files; give one of them.")
     _check_nets(config, path)
+    if not config.search.targets:
+        raise InputError(f"{path}: [search] targets is empty; give 'all' or the names of some nets.")
+    if len(set(config.peers.names)) != len(config.peers.names):
+        raise InputError(f"{path}: [peers] names are not all different; give each net its own.")
     if config.search.class_from == "label" and not config.seeds.labeled:
         raise InputError(f"{path}: [seeds] labeled = false needs [search] class_from = 'consensus'.")
     if config.seeds.labeled is False and (config.peers.architectures or config.judge.architecture):
@@ -310,9 +318,14 @@ def _check_nets(config: Config, path: str) -> None:
         )
     if config.judge.architecture and config.judge.file:
         raise InputError(f"{path}: [judge] has both architecture and file; give one of them.")
-    for architecture in [*config.peers.architectures, config.judge.architecture]:
-        if architecture:
+    for section, architecture in [
+        *(("[peers] architectures", name) for name in config.peers.architectures),
+        *(("[judge] architecture", name) for name in [config.judge.architecture] if name),
+    ]:
+        try:
             zoo.build(architecture, (28, 28, 1), 2)
+        except InputError as error:
+            raise InputError(f"{path}: {section}: {error}") from error
 
 
 def _with_absolute_paths(config: Config, folder: str) -> Config:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 from typing import NamedTuple
 
+import numpy as np
 import tensorflow as tf
 
 
@@ -31,10 +32,16 @@ class Judgement(NamedTuple):
 
 
 def class_and_rival(probabilities: tf.Tensor, classes: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Splits `[N, B, K]` probabilities at classes `[B]`: that class's, and the highest of the others, each `[N, B]`."""
+    """Splits `[N, B, K]` probabilities at classes `[B]`: that class's, and the highest of the others, each `[N, B]`.
+
+    Both are NaN where a net does not give finite numbers.
+    """
     chosen = tf.one_hot(classes, probabilities.shape[-1], on_value=True, off_value=False, dtype=tf.bool)[None]
     own = tf.reduce_max(tf.where(chosen, probabilities, 0.0), axis=-1)
-    return own, tf.reduce_max(tf.where(chosen, -1.0, probabilities), axis=-1)
+    rival = tf.reduce_max(tf.where(chosen, -1.0, probabilities), axis=-1)
+    # Compiled and eager maxima treat NaN differently; NaN on both sides makes every comparison false.
+    finite = tf.reduce_all(tf.math.is_finite(probabilities), axis=-1)
+    return tf.where(finite, own, np.nan), tf.where(finite, rival, np.nan)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -105,9 +105,12 @@ class RunFolder:
                 f"run id '{self.run_id}' was already used with another configuration (different: "
                 f"{', '.join(changed)}); give another --run_id."
             )
-        self.sweep()
-        if there is None:
-            write_json(self.path / "plan.json", plan)
+        try:
+            self.sweep()
+            if there is None:
+                write_json(self.path / "plan.json", plan)
+        except OSError as error:
+            raise InputError(f"{self.path} cannot be written to ({error.strerror or error}); mend that.") from error
 
 
 def _read_json(path: epath.Path) -> dict[str, Any] | None:

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from etils import epath
 from PIL import Image
@@ -113,7 +114,7 @@ def read_table(path: epath.PathLike, columns: list[str] | None = None) -> pa.Tab
 def read_examples(path: epath.PathLike) -> Iterator[dict[str, Any]]:
     """Yields the mistakes of a chunk file, one dict of `CHUNK_SCHEMA`'s columns each, in the chunk's order."""
     table = read_table(path)
-    for batch in table.filter(pa.compute.equal(table["outcome"], FOUND)).to_batches(max_chunksize=256):
+    for batch in table.filter(pc.equal(table["outcome"], FOUND)).to_batches(max_chunksize=256):
         yield from batch.to_pylist()
 
 

@@ -90,7 +90,7 @@ def text(rows: list[TargetRow]) -> str:
 
 
 def _line(name: str, cells: list[str]) -> str:
-    widths = (7, 7, 21, 6, 10, 8)
+    widths = (7, 7, 22, 6, 10, 8)
     return "  ".join([name, *(cell.rjust(width) for cell, width in zip(cells, widths, strict=True))])
 
 

@@ -100,7 +100,7 @@ def draws(run_seed: int, seed_words: np.ndarray, stream: np.ndarray, step: np.nd
     words = philox(
         [np.uint32(run_seed), seed_words[:, 0, None]], list(_counters(step, stream, seed_words[:, 1], blocks))
     )
-    return uniform(words.reshape(len(step), -1)[:, :count])
+    return uniform(words.reshape(len(step), 4 * len(blocks))[:, :count])
 
 
 def draws_tf(run_seed: tf.Tensor, seed_words: tf.Tensor, stream: tf.Tensor, step: tf.Tensor, count: int) -> tf.Tensor:

@@ -89,7 +89,8 @@ class TfdsSeeds:
         return splits[split].num_examples
 
     def shape(self) -> tuple[int, int, int]:
-        return tuple(_builder(self.dataset, self.data_dir).info.features[self._image_key].shape)  # type: ignore[return-value]
+        declared = _builder(self.dataset, self.data_dir).info.features[self._image_key].shape
+        return tuple(declared) if None not in declared else _first_shape(self)  # type: ignore[return-value]
 
     def class_names(self) -> list[str]:
         key = self._label_key
@@ -120,8 +121,8 @@ class TfdsSeeds:
             seed_id = example["tfds_id"].decode()
             try:
                 image = features[image_key].decode_example(example[image_key]).numpy()
-            except tf.errors.InvalidArgumentError:
-                failures.append((seed_id, "the image does not decode"))
+            except (tf.errors.InvalidArgumentError, ValueError):
+                failures.append((seed_id, f"the image does not decode to {_size(self.shape())}"))
                 continue
             if reason := _unusable(image, self.shape()):
                 failures.append((seed_id, reason))
@@ -140,6 +141,15 @@ class TfdsSeeds:
             read_config=tfds.ReadConfig(add_tfds_id=True, interleave_cycle_length=1, try_autocache=False),
             decoders={self._image_key: tfds.decode.SkipDecoding()},
         )
+
+
+@functools.cache
+def _first_shape(seeds: TfdsSeeds) -> tuple[int, ...]:
+    """The size of the first image, where the dataset declares none; the others have to have it too."""
+    builder, key = _builder(seeds.dataset, seeds.data_dir), seeds._image_key
+    split = next(name for name, info in builder.info.splits.items() if info.num_examples)
+    example = next(iter(seeds._encoded(split, 0, 1)))
+    return tuple(builder.info.features[key].decode_example(example[key]).shape)
 
 
 def _select(examples: tf.data.Dataset, positions: Sequence[int]) -> tf.data.Dataset:

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import tensorflow as tf
 import tensorflow_datasets as tfds
@@ -272,7 +273,7 @@ def _counts(trials: pa.Table) -> tuple[dict[str, dict[str, int]], dict[str, int]
         counts[row["target_net"]][row["outcome"]] += row["seed_id_count"]
         if row["reason"]:
             reasons[row["reason"]] += row["seed_id_count"]
-    aside = trials.filter(pa.compute.equal(trials["outcome"], records.SET_ASIDE)).select(["seed_id", "reason"])
+    aside = trials.filter(pc.equal(trials["outcome"], records.SET_ASIDE)).select(["seed_id", "reason"])
     return {net: dict(outcomes) for net, outcomes in counts.items()}, dict(reasons), aside.to_pylist()
 
 

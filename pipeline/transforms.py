@@ -116,8 +116,8 @@ def warp_tf(sources: tf.Tensor, rows: tf.Tensor, matrices: tf.Tensor) -> tf.Tens
     ys = tf.reshape(tf.range(height, dtype=tf.float32), [1, height, 1, 1])
     xs = tf.reshape(tf.range(width, dtype=tf.float32), [1, 1, width, 1])
     # Positions in the padded source. The upper bound keeps the right and lower neighbours inside it.
-    from_x = tf.clip_by_value(entries[:, 0] * xs + entries[:, 1] * ys + entries[:, 2], -1.0, _below(width)) + 1.0
-    from_y = tf.clip_by_value(entries[:, 3] * xs + entries[:, 4] * ys + entries[:, 5], -1.0, _below(height)) + 1.0
+    from_x = tf.clip_by_value(entries[:, 0] * xs + entries[:, 1] * ys + entries[:, 2] + 1.0, 0.0, _below(width + 1))
+    from_y = tf.clip_by_value(entries[:, 3] * xs + entries[:, 4] * ys + entries[:, 5] + 1.0, 0.0, _below(height + 1))
     left, top = tf.cast(from_x, tf.int32), tf.cast(from_y, tf.int32)
     across, down = from_x - tf.cast(left, tf.float32), from_y - tf.cast(top, tf.float32)
     flat = tf.reshape(sources, [-1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 
 import numpy as np
@@ -113,7 +114,20 @@ def test_a_dataset_that_is_not_there_is_told(finished, peerpressure, command, da
     assert outcome.err.startswith("peerpressure: error: ") and dataset in outcome.err
 
 
+def _forget_where_nets_lay(work):
+    """Makes the ledger name a folder that is gone, as in a workdir that was moved."""
+    manifest = work.manifest("first")
+    manifest["net_paths"] = {name: f"/no/such/folder/{name}.keras" for name in manifest["net_paths"]}
+    (work.ledger / "first" / "manifest.json").write_text(json.dumps(manifest))
+
+
+def test_a_workdir_that_was_moved_still_has_its_nets(copied, peerpressure):
+    _forget_where_nets_lay(copied)
+    assert peerpressure("verify", NAME, "--workdir", copied.path).code == 0
+
+
 def test_nets_are_matched_by_digest(copied, peerpressure, tmp_path):
+    _forget_where_nets_lay(copied)
     shutil.move(copied.path / "nets", tmp_path / "elsewhere")
     outcome = peerpressure("verify", NAME, "--workdir", copied.path)
     assert outcome.code == 2 and "net 'mlp-4' of run 'first'" in outcome.err and outcome.err.count("\n") == 1

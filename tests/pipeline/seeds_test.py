@@ -95,7 +95,7 @@ def test_ids_are_unique_and_name_several_files(whole):
 
 
 def test_an_image_that_does_not_decode_is_set_aside(whole):
-    assert [reason for _, reason in whole.failures] == ["the image does not decode"]
+    assert [reason for _, reason in whole.failures] == ["the image does not decode to 8x8x1"]
     assert len(whole.positions) == len(whole.ids) == len(whole.images) == len(whole.labels) == TRAIN - 1
     assert len(set(range(TRAIN)) - set(whole.positions)) == 1 and whole.failures[0][0] not in whole.ids
 
