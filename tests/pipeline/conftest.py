@@ -19,7 +19,7 @@ import tensorflow_datasets as tfds
 from absl import logging
 from PIL import Image
 
-from pipeline import cli, ledger
+from pipeline import cli
 
 TASK = "tiny"
 DATASET = f"high_value_mistakes/{TASK}"
@@ -220,9 +220,3 @@ def tamper() -> Callable[..., str]:
         return records[0].features.feature["id"].bytes_list.value[0].decode()
 
     return change
-
-
-@pytest.fixture
-def run_folder() -> Callable[[Work, str], ledger.RunFolder]:
-    """Opens a run's folder in the ledger."""
-    return lambda work, run_id: ledger.Workdir(ledger.epath.Path(work.path)).run(TASK, run_id)
