@@ -119,7 +119,7 @@ class Run:
 
     run_seed: int = 0
     unit_size: int = 4096
-    lanes: int = 1024
+    lanes: int = 2048
     max_set_aside: float = 0.05
 
 
