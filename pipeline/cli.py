@@ -72,6 +72,13 @@ def _check_options(command: str, arguments: Sequence[str], parser: Any) -> None:
         raise InputError(f"{others[0]}: `{command}` runs no Beam pipeline; leave it out.")
 
 
+class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
+    """Says defaults, but not those that mean "not given"."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        return action.help if action.default in (None, "", []) else super()._get_help_string(action)
+
+
 def _parser() -> tuple[Any, Any]:
     parser = argparse_flags.ArgumentParser(
         prog="peerpressure",
@@ -89,7 +96,7 @@ def _parser() -> tuple[Any, Any]:
             description=about,
             allow_abbrev=False,
             inherited_absl_flags=None,
-            formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+            formatter_class=_HelpFormatter,
         )
         added.set_defaults(call=call)
         return added
@@ -216,7 +223,9 @@ def _group(run: dict[str, Any], arguments: argparse.Namespace) -> PeerGroup:
     peers, shape = run["config"]["peers"], tuple(run["image_shape"])
     workdir = Workdir(epath.Path(arguments.workdir))
     manifest = workdir.run(run["task"], run["run_id"]).manifest() or {"net_paths": {}}
-    own = [path for path in manifest["net_paths"].values() if epath.Path(path).exists()]
+    # A workdir may have been moved: its own nets first, by name.
+    paths = [epath.Path(path) for path in manifest["net_paths"].values()]
+    own = [str(place) for path in paths for place in (workdir.nets / path.name, path) if place.exists()]
     loaded = [
         load_net(path, from_logits=peers["from_logits"], signature=peers["signature"], expected_shape=shape)
         for path in arguments.peers or own

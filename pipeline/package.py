@@ -84,23 +84,26 @@ def _check_same_features(runs: list[records.FinishedRun], task: str) -> None:
             )
 
 
-def near_duplicates(runs: list[records.FinishedRun]) -> frozenset[str]:
-    """Returns ids of examples nearer than 2/255 (RMS) to an earlier one of the same seed image and target net."""
-    paths = [path for run in runs for paths in run.chunks.values() for path in paths]
+def near_duplicates(runs: list[records.FinishedRun]) -> frozenset[tuple[str, str]]:
+    """Returns (run id, example id) of examples nearer than 2/255 (RMS) to an earlier one.
+
+    Only examples of the same seed image and target net are compared.
+    """
+    chunks = [(run.manifest["run_id"], path) for run in runs for paths in run.chunks.values() for path in paths]
     times: collections.Counter[tuple[str, str]] = collections.Counter()
-    for path in paths:
+    for _, path in chunks:
         table = records.read_table(path, ["seed_id", "target_net", "outcome"]).to_pylist()
         times.update((row["seed_id"], row["target_net"]) for row in table if row["outcome"] == records.FOUND)
     kept: dict[tuple[str, str], list[np.ndarray]] = collections.defaultdict(list)
     left_out = set()
-    for path in paths if max(times.values(), default=0) > 1 else []:
+    for run_id, path in chunks if max(times.values(), default=0) > 1 else []:
         for row in records.read_examples(path):
             find = (row["seed_id"], row["target_net"])
             if times[find] < 2:
                 continue
             image = records.decode_png(row["image"]) / 255.0
             if any(np.sqrt(np.mean((image - other) ** 2)) < _NEAR for other in kept[find]):
-                left_out.add(row["id"])
+                left_out.add((run_id, row["id"]))
             else:
                 kept[find].append(image)
     return frozenset(left_out)

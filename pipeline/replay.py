@@ -54,6 +54,8 @@ def open_dataset(dataset: str, data_dir: epath.Path) -> Published:
     Raises:
       InputError: there is no such dataset.
     """
+    if not dataset.startswith("high_value_mistakes/"):
+        raise InputError(f"dataset '{dataset}' cannot be checked; expected high_value_mistakes/TASK[:VERSION].")
     try:
         return Published(tfds.builder(dataset, data_dir=data_dir))
     except (tfds.core.DatasetNotFoundError, ValueError, AssertionError) as error:

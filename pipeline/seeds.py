@@ -113,18 +113,13 @@ class TfdsSeeds:
         return "label" if "label" in keys else (keys[0] if keys else None)
 
     def read(self, split: str, positions: Sequence[int]) -> SeedBatch:
-        image_key, label_key = self._image_key, self._label_key
-        features = _builder(self.dataset, self.data_dir).info.features
+        label_key = self._label_key
         examples = _select(self._encoded(split, positions[0], positions[-1] + 1), positions)
         read, ids, images, labels, failures = [], [], [], [], []
-        for position, example in zip(positions, examples.as_numpy_iterator(), strict=True):
+        for position, (example, image) in zip(positions, self._decode(examples), strict=True):
             seed_id = example["tfds_id"].decode()
-            try:
-                image = features[image_key].decode_example(example[image_key]).numpy()
-            except (tf.errors.InvalidArgumentError, ValueError):
-                failures.append((seed_id, f"the image does not decode to {_size(self.shape())}"))
-                continue
-            if reason := _unusable(image, self.shape()):
+            reason = "the image does not decode" if image is None else _unusable(image, self.shape())
+            if image is None or reason:
                 failures.append((seed_id, reason))
                 continue
             read.append(position)
@@ -132,6 +127,17 @@ class TfdsSeeds:
             images.append(image)
             labels.append(int(example[label_key]) if label_key else -1)
         return SeedBatch(split, read, ids, _stack(images, self.shape()), np.array(labels, np.int32), failures)
+
+    def _decode(self, examples: tf.data.Dataset) -> list[tuple[dict[str, Any], np.ndarray | None]]:
+        """Decodes all images at once; one by one, with None for what does not decode, only if that fails."""
+        key, feature = self._image_key, _builder(self.dataset, self.data_dir).info.features[self._image_key]
+        decoded = examples.map(
+            lambda example: (example, feature.decode_example(example[key])), num_parallel_calls=tf.data.AUTOTUNE
+        )
+        try:
+            return list(decoded.as_numpy_iterator())
+        except tf.errors.InvalidArgumentError:
+            return [(example, _decode_one(feature, example[key])) for example in examples.as_numpy_iterator()]
 
     def _encoded(self, split: str, start: int, stop: int) -> tf.data.Dataset:
         # One file at a time and nothing shuffled, so that a position is a place in the split.
@@ -150,6 +156,13 @@ def _first_shape(seeds: TfdsSeeds) -> tuple[int, ...]:
     split = next(name for name, info in builder.info.splits.items() if info.num_examples)
     example = next(iter(seeds._encoded(split, 0, 1)))
     return tuple(builder.info.features[key].decode_example(example[key]).shape)
+
+
+def _decode_one(feature: Any, data: bytes) -> np.ndarray | None:
+    try:
+        return feature.decode_example(data).numpy()
+    except (tf.errors.InvalidArgumentError, ValueError):
+        return None
 
 
 def _select(examples: tf.data.Dataset, positions: Sequence[int]) -> tf.data.Dataset:

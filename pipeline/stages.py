@@ -88,7 +88,7 @@ def mine(
       device: as in `models.devices`.
       beam_arguments: Beam's options; without --runner, Beam's in-process FnApiRunner.
     """
-    with beam.Pipeline(options=PipelineOptions(_with_runner(beam_arguments))) as pipeline:
+    with _open_pipeline(beam_arguments) as pipeline:
         _ = (
             pipeline
             | "Units" >> beam.Create(list(units), reshuffle=False)
@@ -97,6 +97,13 @@ def mine(
             | "SearchAndVerify" >> RunInference(MiningHandler(task, nets, device))
             | "WriteChunk" >> beam.Map(_write, folder=folder)
         )
+
+
+def _open_pipeline(beam_arguments: Sequence[str]) -> beam.Pipeline:
+    try:
+        return beam.Pipeline(options=PipelineOptions(_with_runner(beam_arguments)))
+    except ValueError as error:
+        raise InputError(f"Beam does not take its options: {' '.join(str(error).split())}") from error
 
 
 def _with_runner(arguments: Sequence[str]) -> list[str]:

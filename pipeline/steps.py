@@ -142,7 +142,7 @@ def _identity(job: Job, group: PeerGroup, judge: PeerGroup | None) -> dict[str, 
     identity = {
         "task": config.task,
         "run_seed": config.run.run_seed,
-        "config": config.to_json(),
+        "config": _without_tolerance(config.to_json()),
         "config_digest": records.digest({**determining, "seeds": job.source.name}),
         "nets": peers,
         "judge": judged,
@@ -153,6 +153,11 @@ def _identity(job: Job, group: PeerGroup, judge: PeerGroup | None) -> dict[str, 
         "code_version": importlib.metadata.version("peer-pressure"),
     }
     return json.loads(json.dumps(identity))
+
+
+def _without_tolerance(config: dict[str, Any]) -> dict[str, Any]:
+    # So that a run that failed for too many bad seed images can go on with a larger [run] max_set_aside.
+    return {**config, "run": {key: value for key, value in config["run"].items() if key != "max_set_aside"}}
 
 
 def _net(group: PeerGroup, place: int) -> dict[str, str]:

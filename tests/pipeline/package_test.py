@@ -41,8 +41,8 @@ def test_an_empty_result_is_a_version_that_loads(work, peerpressure, config):
     assert outcome.code == 0
     assert work.manifest("none")["examples"] == 0
     assert "no mistake was found: lower the thresholds" in outcome.out
-    data, info = tfds.load(NAME, data_dir=work.datasets, split="test", with_info=True)
-    assert info.splits["test"].num_examples == 0 and list(tfds.as_numpy(data)) == []
+    data, info = tfds.load(NAME, data_dir=work.datasets, with_info=True)
+    assert data == {} and info.splits.total_num_examples == 0  # TFDS has no split without examples
     assert set(info.features) >= {"id", "image", "label", "transform"}
     assert peerpressure("verify", NAME, "--workdir", work.path).code == 0
 

@@ -117,7 +117,9 @@ def test_a_dataset_that_is_not_there_is_told(finished, peerpressure, command, da
 def _forget_where_nets_lay(work):
     """Makes the ledger name a folder that is gone, as in a workdir that was moved."""
     manifest = work.manifest("first")
-    manifest["net_paths"] = {name: f"/no/such/folder/{name}.keras" for name in manifest["net_paths"]}
+    manifest["net_paths"] = {
+        name: f"/no/such/folder/{path.rsplit('/', 1)[-1]}" for name, path in manifest["net_paths"].items()
+    }
     (work.ledger / "first" / "manifest.json").write_text(json.dumps(manifest))
 
 

@@ -19,11 +19,11 @@ class MistakesConfig(tfds.core.BuilderConfig):
 
     Attributes:
       runs: in the order in which they were finished.
-      left_out: ids of examples that are near-duplicates of earlier ones.
+      left_out: (run id, example id) of examples that are near-duplicates of earlier ones.
     """
 
     runs: tuple[records.FinishedRun, ...] = ()
-    left_out: frozenset[str] = frozenset()
+    left_out: frozenset[tuple[str, str]] = frozenset()
 
     @property
     def first(self) -> dict[str, Any]:
@@ -55,7 +55,7 @@ class Builder(DeterministicFiles, tfds.core.GeneratorBasedBuilder):
         for run in self.builder_config.runs:
             for path in run.chunks.get(split, []):
                 for row in records.read_examples(path):
-                    if row["id"] not in self.builder_config.left_out:
+                    if (run.manifest["run_id"], row["id"]) not in self.builder_config.left_out:
                         yield row["id"], _example(row, run.manifest)
 
 
