@@ -11,7 +11,6 @@ INSTALL_REQUIRES = [
     "apache-beam>=2.70,<3",
     "etils[epath]>=1.9",
     "importlib_resources>=6.0",  # TFDS imports it without declaring it for every Python.
-    "jinja2>=3.1,<4",
     "keras>=3.12,<4",
     "matplotlib>=3.8,<4",
     "mlcroissant>=1.0,<2",  # The `tfds` command imports it.
@@ -40,13 +39,13 @@ EXTRAS_REQUIRE = {
 setuptools.setup(
     name="peer-pressure",
     version="0.1.0",
-    description="Datasets of high-value mistakes, adversarial pairs and garbage images, mined from groups of peer nets",
+    description="Datasets of high-value mistakes, mined from groups of peer nets",
     long_description=_README.read_text(encoding="utf-8") if _README.exists() else "",
     long_description_content_type="text/markdown",
     author="The Peer Pressure authors",
     license="Apache-2.0",
     license_files=["LICENSE"],
-    keywords=["adversarial examples", "apache beam", "dataset generation", "tensorflow datasets"],
+    keywords=["apache beam", "dataset generation", "tensorflow datasets"],
     classifiers=[
         "Development Status :: 4 - Beta",
         "Intended Audience :: Developers",

@@ -83,16 +83,19 @@ class TfdsSeeds:
         return str(_builder(self.dataset, self.data_dir).version)
 
     def count(self, split: str) -> int:
+        """Returns how many images the split has; raises InputError if there is no such split."""
         splits = _builder(self.dataset, self.data_dir).info.splits
         if split not in splits:
             raise InputError(f"[seeds] {self.dataset} has no split '{split}'; it has {', '.join(sorted(splits))}.")
         return splits[split].num_examples
 
     def shape(self) -> tuple[int, int, int]:
+        """Returns (H, W, C)."""
         declared = _builder(self.dataset, self.data_dir).info.features[self._image_key].shape
         return tuple(declared) if None not in declared else _first_shape(self)  # type: ignore[return-value]
 
     def class_names(self) -> list[str]:
+        """Returns the classes' names, in the order of the labels; empty without labels."""
         key = self._label_key
         return list(_builder(self.dataset, self.data_dir).info.features[key].names) if key else []
 
@@ -113,6 +116,7 @@ class TfdsSeeds:
         return "label" if "label" in keys else (keys[0] if keys else None)
 
     def read(self, split: str, positions: Sequence[int]) -> SeedBatch:
+        """Reads the images at ascending positions of the split."""
         label_key = self._label_key
         examples = _select(self._encoded(split, positions[0], positions[-1] + 1), positions)
         read, ids, images, labels, failures = [], [], [], [], []
@@ -222,15 +226,19 @@ class FolderSeeds:
         return _folder_paths(self.root, split)
 
     def count(self, split: str) -> int:
+        """Returns how many images the split has; raises InputError if there is no such split."""
         return len(self._paths(split))
 
     def class_names(self) -> list[str]:
+        """Returns the classes' names, in the order of the labels; empty without labels."""
         return _folder_classes(self.root) if self.labeled else []
 
     def shape(self) -> tuple[int, int, int]:
+        """Returns (H, W, C)."""
         return _folder_shape(self.root)
 
     def read(self, split: str, positions: Sequence[int]) -> SeedBatch:
+        """Reads the images at ascending positions of the split."""
         paths, shape = self._paths(split), self.shape()
         read, ids, images, labels, failures = [], [], [], [], []
         for position in positions:

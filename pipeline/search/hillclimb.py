@@ -87,6 +87,7 @@ class Hillclimb:
     compose: Compose = "matrix"
 
     def init(self, trials: Trials, sources: tf.Tensor) -> HillclimbState:
+        """Starts at the seed image, with no move made."""
         lanes = trials.row.shape[0]
         zeros = tf.zeros([lanes], tf.int32)
         identity = tf.constant(transforms.IDENTITY.reshape(1, 6), tf.float32)
@@ -103,11 +104,13 @@ class Hillclimb:
         )
 
     def horizon(self, state: HillclimbState) -> tf.Tensor:
+        """Returns int32 `[L]`: what is left of the patience."""
         return self.patience - state.failures
 
     def propose(
         self, run_seed: tf.Tensor, trials: Trials, state: HillclimbState, ahead: tf.Tensor, sources: tf.Tensor
     ) -> Candidate:
+        """Draws the move that belongs to the candidate's number and applies it to the state."""
         height, width = sources.shape[1] - 2, sources.shape[2] - 2
         parameters = len(self.operator.parameter_names)
         numbers = seeding.draws_tf(run_seed, trials.seed_words, trials.target_net, state.drawn + ahead, parameters)
@@ -121,6 +124,7 @@ class Hillclimb:
     def judge(
         self, trials: Trials, state: HillclimbState, candidate: Candidate, probabilities: tf.Tensor
     ) -> tuple[Verdict, Move]:
+        """Accepts what the peers hold and the target net likes less than the state."""
         judgement = self.criterion.judge(probabilities, trials.target_class, trials.target_net)
         accepted = judgement.peers_hold & (judgement.class_confidence < state.confidence)
         verdict = Verdict(accepted, accepted & judgement.mistake)
@@ -130,6 +134,7 @@ class Hillclimb:
         return verdict, Move(judgement.class_confidence, verdict.goal, candidate.matrix, source)
 
     def advance(self, state: HillclimbState, drawn: tf.Tensor, won: tf.Tensor, winner: Move) -> HillclimbState:
+        """Counts the candidates, and takes the winner's place where there is one."""
         here = won[:, None] & (tf.range(self.max_moves)[None] == state.moves[:, None])
         kept = HillclimbState(
             drawn=state.drawn + drawn,
@@ -147,7 +152,9 @@ class Hillclimb:
         return kept
 
     def done(self, state: HillclimbState) -> tf.Tensor:
+        """Ends at the goal, without patience, or with all moves made."""
         return state.found | (state.failures >= self.patience) | (state.moves >= self.max_moves)
 
     def result(self, state: HillclimbState) -> HillclimbResult:
+        """Keeps what tells how the trial went."""
         return HillclimbResult(*(getattr(state, field) for field in HillclimbResult._fields))
