@@ -64,7 +64,8 @@ def drawn_trials(
     drawn: list[tuple[str, int]] = []
     missing, at = trials, 0
     while missing > 0 and at < len(order):
-        wave = order[at : at + missing + missing // 8 + 16]
+        # Every wave reads through the splits once, so that where few are held the waves have to grow.
+        wave = order[at : at + max(at, missing + missing // 8 + 16)]
         good = _held_in_order(wave, held)
         taken = np.searchsorted(np.cumsum(good), missing) + 1 if good.sum() >= missing else len(wave)
         drawn += wave[:taken]

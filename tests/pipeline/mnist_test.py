@@ -22,12 +22,12 @@ def _require(dataset: str) -> None:
         pytest.skip(f"there is no {dataset} in PEERPRESSURE_SHARED_TFDS = {_PREPARED}")
 
 
-def _train(dataset: str, architectures: tuple[str, ...], folder: pathlib.Path) -> dict[str, object]:
+def _train(dataset: str, architectures: tuple[str, ...], folder: pathlib.Path, rate: float) -> dict[str, object]:
     """Trains nets on the dataset's first images for a few epochs; returns the task's [peers]."""
     data = TfdsSeeds(dataset, _PREPARED).read("train", _FIRST)
     paths = []
     for init_seed, architecture in enumerate(architectures):
-        how = training.Training(epochs=5, batch_size=50, learning_rate=0.01)
+        how = training.Training(epochs=5, batch_size=50, learning_rate=rate)
         net = training.train(architecture, init_seed, how, data.images, data.labels, 10)
         paths.append(str(folder / f"{architecture}.keras"))
         net.save(paths[-1])
@@ -39,7 +39,7 @@ def test_the_papers_setting_on_a_few_digits(peerpressure, config, tmp_path):
     nets = ("mlp-10", "mlp-20", "mlp-30", "mlp-40", "mlp-50")
     task = config(
         seeds={"dataset": "mnist", "splits": ["train"]},
-        peers=_train("mnist", nets, tmp_path),
+        peers=_train("mnist", nets, tmp_path, 0.01),
         search={"peer_confidence": 0.9, "target_confidence": 0.5, "patience": 250, "trials": 60},
         run={"unit_size": 128, "lanes": 64},
     )
@@ -56,8 +56,8 @@ def test_colour_images(peerpressure, config, tmp_path):
     _require("cifar10_jpeg")
     task = config(
         seeds={"dataset": "cifar10_jpeg", "splits": ["test"]},
-        peers=_train("cifar10_jpeg", ("mlp-16", "mlp-24-16"), tmp_path),
-        search={"trials": 10},
+        peers=_train("cifar10_jpeg", ("mlp-16", "mlp-24-16"), tmp_path, 0.001),
+        search={"trials": 30},
     )
     workdir = tmp_path / "work"
     outcome = peerpressure("run", "--config", task, "--workdir", workdir, "--data_dir", _PREPARED)

@@ -72,7 +72,7 @@ def row(number: int, outcome: str = records.FOUND) -> dict[str, Any]:
     }
 
 
-def task(folder: pathlib.Path, left_out: frozenset[str] = frozenset()) -> mistakes.MistakesConfig:
+def task(folder: pathlib.Path, left_out: frozenset[tuple[str, str]] = frozenset()) -> mistakes.MistakesConfig:
     """Writes a chunk a split and returns the task that is made of them."""
     chunks = {"test": [row(0), row(3, records.EXHAUSTED), row(1)], "train": [row(2)]}
     for split, rows in chunks.items():
@@ -159,10 +159,10 @@ def test_float64_values_are_kept_bit_for_bit(build):
 
 
 def test_what_is_left_out_is_not_there(build):
-    builder = build(left_out=frozenset({IDS[0]}))
+    builder = build(left_out=frozenset({("first", IDS[0])}))
     assert set(examples(builder, "test")) == {IDS[1]}
     assert builder.info.metadata["near_duplicates_left_out"] == 1
 
 
 def test_a_split_of_which_all_is_left_out_is_not_declared(build):
-    assert set(build(left_out=frozenset({IDS[2]})).info.splits) == {"test"}
+    assert set(build(left_out=frozenset({("first", IDS[2])})).info.splits) == {"test"}
