@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -16,6 +17,10 @@ import tensorflow as tf
 
 Border = Literal["constant", "edge"]
 IDENTITY = np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
+
+# Sampling matrices in a graph: six float32 `[L]`, row by row. Stacked into one tensor, XLA would work out the sines of
+# every entry anew.
+Entries = Sequence[tf.Tensor]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -57,10 +62,9 @@ class Affine:
         entries = _affine_entries(columns, height, width, np.cos, np.sin, np.tan)
         return np.stack(entries, axis=-1).reshape(-1, 2, 3)
 
-    def draw_tf(self, uniform: tf.Tensor, height: int, width: int) -> tf.Tensor:
-        """Returns float32 `[L, 6]`, the rows of the sampling matrices drawn by uniform numbers `[L, 6]`."""
-        parameters = self.parameters(uniform, exp=tf.exp)
-        return tf.stack(_affine_entries(parameters, height, width, tf.cos, tf.sin, tf.tan), axis=-1)
+    def draw_tf(self, uniform: tf.Tensor, height: int, width: int) -> Entries:
+        """Returns the sampling matrices drawn by uniform numbers `[L, 6]`."""
+        return _affine_entries(self.parameters(uniform, exp=tf.exp), height, width, tf.cos, tf.sin, tf.tan)
 
 
 def _affine_entries(parameters: list[Any], height: int, width: int, cos: Any, sin: Any, tan: Any) -> list[Any]:
@@ -75,14 +79,13 @@ def _affine_entries(parameters: list[Any], height: int, width: int, cos: Any, si
     return [xx, xy, middle_x - xx * from_x - xy * from_y, yx, yy, middle_y - yx * from_x - yy * from_y]
 
 
-def compose_tf(first: tf.Tensor, then: tf.Tensor) -> tf.Tensor:
-    """Returns `[L, 6]` sampling matrices of: apply `first`, then `then`."""
-    a, b = tf.unstack(first, axis=-1), tf.unstack(then, axis=-1)
-    rows = [(a[0], a[1], a[2]), (a[3], a[4], a[5])]
-    entries = []
-    for left, right, shift in rows:
-        entries += [left * b[0] + right * b[3], left * b[1] + right * b[4], left * b[2] + right * b[5] + shift]
-    return tf.stack(entries, axis=-1)
+def compose_tf(first: Entries, then: Entries) -> Entries:
+    """Returns the sampling matrices of: apply `first`, then `then`."""
+    entries: list[tf.Tensor] = []
+    for left, right, shift in (first[:3], first[3:]):
+        entries += [left * column + right * below for column, below in zip(then[:3], then[3:], strict=True)]
+        entries[-1] += shift
+    return entries
 
 
 def compose(matrices: np.ndarray) -> np.ndarray:
@@ -99,25 +102,25 @@ def pad_tf(images: tf.Tensor, border: Border) -> tf.Tensor:
     return tf.pad(tf.cast(images, tf.float32), [[0, 0], [1, 1], [1, 1], [0, 0]], mode=mode)
 
 
-def warp_tf(sources: tf.Tensor, rows: tf.Tensor, matrices: tf.Tensor) -> tf.Tensor:
+def warp_tf(sources: tf.Tensor, rows: tf.Tensor, matrices: Entries) -> tf.Tensor:
     """Warps one source image a lane, as one fused gather.
 
     Args:
       sources: float32 `[S, H + 2, W + 2, C]` from `pad_tf`.
       rows: int32 `[L]`, each lane's source.
-      matrices: float32 `[L, 6]` sampling matrices.
+      matrices: the sampling matrix of each lane.
 
     Returns:
       float32 `[L, H, W, C]` on the uint8 grid, values 0 to 255.
     """
     padded_height, padded_width, channels = sources.shape[1:]
     height, width = padded_height - 2, padded_width - 2
-    entries = tf.reshape(matrices, [-1, 6, 1, 1, 1])
+    xx, xy, from_left, yx, yy, from_top = (tf.reshape(entry, [-1, 1, 1, 1]) for entry in matrices)
     ys = tf.reshape(tf.range(height, dtype=tf.float32), [1, height, 1, 1])
     xs = tf.reshape(tf.range(width, dtype=tf.float32), [1, 1, width, 1])
     # Positions in the padded source. The upper bound keeps the right and lower neighbours inside it.
-    from_x = tf.clip_by_value(entries[:, 0] * xs + entries[:, 1] * ys + entries[:, 2] + 1.0, 0.0, _below(width + 1))
-    from_y = tf.clip_by_value(entries[:, 3] * xs + entries[:, 4] * ys + entries[:, 5] + 1.0, 0.0, _below(height + 1))
+    from_x = tf.clip_by_value(xx * xs + xy * ys + from_left + 1.0, 0.0, _below(width + 1))
+    from_y = tf.clip_by_value(yx * xs + yy * ys + from_top + 1.0, 0.0, _below(height + 1))
     left, top = tf.cast(from_x, tf.int32), tf.cast(from_y, tf.int32)
     across, down = from_x - tf.cast(left, tf.float32), from_y - tf.cast(top, tf.float32)
     flat = tf.reshape(sources, [-1])

@@ -25,7 +25,7 @@ class HillclimbState(NamedTuple):
       found: bool, the last move reached the goal.
       steps: int32 `[L, max_moves]`, the number of each accepted candidate.
       confidences: float32 `[L, max_moves]`, `confidence` after each move.
-      matrix: float32 `[L, 6]`, all moves composed (identity where images are composed instead).
+      matrix: six float32 `[L]`, all moves composed (identity where images are composed instead).
       source: float32 `[L, H + 2, W + 2, C]`, the image so far, where images are composed; else `[L]` zeros.
     """
 
@@ -36,15 +36,15 @@ class HillclimbState(NamedTuple):
     found: tf.Tensor
     steps: tf.Tensor
     confidences: tf.Tensor
-    matrix: tf.Tensor
+    matrix: transforms.Entries
     source: tf.Tensor
 
 
 class Candidate(NamedTuple):
-    """A proposed move: `images` float32 `[L, H, W, C]` in [0, 1], and the `[L, 6]` matrix that made them."""
+    """A proposed move: `images` float32 `[L, H, W, C]` in [0, 1], and the matrix that made them."""
 
     images: tf.Tensor
-    matrix: tf.Tensor
+    matrix: transforms.Entries
 
 
 class Move(NamedTuple):
@@ -52,7 +52,7 @@ class Move(NamedTuple):
 
     confidence: tf.Tensor
     goal: tf.Tensor
-    matrix: tf.Tensor
+    matrix: transforms.Entries
     source: tf.Tensor
 
 
@@ -90,7 +90,6 @@ class Hillclimb:
         """Starts at the seed image, with no move made."""
         lanes = trials.row.shape[0]
         zeros = tf.zeros([lanes], tf.int32)
-        identity = tf.constant(transforms.IDENTITY.reshape(1, 6), tf.float32)
         return HillclimbState(
             drawn=zeros,
             failures=zeros,
@@ -99,7 +98,7 @@ class Hillclimb:
             found=tf.zeros([lanes], tf.bool),
             steps=tf.zeros([lanes, self.max_moves], tf.int32),
             confidences=tf.zeros([lanes, self.max_moves]),
-            matrix=tf.tile(identity, [lanes, 1]),
+            matrix=[tf.fill([lanes], tf.constant(entry, tf.float32)) for entry in transforms.IDENTITY.ravel()],
             source=tf.gather(sources, trials.row) if self.compose == "image" else tf.zeros([lanes]),
         )
 
@@ -144,7 +143,7 @@ class Hillclimb:
             found=won & winner.goal,
             steps=tf.where(here, (state.drawn + drawn - 1)[:, None], state.steps),
             confidences=tf.where(here, winner.confidence[:, None], state.confidences),
-            matrix=tf.where(won[:, None], winner.matrix, state.matrix),
+            matrix=[tf.where(won, new, old) for new, old in zip(winner.matrix, state.matrix, strict=True)],
             source=state.source,
         )
         if self.compose == "image":

@@ -152,10 +152,15 @@ class _Deal(NamedTuple):
 def _deal_lanes(busy: tf.Tensor, lanes: int) -> _Deal:
     lane, reached = tf.range(lanes), tf.cumsum(tf.cast(busy, tf.int32))
     busy_slots = reached[-1]
-    turn, slot = lane % busy_slots, tf.zeros([lanes], tf.int32)
-    for stride in _strides(lanes):  # binary search for the slot at which `reached` exceeds `turn`
-        probe = tf.minimum(slot + stride, lanes)
-        slot = tf.where(tf.gather(reached, probe - 1) <= turn, probe, slot)
+
+    def spread() -> tf.Tensor:
+        turn, slot = lane % busy_slots, tf.zeros([lanes], tf.int32)
+        for stride in _strides(lanes):  # binary search for the slot at which `reached` exceeds `turn`
+            probe = tf.minimum(slot + stride, lanes)
+            slot = tf.where(tf.gather(reached, probe - 1) <= turn, probe, slot)
+        return slot
+
+    slot = tf.cond(busy_slots == lanes, lambda: lane, spread)
     return _Deal(slot, lane // busy_slots, reached - 1, busy_slots)
 
 

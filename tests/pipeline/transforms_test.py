@@ -21,13 +21,17 @@ STILL = Affine(rotation_degrees=0.0, translation_pixels=0.0, scale=0.0, stretch=
 
 
 @tf.function(jit_compile=True)
-def _warp_compiled(sources: tf.Tensor, matrices: tf.Tensor) -> tf.Tensor:
-    return transforms.warp_tf(sources, tf.range(sources.shape[0]), matrices)
+def _warp_compiled(sources: tf.Tensor, rows: tf.Tensor, matrices: transforms.Entries) -> tf.Tensor:
+    return transforms.warp_tf(sources, rows, matrices)
+
+
+def _entries(matrices: np.ndarray) -> list[tf.Tensor]:
+    return tf.unstack(tf.constant(np.reshape(matrices, (-1, 6)), tf.float32), axis=1)
 
 
 def _warp(images: np.ndarray, matrices: np.ndarray, border: transforms.Border = "constant") -> np.ndarray:
-    rows = tf.constant(np.reshape(matrices, (-1, 6)), tf.float32)
-    return _warp_compiled(transforms.pad_tf(tf.constant(images), border), rows).numpy()
+    rows = tf.range(len(images))
+    return _warp_compiled(transforms.pad_tf(tf.constant(images), border), rows, _entries(matrices)).numpy()
 
 
 def _matrices(count: int, shape: tuple[int, ...], operator: Affine = AFFINE) -> np.ndarray:
@@ -135,7 +139,7 @@ def test_no_moves_compose_to_the_identity():
 
 def test_matrices_compose_alike_in_both():
     first, then = _matrices(6, nets.SHAPE)[:3], _matrices(6, nets.SHAPE)[3:]
-    composed = transforms.compose_tf(*(tf.constant(rows.reshape(-1, 6), tf.float32) for rows in (first, then)))
+    composed = tf.stack(transforms.compose_tf(_entries(first), _entries(then)), axis=1)
     expected = [transforms.compose(np.stack(pair)) for pair in zip(first, then)]
     np.testing.assert_allclose(composed, np.reshape(expected, (-1, 6)), rtol=1e-5, atol=1e-5)
 
@@ -166,15 +170,14 @@ def test_the_warp_never_reaches_beyond_its_source(size):
     images = nets.images(1, (size, size, 1))
     matrix = _matrix((size, size), translate_x=-2.0, translate_y=-2.0)
     source = transforms.pad_tf(tf.constant(images), "constant")
-    warped = transforms.warp_tf(source, tf.constant([0]), tf.constant(matrix.reshape(1, 6), tf.float32))
+    warped = transforms.warp_tf(source, tf.constant([0]), _entries(matrix))
     np.testing.assert_array_equal(warped, [_shifted(images[0], -2, -2)])
 
 
 def test_each_lane_warps_its_own_source():
     images, matrices, rows = nets.images(4), _matrices(6, nets.SHAPE), [3, 0, 0, 2, 1, 3]
     source = transforms.pad_tf(tf.constant(images), "constant")
-    function = tf.function(transforms.warp_tf, jit_compile=True)
-    warped = function(source, tf.constant(rows), tf.constant(matrices.reshape(-1, 6), tf.float32))
+    warped = _warp_compiled(source, tf.constant(rows), _entries(matrices))
     np.testing.assert_array_equal(warped, _warp(images[rows], matrices))
 
 
@@ -216,7 +219,7 @@ def test_no_images_render_to_none():
 @pytest.mark.parametrize("shape", SHAPES)
 def test_ranges_of_zero_draw_the_identity(shape):
     np.testing.assert_allclose(_matrices(5, shape, STILL), np.repeat(IDENTITY[None], 5, axis=0), atol=1e-12)
-    drawn = STILL.draw_tf(tf.random.stateless_uniform([5, 6], (1, 2)), *shape[:2])
+    drawn = tf.stack(STILL.draw_tf(tf.random.stateless_uniform([5, 6], (1, 2)), *shape[:2]), axis=1)
     np.testing.assert_allclose(drawn, np.tile(IDENTITY.reshape(1, 6), (5, 1)), atol=1e-6)
     images = nets.images(5, shape)
     np.testing.assert_array_equal(transforms.render(images, _matrices(5, shape, STILL)), images)
@@ -250,7 +253,7 @@ def test_the_ends_of_the_uniform_numbers_reach_the_ends_of_the_ranges():
 def test_the_search_draws_the_matrices_that_the_record_gives():
     uniform = np.random.default_rng(4).random((32, 6)).astype(np.float32)
     recorded = AFFINE.matrices(np.stack(AFFINE.parameters(uniform.astype(np.float64)), axis=-1), 12, 9)
-    drawn = AFFINE.draw_tf(tf.constant(uniform), 12, 9)
+    drawn = tf.stack(AFFINE.draw_tf(tf.constant(uniform), 12, 9), axis=1)
     np.testing.assert_allclose(drawn, recorded.reshape(-1, 6), rtol=1e-5, atol=1e-5)
 
 

@@ -31,7 +31,7 @@ def _walk(image: tf.Tensor, words: tf.Tensor, steps: tf.Tensor) -> tf.Tensor:
     moves, matrix, states = OPERATOR.draw_tf(numbers, *nets.SHAPE[:2]), None, []
     source = transforms.pad_tf(image, OPERATOR.border)
     for move in range(count):
-        row = moves[move : move + 1]
+        row = [entry[move : move + 1] for entry in moves]
         matrix = row if matrix is None else transforms.compose_tf(matrix, row)
         states.append(transforms.warp_tf(source, tf.constant([0]), matrix)[0])
     return tf.stack(states)
