@@ -171,7 +171,7 @@ def mine_child(workdir: str, seeds: int) -> None:
     ]
     folder = job.workdir.run("bench", f"mine-{seeds}-{os.getpid()}")
     start = time.perf_counter()
-    stages.mine(units, job.source, steps.mining_task(job.config, group, ""), nets, folder, "cpu", [])
+    stages.mine(units, job.source, steps.task_of(job.config, group, ""), nets, folder, "cpu", [])
     seconds = time.perf_counter() - start
     print(json.dumps({"seconds": seconds, "peak_kib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss}))
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 import os
+import re
 import uuid
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import tensorflow as tf
@@ -18,6 +20,11 @@ from models import devices, zoo
 from models.errors import InputError
 
 Progress = Callable[[int, int, float], None]
+
+# Of sparse autoencoders: how active a unit is to be, on average, and what departing from it weighs. `digest` does not
+# hold them: with other values, `ae` nets in a cache are no longer what would be trained.
+_TARGET_ACTIVITY = 0.1
+_SPARSITY_WEIGHT = 0.3
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,7 +62,8 @@ def train(
 ) -> tf.keras.Model:
     """Trains a net; on a CPU, equal arguments give equal weights, bit for bit.
 
-    Seeds Python's, NumPy's and TensorFlow's global random states.
+    An `ae` net's frozen layer is first trained by `pretrain`, with the same settings, and then stays as it is while the
+    softmax above it is trained. Seeds Python's, NumPy's and TensorFlow's global random states.
 
     Args:
       architecture: see `zoo.build`.
@@ -65,28 +73,65 @@ def train(
       labels: integers `[B]`, 0 to K - 1.
       num_classes: K.
       device: see `devices.strategy`.
-      progress: called after each epoch with its number (from 1), the number of epochs, and the training accuracy.
+      progress: called after each epoch with its number (from 1), the number of epochs, and the training accuracy; not
+        during pre-training.
 
     Returns:
       The trained model.
 
     Raises:
-      InputError: no such architecture or device, no images, or a label out of range.
+      InputError: no such architecture or device, an architecture for another number of classes, no images, or a label
+        out of range.
     """
     _check_data(images, labels, num_classes)
     strategy = devices.strategy(device)
     tf.keras.utils.set_random_seed(init_seed)
     with strategy.scope():
         model = zoo.build(architecture, images.shape[1:], num_classes)
-        # XLA cannot compile a step that spans several replicas; a TPU's strategy compiles by itself.
-        one_device = isinstance(strategy, tf.distribute.OneDeviceStrategy)
-        model.compile(
-            _optimizer(training), "sparse_categorical_crossentropy", metrics=["accuracy"], jit_compile=one_device
-        )
+    if not all(layer.trainable for layer in model.layers):
+        pretrain(model, init_seed, training, images, strategy)
+    _compile(model, training, strategy, "sparse_categorical_crossentropy", ["accuracy"])
     examples = _examples(images, labels, training.batch_size, init_seed)
     callbacks = _callbacks(training.epochs, progress)
     model.fit(examples, epochs=training.epochs, shuffle=False, verbose=0, callbacks=callbacks)
     return model
+
+
+def pretrain(
+    model: tf.keras.Model,
+    init_seed: int,
+    training: Training,
+    images: np.ndarray,
+    strategy: tf.distribute.Strategy,
+) -> tf.keras.Model:
+    """Trains a net's frozen layer, in place, as the hidden layer of a sparse autoencoder, and freezes it again.
+
+    The loss is that of Ng's lecture notes "Sparse autoencoder", without weight decay: half the squared error of the
+    reconstruction, summed over the pixels, plus 0.3 * sum_j KL(0.1 || m_j), with m_j the mean activity of unit j over a
+    batch. The decoder is a sigmoid layer with weights of its own, not tied to the encoder's.
+
+    Args:
+      model: a sequence of layers, of which one is frozen; that one gives activities `[B, units]` in (0, 1).
+      init_seed: uint32, decides the order of the images; the decoder's first weights come from the global random state.
+      training: the settings.
+      images: uint8 `[B, H, W, C]`.
+      strategy: that in whose scope the model was built.
+
+    Returns:
+      The whole autoencoder, from float32 `[B, H, W, C]` in [0, 1] to their reconstruction in the same form.
+
+    Raises:
+      InputError: there is no such optimizer.
+    """
+    frozen = next(place for place, layer in enumerate(model.layers) if not layer.trainable)
+    model.layers[frozen].trainable = True
+    with strategy.scope():
+        autoencoder = _autoencoder(model.layers[: frozen + 1], images.shape[1:])
+    _compile(autoencoder, training, strategy, _reconstruction_error, [])
+    examples = _examples(images, np.zeros(len(images)), training.batch_size, init_seed)
+    autoencoder.fit(examples.map(_as_target), epochs=training.epochs, shuffle=False, verbose=0)
+    model.layers[frozen].trainable = False
+    return autoencoder
 
 
 def train_cached(
@@ -102,35 +147,58 @@ def train_cached(
 ) -> bool:
     """Trains a net into a `.keras` file unless the file is there; the file appears whole or not at all.
 
+    What killed processes left of the same file is removed once it is in place.
+
     Args:
       path: the file, local or in a bucket, best named by `digest`; a file that is there is trusted to be that net.
-      architecture: as in `train`, like all that follow.
-      init_seed: see there.
-      training: see there.
-      images: see there.
-      labels: see there.
-      num_classes: see there.
-      device: see there.
-      progress: see there.
+      architecture, init_seed, training, images, labels, num_classes, device, progress: as in `train`.
 
     Returns:
       Whether it trained.
 
     Raises:
-      InputError: see `train`.
+      InputError: as `train` does.
     """
     path = epath.Path(path)
     if path.exists():
         return False
     model = train(architecture, init_seed, training, images, labels, num_classes, device, progress)
     path.parent.mkdir(parents=True, exist_ok=True)
+    _save_whole(model, path)
+    _sweep(path)
+    return True
+
+
+def _save_whole(model: tf.keras.Model, path: epath.Path) -> None:
     unfinished = path.parent / f".{path.stem}.{uuid.uuid4().hex}.keras"
     try:
         model.save(os.fspath(unfinished))
+        _flush_to_disk(unfinished)
         unfinished.replace(path)
+    except (FileNotFoundError, tf.errors.NotFoundError):
+        if not path.exists():  # else another process had the same net in place first, and swept ours (see `_sweep`)
+            raise
     finally:
         unfinished.unlink(missing_ok=True)
-    return True
+
+
+def _flush_to_disk(path: epath.Path) -> None:
+    if "://" in os.fspath(path):  # an object in a bucket appears whole
+        return
+    with open(path, "rb+") as file:
+        os.fsync(file.fileno())
+
+
+def _sweep(path: epath.Path) -> None:
+    """Removes the unfinished files of a finished one.
+
+    One of them may be in the hands of a live process that trains the same net: that one finds the finished file and is
+    content with it, so nothing is lost.
+    """
+    unfinished = re.compile(rf"\.{re.escape(path.stem)}\.[0-9a-f]{{32}}\.keras")
+    for file in path.parent.iterdir():
+        if unfinished.fullmatch(file.name):
+            file.unlink(missing_ok=True)
 
 
 def _check_data(images: np.ndarray, labels: np.ndarray, num_classes: int) -> None:
@@ -142,6 +210,41 @@ def _check_data(images: np.ndarray, labels: np.ndarray, num_classes: int) -> Non
             f"Training labels run from {lowest} to {highest}, but the net has {num_classes} classes, "
             f"0 to {num_classes - 1}; correct the labels or the number of classes."
         )
+
+
+def _compile(
+    model: tf.keras.Model, training: Training, strategy: tf.distribute.Strategy, loss: Any, metrics: list[str]
+) -> None:
+    # XLA cannot compile a step that spans several replicas; a TPU's strategy compiles by itself.
+    one_device = isinstance(strategy, tf.distribute.OneDeviceStrategy)
+    with strategy.scope():
+        model.compile(_optimizer(training), loss, metrics=metrics, jit_compile=one_device)
+
+
+def _autoencoder(encoder: list[tf.keras.layers.Layer], shape: tuple[int, ...]) -> tf.keras.Model:
+    decoder = tf.keras.layers.Dense(math.prod(shape), activation="sigmoid")
+    layers = [tf.keras.Input(shape), *encoder, _SparsityPenalty(), decoder, tf.keras.layers.Reshape(shape)]
+    return tf.keras.Sequential(layers)
+
+
+class _SparsityPenalty(tf.keras.layers.Layer):
+    """Passes activities `[B, units]` on and adds to the loss what their means over the batch differ from the target."""
+
+    def call(self, activities: tf.Tensor) -> tf.Tensor:
+        smallest = tf.keras.backend.epsilon()
+        mean = tf.clip_by_value(tf.reduce_mean(activities, axis=0), smallest, 1 - smallest)
+        target = _TARGET_ACTIVITY
+        divergence = target * tf.math.log(target / mean) + (1 - target) * tf.math.log((1 - target) / (1 - mean))
+        self.add_loss(_SPARSITY_WEIGHT * tf.reduce_sum(divergence))
+        return activities
+
+
+def _reconstruction_error(images: tf.Tensor, reconstructed: tf.Tensor) -> tf.Tensor:
+    return 0.5 * tf.reduce_sum(tf.square(reconstructed - images), axis=(1, 2, 3))
+
+
+def _as_target(images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    return images, images
 
 
 def _optimizer(training: Training) -> tf.keras.optimizers.Optimizer:

@@ -4,59 +4,165 @@ from __future__ import annotations
 
 import difflib
 import re
+from collections.abc import Callable
 
 import tensorflow as tf
 
 from models.errors import InputError
 
-_MLP = re.compile(r"mlp(-[1-9]\d*)+")
-_FORMS = "'mlp-H' or 'mlp-H-H...' (H units in each hidden layer, as in 'mlp-30'), and 'cnn'"
+_WIDTH = r"[1-9]\d*"
+_DECAY = r"\d+(?:\.\d+)?(?:e-\d+)?"
+_KNOWN = (
+    "'mlp-H' or 'mlp-H-H...' (H units in each hidden layer, as in 'mlp-30'), "
+    "'fcK' or 'fcH-H...-K' with or without '@' and weight decays (K classes, as in 'fc100-100-10@1e-5,1e-5,1e-6'), "
+    "'aeH-K' (as in 'ae400-10'), 'cnn-F-F-H' (as in 'cnn-32-64-200'), and 'cnn'"
+)
+_Layers = list[tf.keras.layers.Layer]
 
 
 def build(architecture: str, input_shape: tuple[int, int, int], num_classes: int) -> tf.keras.Model:
     """Builds an untrained net.
 
+    Names, in which U is a number of units and F of filters, each at least 1, and K the number of classes:
+
+    - `mlp-U[-U...]`: fully connected with tanh units (a 784-U-K net on 28x28 digits).
+    - `cnn`: two convolutions with pooling and a dense layer, the stronger net that also serves as judge.
+    - `fc[U-...]K[@decay[,decay...]]`, such as `fc10@1e-4` or `fc100-100-10@1e-5,1e-5,1e-6`: the fully connected nets of
+      Szegedy et al., "Intriguing properties of neural networks" (arXiv 1312.6199), with sigmoid units. A weight decay
+      d >= 0 adds d * sum(w^2) / k to the loss, over the connection weights w (no biases) of a layer of k units; there
+      is one for each layer, the softmax included, or one for all, or none.
+    - `aeU-K`, such as `ae400-10`: the hidden layer of a sparse autoencoder under a softmax, from the same paper. The
+      hidden layer is frozen; `training.train` pre-trains it.
+    - `cnn-F-F-U`, such as `cnn-32-64-200`: the net of Hinthorn's work on selective dropout: F filters, 3x3 pooling, F
+      filters, 2x2 pooling, U units, all with ReLU. It is published without kernel sizes; here both are 5x5, and
+      convolutions and pooling are padded ("same"), so that images of every size fit.
+
     Args:
-      architecture: `mlp-H[-H...]`, fully connected with tanh units (a 784-H-K net on 28x28 digits), or `cnn`, two
-        convolutions with pooling and a dense layer, the stronger net that also serves as judge.
+      architecture: a name.
       input_shape: `(H, W, C)`.
-      num_classes: K, at least 2.
+      num_classes: K, at least 2; the K of an `fc` or `ae` name has to agree.
 
     Returns:
       A model, not compiled, from float32 `[B, H, W, C]` in [0, 1] to softmax probabilities `[B, K]`.
 
     Raises:
-      InputError: there is no such architecture.
+      InputError: there is no such architecture, it is for another number of classes, or it has neither one decay for
+        all its layers nor one for each.
     """
-    return tf.keras.Sequential(
-        [
-            tf.keras.Input(input_shape),
-            *_hidden_layers(architecture),
-            tf.keras.layers.Dense(num_classes, activation="softmax"),
-        ],
-    )
+    return tf.keras.Sequential([tf.keras.Input(input_shape), *_layers(architecture, num_classes)])
 
 
-def _hidden_layers(architecture: str) -> list[tf.keras.layers.Layer]:
-    """Returns new layers of an architecture, all but the last (see `build`)."""
-    if architecture == "cnn":
-        return _cnn_layers()
-    if _MLP.fullmatch(architecture):
-        widths = [int(width) for width in architecture.split("-")[1:]]
-        return [tf.keras.layers.Flatten(), *(tf.keras.layers.Dense(width, activation="tanh") for width in widths)]
-    raise InputError(f"There is no architecture {architecture!r}; known are {_FORMS}{_suggestion(architecture)}.")
+def check(architecture: str) -> None:
+    """Raises InputError for a name that `build` would refuse whatever the number of classes."""
+    _form(architecture)
+    _decays(architecture)
 
 
-def _cnn_layers() -> list[tf.keras.layers.Layer]:
-    layers: list[tf.keras.layers.Layer] = []
-    for filters in (32, 64):
-        layers.append(tf.keras.layers.Conv2D(filters, 3, padding="same", activation="relu"))
-        layers.append(tf.keras.layers.MaxPooling2D(2, padding="same"))
-    return [*layers, tf.keras.layers.Flatten(), tf.keras.layers.Dense(128, activation="relu")]
+def _layers(architecture: str, num_classes: int) -> _Layers:
+    return _form(architecture)(architecture, num_classes)
+
+
+def _form(architecture: str) -> Callable[[str, int], _Layers]:
+    for pattern, layers in _FORMS.items():
+        if re.fullmatch(pattern, architecture):
+            return layers
+    raise InputError(f"There is no architecture {architecture!r}; known are {_KNOWN}{_suggestion(architecture)}.")
+
+
+def _mlp_layers(architecture: str, num_classes: int) -> _Layers:
+    hidden = [tf.keras.layers.Dense(width, activation="tanh") for width in _widths(architecture)]
+    return [tf.keras.layers.Flatten(), *hidden, _softmax(num_classes)]
+
+
+def _cnn_layers(architecture: str, num_classes: int) -> _Layers:
+    return [*_convolution(32, 3, 2), *_convolution(64, 3, 2), *_top(128, num_classes)]
+
+
+def _hinthorn_layers(architecture: str, num_classes: int) -> _Layers:
+    first, second, units = _widths(architecture)
+    return [*_convolution(first, 5, 3), *_convolution(second, 5, 2), *_top(units, num_classes)]
+
+
+def _fc_layers(architecture: str, num_classes: int) -> _Layers:
+    _require_classes(architecture, num_classes)
+    widths, decays = _widths(architecture), _decays(architecture)
+    activations = ["sigmoid"] * (len(widths) - 1) + ["softmax"]
+    return [tf.keras.layers.Flatten(), *map(_decayed, widths, activations, decays)]
+
+
+def _ae_layers(architecture: str, num_classes: int) -> _Layers:
+    _require_classes(architecture, num_classes)
+    encoder = tf.keras.layers.Dense(_widths(architecture)[0], activation="sigmoid", trainable=False)
+    return [tf.keras.layers.Flatten(), encoder, _softmax(num_classes)]
+
+
+_FORMS = {
+    rf"mlp(-{_WIDTH})+": _mlp_layers,
+    "cnn": _cnn_layers,
+    rf"cnn(-{_WIDTH}){{3}}": _hinthorn_layers,
+    rf"fc({_WIDTH}-)*{_WIDTH}(@{_DECAY}(,{_DECAY})*)?": _fc_layers,
+    rf"ae{_WIDTH}-{_WIDTH}": _ae_layers,
+}
+
+
+def _convolution(filters: int, kernel: int, pool: int) -> _Layers:
+    convolution = tf.keras.layers.Conv2D(filters, kernel, padding="same", activation="relu")
+    return [convolution, tf.keras.layers.MaxPooling2D(pool, padding="same")]
+
+
+def _top(units: int, num_classes: int) -> _Layers:
+    return [tf.keras.layers.Flatten(), tf.keras.layers.Dense(units, activation="relu"), _softmax(num_classes)]
+
+
+def _softmax(num_classes: int) -> tf.keras.layers.Layer:
+    return tf.keras.layers.Dense(num_classes, activation="softmax")
+
+
+def _decayed(units: int, activation: str, decay: float) -> tf.keras.layers.Layer:
+    regularizer = tf.keras.regularizers.L2(decay / units) if decay else None
+    return tf.keras.layers.Dense(units, activation=activation, kernel_regularizer=regularizer)
+
+
+def _widths(architecture: str) -> list[int]:
+    return [int(width) for width in re.findall(r"\d+", architecture.partition("@")[0])]
+
+
+def _decays(architecture: str) -> list[float]:
+    """Returns the weight decay of each layer: 0 where the name states none, as only that of an `fc` net can."""
+    layers, stated = len(_widths(architecture)), architecture.partition("@")[2]
+    decays = [float(decay) for decay in stated.split(",")] if stated else [0.0]
+    if len(decays) not in (1, layers):
+        raise InputError(
+            f"Architecture {architecture!r} has {len(decays)} weight decays for {layers} layers of weights; "
+            "give one for each layer or one for all."
+        )
+    return decays * layers if len(decays) == 1 else decays
+
+
+def _require_classes(architecture: str, num_classes: int) -> None:
+    if _widths(architecture)[-1] != num_classes:
+        renamed = re.sub(r"\d+(?=@|$)", str(num_classes), architecture, count=1)
+        raise InputError(
+            f"Architecture {architecture!r} is for {_widths(architecture)[-1]} classes, but there are {num_classes}; "
+            f"ask for {renamed!r}."
+        )
 
 
 def _suggestion(architecture: str) -> str:
-    widths = [width for width in re.findall(r"\d+", architecture) if int(width)]
-    known = ["cnn", "-".join(["mlp", *(widths or ["30"])])]
-    nearest = difflib.get_close_matches(architecture.lower(), known, n=1, cutoff=0.5)
+    nearest = difflib.get_close_matches(architecture.lower(), _likely(architecture.lower()), n=1, cutoff=0.5)
     return f" (the nearest is {nearest[0]!r})" if nearest else ""
+
+
+def _likely(architecture: str) -> list[str]:
+    """Returns one name of each form, with the widths and decays that a misspelt name has."""
+    widths = [str(width) for width in _widths(architecture) if width]
+    decays = re.findall(_DECAY, architecture.partition("@")[2])
+    suffix = "@" + ",".join(decays) if len(decays) in (1, len(widths)) else ""
+    units, classes, *_ = [*widths, "10"] if widths else ["400", "10"]
+    return [
+        "cnn",
+        "-".join(["cnn", *(widths if len(widths) == 3 else ["32", "64", "200"])]),
+        "-".join(["mlp", *(widths or ["30"])]),
+        f"fc{'-'.join(widths or ['10'])}{suffix if decays else ''}",
+        f"ae{units}-{classes}",
+    ]

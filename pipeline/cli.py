@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import difflib
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 import numpy as np
 import tensorflow_datasets as tfds
@@ -51,8 +52,7 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     """Parses the command line; what our parser does not know has to be Beam's."""
     parser, commands = _parser()
     try:
-        if len(argv) > 1 and argv[1] in commands.choices:
-            _check_options(argv[1], argv[2:], commands.choices[argv[1]])
+        _check_command(argv[1:], commands.choices)
         arguments, unknown = parser.parse_known_args(argv[1:])
         if unknown and not unknown[0].startswith("-"):
             raise InputError(f"unexpected argument '{unknown[0]}'; see `peerpressure {arguments.command} --help`.")
@@ -63,8 +63,20 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     return arguments
 
 
+def _check_command(arguments: Sequence[str], parsers: dict[str, Any]) -> None:
+    """Checks names before anything is parsed, so that a misspelt option is not reported as a missing one."""
+    if not arguments:
+        raise InputError(f"a command is missing; give one of {', '.join(parsers)}, or see `peerpressure --help`.")
+    command = arguments[0]
+    if command in parsers:
+        _check_options(command, arguments[1:], parsers[command])
+    elif not command.startswith("-"):
+        near = difflib.get_close_matches(command, parsers, 1, 0.6)
+        hint = f"did you mean {near[0]}?" if near else f"expected one of {', '.join(parsers)}."
+        raise InputError(f"unknown command '{command}'; {hint}")
+
+
 def _check_options(command: str, arguments: Sequence[str], parser: Any) -> None:
-    """Before anything is parsed, so that a misspelt option is not reported as a missing one."""
     ours = parser._option_string_actions
     others = [argument for argument in arguments if argument.startswith("--") and argument.split("=")[0] not in ours]
     stages.check_options(others, list(ours))
@@ -79,8 +91,20 @@ class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
         return action.help if action.default in (None, "", []) else super()._get_help_string(action)
 
 
+class _Parser(argparse_flags.ArgumentParser):
+    """Tells a mistake in one sentence, as everything else here does, in place of argparse's usage."""
+
+    _REQUIRED = "the following arguments are required: "
+
+    def error(self, message: str) -> NoReturn:
+        if message.startswith(self._REQUIRED):
+            missing = message.removeprefix(self._REQUIRED).replace(", ", " and ")
+            raise InputError(f"`{self.prog}` needs {missing}; `{self.prog} --help` says what to give.")
+        raise InputError(f"{message.removeprefix('argument ')}; see `{self.prog} --help`.")
+
+
 def _parser() -> tuple[Any, Any]:
-    parser = argparse_flags.ArgumentParser(
+    parser = _Parser(
         prog="peerpressure",
         description="Mines the inputs on which one net is wrong while its peers are right, as versioned TFDS datasets.",
         epilog="Exit codes: 0 done, 1 a check failed, 2 wrong input. Options of Apache Beam (--runner, "
@@ -136,7 +160,7 @@ def _workdir_option(parser: Any) -> None:
 
 
 def _verify_options(parser: Any) -> None:
-    parser.add_argument("dataset", help="high_value_mistakes/TASK or high_value_mistakes/TASK:VERSION")
+    parser.add_argument("dataset", help="high_value_mistakes/TASK or adversarial_pairs/TASK, with or without :VERSION")
     _workdir_option(parser)
     _peers_option(parser)
 
@@ -152,7 +176,7 @@ def _peers_option(parser: Any) -> None:
 
 
 def _replay_options(parser: Any) -> None:
-    parser.add_argument("dataset", help="high_value_mistakes/TASK or high_value_mistakes/TASK:VERSION")
+    parser.add_argument("dataset", help="high_value_mistakes/TASK or adversarial_pairs/TASK, with or without :VERSION")
     parser.add_argument("id", help="the example's id, or enough of its start")
     _workdir_option(parser)
     _peers_option(parser)
@@ -182,14 +206,14 @@ def _mine(arguments: argparse.Namespace) -> int:
 
 def _package(arguments: argparse.Namespace) -> int:
     job = _job(arguments)
-    _show_package(job, packaging.package(job.workdir, job.config.task))
+    _show_package(job, packaging.package(job.workdir, job.config.dataset, job.config.task))
     return OK
 
 
 def _run(arguments: argparse.Namespace) -> int:
     job = _job(arguments)
     folder = steps.mine(job, arguments.run_id, arguments.beam_arguments)
-    packaged = packaging.package(job.workdir, job.config.task)
+    packaged = packaging.package(job.workdir, job.config.dataset, job.config.task)
     print(steps.summary(folder))
     _show_package(job, packaged)
     return OK
@@ -222,7 +246,7 @@ def _group(run: dict[str, Any], arguments: argparse.Namespace) -> PeerGroup:
     """Finds a run's nets by their digests: in --peers, or where the workdir's ledger says they are."""
     peers, shape = run["config"]["peers"], tuple(run["image_shape"])
     workdir = Workdir(epath.Path(arguments.workdir))
-    manifest = workdir.run(run["task"], run["run_id"]).manifest() or {"net_paths": {}}
+    manifest = workdir.run(f"{run['dataset']}/{run['task']}", run["run_id"]).manifest() or {"net_paths": {}}
     # A workdir may have been moved: its own nets first, by name.
     paths = [epath.Path(path) for path in manifest["net_paths"].values()]
     own = [str(place) for path in paths for place in (workdir.nets / path.name, path) if place.exists()]
@@ -244,13 +268,17 @@ def _replay(arguments: argparse.Namespace) -> int:
     published = replay.open_dataset(arguments.dataset, Workdir(epath.Path(arguments.workdir)).datasets)
     example = replay.find(published, arguments.id)
     run = published.run(example)
-    image = replay.render(example, run)
+    pair = published.dataset == records.PAIRS
+    if pair and arguments.picture:
+        raise InputError("--picture draws the session of a mistake; an adversarial pair has none, leave it out.")
+    image = replay.attack_again(example, run, _group(run, arguments)) if pair else replay.render(example, run)
     equal = np.array_equal(image, example["image"])
     if arguments.out:
         epath.Path(arguments.out).write_bytes(records.encode_png(image))
     if arguments.picture:
         _draw(example, run, _group(run, arguments), arguments.picture)
-    print(f"{example['id'].decode()}: {len(example['transform']['steps'])} moves of {example['seed']['id'].decode()}")
+    made = f"distortion {example['distortion']:.4f}" if pair else f"{len(example['transform']['steps'])} moves"
+    print(f"{example['id'].decode()}: {made} of {example['seed']['id'].decode()}")
     print(f"the re-created image and the stored one are {'equal' if equal else 'NOT equal'}, byte for byte")
     return OK if equal else CHECK_FAILED
 

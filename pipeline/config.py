@@ -15,8 +15,11 @@ from typing import Any, Literal
 from models import zoo
 from models.errors import InputError
 from models.training import Training
+from pipeline import records
 from pipeline.criteria import PeerPressure
+from pipeline.search import gradient
 from pipeline.search.hillclimb import Compose, Hillclimb
+from pipeline.search.lbfgs import LBFGS
 from pipeline.search.unit import ClassFrom
 from pipeline.transforms import Affine
 from pipeline.verify import Grading
@@ -84,7 +87,8 @@ class Search:
     """[search]: what is looked for, and how long.
 
     Attributes:
-      method: "hillclimb", or "scan" (the images as they are, no search).
+      method: for mistakes "hillclimb", or "scan" (the images as they are, no search); for adversarial pairs "lbfgs",
+        "pgd" or "fgsm", which take of this section only `targets` and `class_from`.
       targets: "all" nets in turn, or the names of some.
       class_from: "label" (C is the seed image's label) or "consensus" (the class that all nets give it).
       peer_confidence: least probability of the class that every peer must keep.
@@ -95,7 +99,7 @@ class Search:
       trials: draw so many seed images at random that all nets get right; 0 takes every seed image.
     """
 
-    method: Literal["hillclimb", "scan"] = "hillclimb"
+    method: Literal["hillclimb", "scan", "lbfgs", "pgd", "fgsm"] = "hillclimb"
     targets: str | tuple[str, ...] = "all"
     class_from: ClassFrom = "label"
     peer_confidence: float = 0.9
@@ -104,6 +108,46 @@ class Search:
     max_moves: int = 64
     compose: Compose = "matrix"
     trials: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Attack:
+    """[attack]: how an image's adversarial twin is made; each method takes the keys that name it.
+
+    Attributes:
+      aim: the class that the target net is to give: drawn at "random", the "next" most likely, "untargeted" (any but
+        the right one), or a class's number.
+      eps: fgsm and pgd: how far a pixel may change (of 1); for pgd with norm "l2", the largest distortion.
+      norm: pgd: "linf" or "l2".
+      step_size: pgd: one step, in the unit of `eps`.
+      steps: pgd: how many.
+      random_start: pgd: start at random within `eps`.
+      iterations: lbfgs: most moves toward the minimum of one c.
+      memory: lbfgs: curvature pairs kept.
+      first_c: lbfgs: where the search for c starts; c weighs the squared change, summed over pixels.
+      brackets: lbfgs: most times that c is raised or lowered tenfold.
+      bisections: lbfgs: halvings of the bracket.
+    """
+
+    aim: int | Literal["random", "next", "untargeted"] = "random"
+    eps: float = 0.1
+    norm: gradient.Norm = "linf"
+    step_size: float = 0.01
+    steps: int = 40
+    random_start: bool = True
+    iterations: int = 150
+    memory: int = 10
+    first_c: float = 0.01
+    brackets: int = 8
+    bisections: int = 7
+
+    def attacker(self, method: str) -> gradient.Attack:
+        """Returns the attack that this and [search] method describe."""
+        if method == "fgsm":
+            return gradient.FastGradientSign(self.eps)
+        if method == "pgd":
+            return gradient.ProjectedGradient(self.norm, self.eps, self.step_size, self.steps, self.random_start)
+        return LBFGS(self.iterations, self.memory, self.first_c, self.brackets, self.bisections)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -135,7 +179,18 @@ class Config:
     search: Search
     operator: Affine
     grade: Grading
+    attack: Attack
     run: Run
+
+    @property
+    def dataset(self) -> str:
+        """The dataset that the method fills: `records.MISTAKES` or `records.PAIRS`."""
+        return records.MISTAKES if self.search.method in ("hillclimb", "scan") else records.PAIRS
+
+    @property
+    def dataset_name(self) -> str:
+        """ "dataset/task", as TFDS has it."""
+        return f"{self.dataset}/{self.task}"
 
     def searcher(self) -> Hillclimb:
         """Returns the search that [search] and [operator] describe."""
@@ -148,6 +203,9 @@ class Config:
         search = {
             key: value for key, value in dataclasses.asdict(self.search).items() if key not in ("targets", "trials")
         }
+        if self.dataset == records.PAIRS:
+            wanted = {key: search[key] for key in ("method", "class_from")}
+            return {"search": wanted, "attack": dataclasses.asdict(self.attack), "lanes": self.run.lanes}
         return {
             "search": search,
             "operator": {"name": self.operator.name, **dataclasses.asdict(self.operator)},
@@ -169,6 +227,7 @@ _SECTIONS: dict[str, Any] = {
     "search": Search,
     "operator": Affine,
     "grade": Grading,
+    "attack": Attack,
     "run": Run,
 }
 # Least and largest value, in the key's own unit.
@@ -190,6 +249,14 @@ _RANGES: dict[str, tuple[float, float]] = {
     "operator.stretch": (0, 10),
     "operator.shear_degrees": (0, 80),
     "grade.peer_margin": (0, 1),
+    "attack.eps": (1e-6, 1),
+    "attack.step_size": (1e-6, 1),
+    "attack.steps": (1, 100_000),
+    "attack.iterations": (1, 100_000),
+    "attack.memory": (1, 100),
+    "attack.first_c": (1e-6, 1e6),
+    "attack.brackets": (1, 30),
+    "attack.bisections": (1, 30),
     "run.run_seed": (0, 2**32 - 1),
     "run.unit_size": (1, 1_000_000),
     "run.lanes": (1, 1_000_000),
@@ -308,7 +375,8 @@ def _check(config: Config, path: str) -> None:
 
 def _check_nets(config: Config, path: str) -> None:
     nets = config.peers.architectures or config.peers.files
-    least = 3 if config.search.method == "scan" and config.search.class_from == "consensus" else 2
+    alone = config.search.method == "scan" and config.search.class_from == "consensus"
+    least = 1 if config.dataset == records.PAIRS else 3 if alone else 2
     if len(nets) < least:
         raise InputError(f"{path}: [peers] has {len(nets)} net, expected at least {least}: a target and its peers.")
     if config.peers.names and len(config.peers.names) != len(config.peers.files):

@@ -1,9 +1,10 @@
 """The ledger of a workdir: which runs there are, what they are made of, and which are finished.
 
     WORKDIR/nets/                         trained nets, named by what made them
-    WORKDIR/ledger/TASK/RUN_ID/plan.json  what the run is: config, nets, units
-                             /chunks/     one file for each finished work unit
-                             /trials.parquet, set_aside.jsonl, manifest.json    written when all units are there
+    WORKDIR/ledger/DATASET/TASK/RUN_ID/   one run
+        plan.json                         what the run is: config, nets, sizes of the splits, units
+        chunks/                           one file for each finished work unit
+        trials.parquet, set_aside.jsonl, manifest.json    written when all units are there
     WORKDIR/datasets/                     a TFDS data_dir
 
 A file appears whole (written aside, flushed, renamed) or not at all, and a run is finished when its manifest exists.
@@ -131,17 +132,17 @@ class Workdir:
     def nets(self) -> epath.Path:
         return self.path / "nets"
 
-    def run(self, task: str, run_id: str) -> RunFolder:
-        """Returns a run's folder; raises InputError if the id cannot be a folder name."""
+    def run(self, dataset_name: str, run_id: str) -> RunFolder:
+        """Returns the folder of a run for "dataset/task"; raises InputError if the id cannot be a folder name."""
         if not _RUN_ID.fullmatch(run_id):
             raise InputError(
                 f"run id {run_id!r} is not usable: expected letters, digits, '.', '_' and '-', 100 at most."
             )
-        return RunFolder(self.path / "ledger" / task / run_id)
+        return RunFolder(self.path / "ledger" / dataset_name / run_id)
 
-    def finished_runs(self, task: str) -> list[RunFolder]:
-        """Returns the task's finished runs, first finished first."""
-        folder = self.path / "ledger" / task
+    def finished_runs(self, dataset_name: str) -> list[RunFolder]:
+        """Returns the finished runs for "dataset/task", first finished first."""
+        folder = self.path / "ledger" / dataset_name
         runs = [RunFolder(path) for path in folder.iterdir() if path.is_dir()] if folder.exists() else []
         numbered = [(manifest["sequence"], run.run_id, run) for run in runs if (manifest := run.manifest())]
         return [run for _, _, run in sorted(numbered, key=lambda entry: entry[:2])]

@@ -1,4 +1,4 @@
-"""Mining of one work unit: seed images in, a chunk (every trial, and the verified mistakes) out."""
+"""Mining of mistakes in one work unit: seed images in, a chunk (every trial, and the verified mistakes) out."""
 
 from __future__ import annotations
 
@@ -10,13 +10,12 @@ import pyarrow as pa
 
 from models.classifier import PeerGroup
 from pipeline import records, seeding, verify
-from pipeline.records import DROPPED, EXHAUSTED, FOUND, MOVES_SPENT, SET_ASIDE, SKIPPED
+from pipeline.chunk import NOT_FINITE, ChunkRows
+from pipeline.records import EXHAUSTED, FOUND, MOVES_SPENT, SET_ASIDE, SKIPPED
 from pipeline.search.hillclimb import Hillclimb
 from pipeline.search.scan import scan
 from pipeline.search.unit import ClassFrom, SeedArrays, UnitSearch
 from pipeline.seeds import SeedBatch
-
-NOT_FINITE = "a net gave NaN or infinity"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,6 +44,10 @@ class Task:
     unit_size: int
     config_digest: str
 
+    def miner(self, group: PeerGroup, judge: PeerGroup | None) -> Miner:
+        """Returns what mines units with loaded nets."""
+        return Miner(self, group, judge)
+
 
 @dataclasses.dataclass(frozen=True)
 class _Finds:
@@ -72,14 +75,14 @@ class Miner:
 
     def mine(self, seeds: SeedBatch) -> pa.Table:
         """Returns the chunk of a unit: set-aside and skipped seed images first, then every trial."""
-        columns = _Columns(seeds)
+        columns = ChunkRows(records.MISTAKES, seeds)
         for seed_id, reason in seeds.failures:
             columns.add_failure(seed_id, seeds.split, reason)
         if len(seeds.images):
             (self._scan if self._task.method == "scan" else self._hillclimb)(seeds, columns)
         return columns.table()
 
-    def _hillclimb(self, seeds: SeedBatch, columns: _Columns) -> None:
+    def _hillclimb(self, seeds: SeedBatch, columns: ChunkRows) -> None:
         if self._compiled is None:
             self._compiled = self._search.compiled()
         words = np.array([seeding.seed_key(seed_id) for seed_id in seeds.ids], np.uint32)
@@ -106,7 +109,7 @@ class Miner:
         finds = _Finds(rows[found], target_nets[found], result.classes[rows[found]], chains, steps, confidences)
         self._keep(seeds, result.probabilities, finds, columns, first + found)
 
-    def _scan(self, seeds: SeedBatch, columns: _Columns) -> None:
+    def _scan(self, seeds: SeedBatch, columns: ChunkRows) -> None:
         probabilities = self._group.probabilities(seeds.images, self._task.lanes)
         finite = np.isfinite(probabilities).all(axis=(0, 2))
         columns.add_seeds(np.flatnonzero(~finite), SET_ASIDE, NOT_FINITE)
@@ -129,7 +132,9 @@ class Miner:
     def _names(self, nets: np.ndarray) -> list[str]:
         return [self._group.names[net] for net in nets]
 
-    def _keep(self, seeds: SeedBatch, before: np.ndarray, finds: _Finds, columns: _Columns, places: np.ndarray) -> None:
+    def _keep(
+        self, seeds: SeedBatch, before: np.ndarray, finds: _Finds, columns: ChunkRows, places: np.ndarray
+    ) -> None:
         """Renders, encodes, decodes and judges each find; keeps it, or writes down why not."""
         searcher = self._task.searcher
         sources = seeds.images[finds.rows]
@@ -149,7 +154,7 @@ class Miner:
             net, label = int(finds.target_nets[find]), int(finds.classes[find])
             judge_class = -1 if judged is None else int(judged[find].argmax())
             margin = float(judgement.peer_margin[find])
-            columns.add_example(
+            columns.fill(
                 place,
                 id=records.example_id(
                     self._task.config_digest, self._task.run_seed, seeds.ids[finds.rows[find]], self._group.digests[net]
@@ -169,68 +174,3 @@ class Miner:
                 judge_confidence=0.0 if judged is None else float(judged[find].max()),
                 grade=self._task.grading.grade(searcher.operator.realistic, margin, judge_class, label),
             )
-
-
-class _Columns:
-    """The rows of a chunk, as they come."""
-
-    def __init__(self, seeds: SeedBatch):
-        self._seeds = seeds
-        self._columns: dict[str, list[Any]] = {field.name: [] for field in records.CHUNK_SCHEMA}
-
-    def __len__(self) -> int:
-        return len(self._columns["seed_id"])
-
-    def _extend(self, count: int, **values: Any) -> None:
-        for name, column in self._columns.items():
-            column.extend(values.get(name, [None] * count))
-
-    def add_failure(self, seed_id: str, split: str, reason: str) -> None:
-        """Sets aside a seed image that could not be read."""
-        none = {"moves": [0], "candidates": [0], "inferences": [0], "target_net": [""], "seed_label": [-1]}
-        self._extend(1, seed_id=[seed_id], split=[split], outcome=[SET_ASIDE], reason=[reason], **none)
-
-    def add_seeds(self, rows: np.ndarray, outcome: str, reason: str) -> None:
-        """Adds rows about images as a whole, with no target net."""
-        nothing = np.zeros(len(rows), np.int64)
-        self.add_trials(rows, [""] * len(rows), np.full(len(rows), outcome), nothing, nothing, None, reason)
-
-    def add_trials(
-        self,
-        rows: np.ndarray,
-        target_nets: list[str],
-        outcomes: np.ndarray,
-        moves: np.ndarray,
-        candidates: np.ndarray,
-        confidences: np.ndarray | None,
-        reason: str = "",
-    ) -> None:
-        """Adds a row for each trial, `[R]` each; `rows` point into the batch."""
-        count = len(rows)
-        self._extend(
-            count,
-            seed_id=[self._seeds.ids[row] for row in rows],
-            split=[self._seeds.split] * count,
-            seed_label=self._seeds.labels[rows].tolist(),
-            target_net=target_nets,
-            outcome=outcomes.tolist(),
-            reason=[reason] * count,
-            moves=moves.tolist(),
-            candidates=candidates.tolist(),
-            inferences=(candidates + 1).tolist(),
-            target_confidence=[None] * count if confidences is None else confidences.tolist(),
-        )
-
-    def drop(self, place: int, reason: str) -> None:
-        """Turns a find into one that did not pass verification."""
-        self._columns["outcome"][place] = DROPPED
-        self._columns["reason"][place] = reason
-
-    def add_example(self, place: int, **values: Any) -> None:
-        """Fills the mistake's columns in a trial's row."""
-        for name, value in values.items():
-            self._columns[name][place] = value
-
-    def table(self) -> pa.Table:
-        """Returns the chunk."""
-        return records.chunk_table(self._columns, len(self))

@@ -14,8 +14,12 @@ from etils import epath
 from models.errors import InputError
 from pipeline import ledger, records
 from pipeline.ledger import RunFolder, Workdir
+from tfds_builders.adversarial_pairs import adversarial_pairs_dataset_builder as pairs
 from tfds_builders.high_value_mistakes import high_value_mistakes_dataset_builder as mistakes
+from tfds_builders.runs import RunsConfig
 
+_BUILDERS = {records.MISTAKES: mistakes.Builder, records.PAIRS: pairs.Builder}
+_NOUNS = {records.MISTAKES: "mistakes", records.PAIRS: "adversarial pairs"}
 _NEAR = 2.0 / 255.0  # root mean square difference, pixels in [0, 1], under which two images are the same find
 
 
@@ -28,8 +32,8 @@ class Packaged:
     existed: bool
 
 
-def package(workdir: Workdir, task: str) -> Packaged:
-    """Writes the version that holds all finished runs of a task, unless it is there.
+def package(workdir: Workdir, dataset: str, task: str) -> Packaged:
+    """Writes the version of a dataset (`records.MISTAKES`, ...) with all finished runs of a task, unless it is there.
 
     Version 1.N.0 holds the first N + 1 runs: examples of earlier versions are unchanged, new ones are appended, and
     near-duplicates of the same seed image and target net are left out.
@@ -37,20 +41,22 @@ def package(workdir: Workdir, task: str) -> Packaged:
     Raises:
       InputError: there is no finished run, a chunk was changed, or the runs do not fit into one dataset.
     """
-    runs = [_finished(folder) for folder in workdir.finished_runs(task)]
+    runs = [_finished(folder) for folder in workdir.finished_runs(f"{dataset}/{task}")]
     if not runs:
-        raise InputError(f"task '{task}' has no finished run in {workdir.path}; run `peerpressure mine` first.")
+        raise InputError(
+            f"task '{task}' has no finished run for {dataset} in {workdir.path}; run `peerpressure mine` first."
+        )
     _check_same_features(runs, task)
     version = f"1.{len(runs) - 1}.0"
-    root = workdir.datasets / "high_value_mistakes"
+    root = workdir.datasets / dataset
     existed = (root / task / version / "dataset_info.json").exists()
     if not existed:
         _sweep(root / task)
-        _build(workdir, task, version, runs)
+        _build(workdir, dataset, task, version, runs)
         _make_default(root, task)
     info = tfds.builder_from_directory(root / task / version).info
     examples = {name: split.num_examples for name, split in info.splits.items()}
-    return Packaged(f"high_value_mistakes/{task}:{version}", examples, existed)
+    return Packaged(f"{dataset}/{task}:{version}", examples, existed)
 
 
 def _finished(folder: RunFolder) -> records.FinishedRun:
@@ -74,7 +80,8 @@ def _publishable(manifest: dict[str, Any]) -> dict[str, Any]:
 def _check_same_features(runs: list[records.FinishedRun], task: str) -> None:
     def key(run: records.FinishedRun) -> Any:
         manifest = run.manifest
-        return [manifest["image_shape"], manifest["class_names"], manifest["num_classes"], manifest["operator"]["name"]]
+        operator = (manifest["operator"] or {}).get("name")
+        return [manifest["image_shape"], manifest["class_names"], manifest["num_classes"], operator]
 
     for run in runs[1:]:
         if key(run) != key(runs[0]):
@@ -109,26 +116,27 @@ def near_duplicates(runs: list[records.FinishedRun]) -> frozenset[tuple[str, str
     return frozenset(left_out)
 
 
-def _build(workdir: Workdir, task: str, version: str, runs: list[records.FinishedRun]) -> None:
-    config = mistakes.MistakesConfig(
+def _build(workdir: Workdir, dataset: str, task: str, version: str, runs: list[records.FinishedRun]) -> None:
+    noun, first = _NOUNS[dataset], runs[0].manifest
+    config = RunsConfig(
         name=task,
         version=version,
-        description=f"Mistakes of {len(runs[0].manifest['nets'])} nets on {runs[0].manifest['seeds']}.",
-        release_notes={f"1.{place}.0": _release_note(run.manifest) for place, run in enumerate(runs)},
+        description=f"{noun.capitalize()} of {len(first['nets'])} nets on {first['seeds']}.",
+        release_notes={f"1.{place}.0": _release_note(run.manifest, noun) for place, run in enumerate(runs)},
         runs=tuple(runs),
         left_out=near_duplicates(runs),
     )
-    builder = mistakes.Builder(config=config, data_dir=workdir.datasets)
+    builder = _BUILDERS[dataset](config=config, data_dir=workdir.datasets)
     empty = not sum(run.manifest["examples"] for run in runs)
     options = tfds.download.DownloadConfig(max_examples_per_split=0 if empty else None)
     builder.download_and_prepare(download_config=options)
 
 
-def _release_note(manifest: dict[str, Any]) -> str:
+def _release_note(manifest: dict[str, Any], noun: str) -> str:
     found = ", ".join(f"{net} {counts.get(records.FOUND, 0)}" for net, counts in manifest["counts"].items() if net)
     return (
         f"Run {manifest['run_id']} (run seed {manifest['run_seed']}, config {manifest['config_digest'][:12]}): "
-        f"{manifest['examples']} mistakes of {manifest['seeds']} ({found})."
+        f"{manifest['examples']} {noun} of {manifest['seeds']} ({found})."
     )
 
 
@@ -140,7 +148,7 @@ def _sweep(folder: epath.Path) -> None:
 
 
 def _make_default(root: epath.Path, task: str) -> None:
-    """Lets `tfds.load("high_value_mistakes")` work: the first task is the default."""
+    """Lets `tfds.load("high_value_mistakes")` work, without a task: the first is the default."""
     path = root / ".config" / "metadata.json"
     if not path.exists():
         ledger.write_whole(path, json.dumps({"default_config_name": task}).encode())

@@ -29,6 +29,12 @@ class Unit:
         kind = "range" if isinstance(positions, range) else "positions"
         return {"number": self.number, "split": self.split, kind: listed}
 
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Unit:
+        """Returns the unit of which the plan file says this."""
+        positions = range(*value["range"]) if "range" in value else tuple(value["positions"])
+        return cls(value["number"], value["split"], positions)
+
 
 def whole_splits(source: SeedSource, splits: Sequence[str], unit_size: int) -> list[Unit]:
     """Cuts splits into units of `unit_size` consecutive seed images; a split's last unit may be smaller."""

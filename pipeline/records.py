@@ -1,4 +1,4 @@
-"""What is kept of every trial and of every mistake: the columns of a chunk file, and the names of outcomes.
+"""What is kept of every trial and of every find: the columns of a chunk file, and the names of outcomes.
 
 A chunk is one Parquet file for one work unit. It has a row for every trial (a seed image and a target net), found or
 not; the columns from `id` on are filled where the outcome is `FOUND`. Leaf module: the dataset builders read chunks
@@ -21,8 +21,10 @@ import pyarrow.parquet as pq
 from etils import epath
 from PIL import Image
 
-FOUND = "found"  # a verified mistake
-EXHAUSTED = "exhausted"  # too many candidates in a row without a move
+MISTAKES, PAIRS = "high_value_mistakes", "adversarial_pairs"  # the datasets
+
+FOUND = "found"  # a verified mistake or pair
+EXHAUSTED = "exhausted"  # too many candidates in a row without a move; an attack that found no twin
 MOVES_SPENT = "moves_spent"  # the largest number of moves was made
 AGREED = "agreed"  # scan mode: no net stands alone against all others
 SKIPPED = "skipped"  # some net already gets the seed image wrong: not a trial
@@ -40,28 +42,40 @@ TRIAL_FIELDS = [
     pa.field("outcome", pa.string()),
     pa.field("reason", pa.string()),
     pa.field("moves", pa.int32()),
-    pa.field("candidates", pa.int64()),  # transforms drawn
-    pa.field("inferences", pa.int64()),  # forward passes through all nets, the seed image's own included
+    pa.field("candidates", pa.int64()),  # transforms drawn, or points at which an attack asked the target net
+    pa.field("inferences", pa.int64()),  # forward passes, the seed image's own included
     pa.field("target_confidence", pa.float32()),  # the target net's last probability of the class
 ]
-EXAMPLE_FIELDS = [
+_FIND_FIELDS = [
     pa.field("id", pa.string()),
     pa.field("image", pa.binary()),  # PNG
     pa.field("seed_image", pa.binary()),  # PNG
-    pa.field("label", pa.int32()),  # the class that the peers hold
-    pa.field("wrong_class", pa.int32()),
+    pa.field("label", pa.int32()),  # the class of the seed image, as the peers hold it
+    pa.field("wrong_class", pa.int32()),  # what the target net makes of the image
     pa.field("probabilities_before", pa.list_(pa.float32())),  # [N, K] flattened
     pa.field("probabilities_after", pa.list_(pa.float32())),  # [N, K] flattened
+    pa.field("judge_class", pa.int32()),  # -1 without a judge
+    pa.field("judge_confidence", pa.float32()),
+]
+_MISTAKE_FIELDS = [
     pa.field("steps", pa.list_(pa.int32())),  # [M] the number of each accepted candidate
     pa.field("parameters", pa.list_(pa.float64())),  # [M, P] flattened
     pa.field("confidences", pa.list_(pa.float32())),  # [M] the target net's probability of the class after each move
     pa.field("composed_matrix", pa.list_(pa.float64())),  # [2, 3] flattened
     pa.field("peer_margin", pa.float32()),
-    pa.field("judge_class", pa.int32()),  # -1 without a judge
-    pa.field("judge_confidence", pa.float32()),
     pa.field("grade", pa.string()),
 ]
-CHUNK_SCHEMA = pa.schema(TRIAL_FIELDS + EXAMPLE_FIELDS)
+_PAIR_FIELDS = [  # also filled, with `image` the best try, where the attack found no twin
+    pa.field("aimed_class", pa.int32()),  # -1: any class but the label
+    pa.field("distortion", pa.float32()),  # sqrt(mean squared change), pixels in [0, 1]
+    pa.field("unrounded_distortion", pa.float32()),  # the same before rounding to uint8; NaN if none was misread
+    pa.field("largest_change", pa.float32()),  # of any pixel (L-inf), pixels in [0, 1]
+    pa.field("c", pa.float32()),  # L-BFGS: the weight of the squared change; else 0
+]
+SCHEMAS = {
+    MISTAKES: pa.schema(TRIAL_FIELDS + _FIND_FIELDS + _MISTAKE_FIELDS),
+    PAIRS: pa.schema(TRIAL_FIELDS + _FIND_FIELDS + _PAIR_FIELDS),
+}
 TRIALS_SCHEMA = pa.schema(TRIAL_FIELDS)
 
 
@@ -89,13 +103,14 @@ def decode_png(data: bytes) -> np.ndarray:
     return image[..., None] if image.ndim == 2 else image
 
 
-def chunk_table(columns: dict[str, Any], count: int) -> pa.Table:
-    """Makes a chunk of `count` rows; columns not given are null."""
+def chunk_table(dataset: str, columns: dict[str, Any], count: int) -> pa.Table:
+    """Makes a chunk of `count` rows for `MISTAKES` or `PAIRS`; columns not given are null."""
+    schema = SCHEMAS[dataset]
     arrays = [
         pa.array(columns[field.name], field.type) if field.name in columns else pa.nulls(count, field.type)
-        for field in CHUNK_SCHEMA
+        for field in schema
     ]
-    return pa.Table.from_arrays(arrays, schema=CHUNK_SCHEMA)
+    return pa.Table.from_arrays(arrays, schema=schema)
 
 
 def table_bytes(table: pa.Table) -> bytes:
@@ -112,7 +127,7 @@ def read_table(path: epath.PathLike, columns: list[str] | None = None) -> pa.Tab
 
 
 def read_examples(path: epath.PathLike) -> Iterator[dict[str, Any]]:
-    """Yields the mistakes of a chunk file, one dict of `CHUNK_SCHEMA`'s columns each, in the chunk's order."""
+    """Yields the finds of a chunk file, one dict of its schema's columns each, in the chunk's order."""
     table = read_table(path)
     for batch in table.filter(pc.equal(table["outcome"], FOUND)).to_batches(max_chunksize=256):
         yield from batch.to_pylist()

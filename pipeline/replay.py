@@ -14,7 +14,8 @@ from etils import epath
 
 from models.classifier import PeerGroup
 from models.errors import InputError
-from pipeline import records, seeding, verify
+from pipeline import pairs, records, seeding, verify
+from pipeline.config import Attack
 from pipeline.criteria import PeerPressure
 from pipeline.transforms import Affine
 
@@ -24,13 +25,20 @@ OTHER_PIXELS = "the record renders to other pixels"
 OTHER_MOVES = "the run seed draws other moves"
 OTHER_ID = "the id does not belong to the record"
 OTHER_PROBABILITIES = "the nets give other probabilities than stored"
+OTHER_DISTORTION = "the pair's images differ by another distortion than stored"
+OTHER_CLASS = "the target net gives another class than stored"
 
 
 @dataclasses.dataclass(frozen=True)
 class Published:
-    """A published version of `high_value_mistakes`, read with plain TFDS."""
+    """A published version of one of our datasets, read with plain TFDS."""
 
     builder: Any
+
+    @property
+    def dataset(self) -> str:
+        """`records.MISTAKES` or `records.PAIRS`."""
+        return self.builder.info.name
 
     def examples(self) -> Iterator[dict[str, Any]]:
         """Yields the examples of all splits, NumPy values."""
@@ -49,19 +57,19 @@ class Published:
 
 
 def open_dataset(dataset: str, data_dir: epath.Path) -> Published:
-    """Opens "high_value_mistakes/TASK" or "...:VERSION"; without a version, the newest.
+    """Opens "DATASET/TASK" or "DATASET/TASK:VERSION" of ours; without a version, the newest.
 
     Raises:
       InputError: there is no such dataset.
     """
-    if not dataset.startswith("high_value_mistakes/"):
-        raise InputError(f"dataset '{dataset}' cannot be checked; expected high_value_mistakes/TASK[:VERSION].")
+    expected = " or ".join(f"{name}/TASK[:VERSION]" for name in records.SCHEMAS)
+    if not dataset.startswith(tuple(f"{name}/" for name in records.SCHEMAS)):
+        raise InputError(f"dataset '{dataset}' cannot be checked; expected {expected}.")
     try:
         return Published(tfds.builder(dataset, data_dir=data_dir))
     except (tfds.core.DatasetNotFoundError, ValueError, AssertionError) as error:
         raise InputError(
-            f"dataset '{dataset}' was not found in {data_dir}; expected high_value_mistakes/TASK[:VERSION]. "
-            "Was it packaged?"
+            f"dataset '{dataset}' was not found in {data_dir}; expected {expected}. Was it packaged?"
         ) from error
 
 
@@ -91,6 +99,29 @@ def render(example: dict[str, Any], run: dict[str, Any]) -> np.ndarray:
     return verify.render_final(example["seed_image"][None], [stored_chain(example, run)], compose, border)[0]
 
 
+def attack_again(example: dict[str, Any], run: dict[str, Any], group: PeerGroup) -> np.ndarray:
+    """Makes a pair's twin anew, uint8 `[H, W, C]`: the same bytes on the same kind of device and versions."""
+    config, words = run["config"], np.array([seeding.seed_key(example["seed"]["id"].decode())], np.uint32)
+    net = [net["name"] for net in run["nets"]].index(example["target_net"].decode())
+    task = pairs.Task(
+        attack=Attack(**config["attack"]).attacker(config["search"]["method"]),
+        aim=config["attack"]["aim"],
+        target_nets=(net,),
+        class_from=config["search"]["class_from"],
+        run_seed=run["run_seed"],
+        lanes=config["run"]["lanes"],
+        config_digest=run["config_digest"],
+    )
+    label, aim = (np.array([example[key]], np.int32) for key in ("label", "aimed_class"))
+    return task.miner(group, None).attack(net, example["seed_image"][None], label, aim, words).images[0]
+
+
+def _id_failures(example: dict[str, Any], run: dict[str, Any]) -> list[str]:
+    digest, seed_id = example["target_digest"].decode(), example["seed"]["id"].decode()
+    expected = records.example_id(run["config_digest"], run["run_seed"], seed_id, digest)
+    return [OTHER_ID] if example["id"].decode() != expected else []
+
+
 def _record_failures(example: dict[str, Any], run: dict[str, Any]) -> list[str]:
     """Checks what needs no net."""
     found = []
@@ -100,10 +131,7 @@ def _record_failures(example: dict[str, Any], run: dict[str, Any]) -> list[str]:
     same = np.allclose(drawn.parameters, example["transform"]["parameters"], rtol=0, atol=1e-9)
     if not (same and np.allclose(drawn.composed, example["transform"]["composed_matrix"], rtol=0, atol=1e-9)):
         found.append(OTHER_MOVES)
-    digest, seed_id = example["target_digest"].decode(), example["seed"]["id"].decode()
-    if example["id"].decode() != records.example_id(run["config_digest"], run["run_seed"], seed_id, digest):
-        found.append(OTHER_ID)
-    return found
+    return found + _id_failures(example, run)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -144,22 +172,43 @@ def _run_id(example: dict[str, Any]) -> str:
 
 
 def _failures(examples: Sequence[dict[str, Any]], run: dict[str, Any], group: PeerGroup, batch: int) -> list[list[str]]:
-    images = np.stack([example["image"] for example in examples])
-    probabilities = group.probabilities(images, batch)
-    search = run["config"]["search"]
+    probabilities = group.probabilities(np.stack([example["image"] for example in examples]), batch)
     names = [net["name"] for net in run["nets"]]
-    judgement = verify.judge(
-        PeerPressure(search["peer_confidence"], search["target_confidence"]),
-        probabilities,
-        np.array([example["label"] for example in examples]),
-        np.array([names.index(example["target_net"].decode()) for example in examples]),
-    )
-    found = [_record_failures(example, run) for example in examples]
-    for place, reason in enumerate(verify.failures(judgement)):
-        if reason:
-            found[place].append(reason)
-        if np.abs(probabilities[:, place] - examples[place]["probabilities_after"]).max() > _TOLERANCE:
+    target_nets = np.array([names.index(example["target_net"].decode()) for example in examples])
+    check_kind = _pair_failures if run["dataset"] == records.PAIRS else _mistake_failures
+    found = check_kind(examples, run, probabilities, target_nets)
+    for place, example in enumerate(examples):
+        if np.abs(probabilities[:, place] - example["probabilities_after"]).max() > _TOLERANCE:
             found[place].append(OTHER_PROBABILITIES)
+    return found
+
+
+def _mistake_failures(
+    examples: Sequence[dict[str, Any]], run: dict[str, Any], probabilities: np.ndarray, target_nets: np.ndarray
+) -> list[list[str]]:
+    search = run["config"]["search"]
+    criterion = PeerPressure(search["peer_confidence"], search["target_confidence"])
+    labels = np.array([example["label"] for example in examples])
+    reasons = verify.failures(verify.judge(criterion, probabilities, labels, target_nets))
+    return [
+        _record_failures(example, run) + [reason] * bool(reason)
+        for example, reason in zip(examples, reasons, strict=True)
+    ]
+
+
+def _pair_failures(
+    examples: Sequence[dict[str, Any]], run: dict[str, Any], probabilities: np.ndarray, target_nets: np.ndarray
+) -> list[list[str]]:
+    own = probabilities[target_nets, np.arange(len(examples))]
+    labels, aims = (np.array([example[key] for example in examples]) for key in ("label", "aimed_class"))
+    misread = pairs.misreads(own, labels, aims)
+    found = []
+    for place, example in enumerate(examples):
+        distortion, largest = pairs.distances(example["image"], example["seed_image"])
+        same = np.allclose([distortion, largest], [example["distortion"], example["largest_change"]], atol=1e-6)
+        reasons = _id_failures(example, run) + [OTHER_DISTORTION] * (not same)
+        reasons += [pairs.NOT_MISREAD] * (not misread[place])
+        found.append(reasons + [OTHER_CLASS] * bool(own[place].argmax() != example["wrong_class"]))
     return found
 
 

@@ -1,12 +1,15 @@
-"""What a run found, as the paper's Table 1: per target net, trials, success with its interval, moves, inferences."""
+"""What a run found, as the papers' tables: of mistakes per target net, and of adversarial pairs."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Sequence
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from etils import epath
 
 from pipeline import records
 
@@ -96,3 +99,71 @@ def _line(name: str, cells: list[str]) -> str:
 
 def _number(value: float) -> str:
     return "-" if math.isnan(value) else f"{value:.1f}"
+
+
+@dataclasses.dataclass(frozen=True)
+class PairRow:
+    """One target net's line in the table of adversarial pairs (Szegedy et al., Table 1).
+
+    Attributes:
+      target_net: whose errors were sought.
+      attacked: images that it got right, and that were changed.
+      fooled: how many gave a verified twin.
+      distortion: mean of sqrt(mean((x' - x)^2)) over the twins, pixels in [0, 1], NaN without twins.
+      unrounded: the same before rounding to uint8.
+      evaluations: mean number of points at which the target net was asked, over all attacked images.
+      induced: share of the twins that each net of the group reads otherwise than the original's class, `[N]`.
+    """
+
+    target_net: str
+    attacked: int
+    fooled: int
+    distortion: float
+    unrounded: float
+    evaluations: float
+    induced: tuple[float, ...]
+
+
+_PAIR_COLUMNS = ["target_net", "outcome", "candidates", "label", "distortion", "unrounded_distortion"]
+
+
+def pair_table(chunks: Sequence[epath.PathLike], nets: list[str], target_nets: list[str]) -> list[PairRow]:
+    """Returns a row for each target net, from the chunk files of a run of adversarial pairs."""
+    columns = [*_PAIR_COLUMNS, "probabilities_after"]
+    rows = pa.concat_tables([records.read_table(path, columns) for path in chunks])
+    rows = rows.filter(pc.is_in(rows["outcome"], pa.array(records.TRIAL_OUTCOMES)))
+    return [_pair_row(rows.filter(pc.equal(rows["target_net"], net)), net, len(nets)) for net in target_nets]
+
+
+def _pair_row(mine: pa.Table, net: str, nets: int) -> PairRow:
+    twins = mine.filter(pc.equal(mine["outcome"], records.FOUND))
+    after = np.array(twins["probabilities_after"].to_pylist(), np.float32).reshape(twins.num_rows, nets, -1)
+    wrong = after.argmax(-1) != twins["label"].to_numpy()[:, None] if twins.num_rows else np.zeros((0, nets))
+    return PairRow(
+        net,
+        mine.num_rows,
+        twins.num_rows,
+        _mean(twins["distortion"]),
+        _mean(twins["unrounded_distortion"]),
+        _mean(mine["candidates"]),
+        tuple(wrong.mean(axis=0)) if twins.num_rows else (math.nan,) * nets,
+    )
+
+
+def pair_text(rows: list[PairRow], nets: list[str]) -> str:
+    """Formats the table of pairs for a terminal: success and distortion, then the errors that twins induce."""
+    width = max([6, *(len(name) for name in nets)])
+    heads = ["attacked", "fooled", "% fooled", "distortion", "unrounded", "evaluations"]
+    lines = ["  ".join(["target".ljust(width), *heads])]
+    for row in rows:
+        share = 100 * row.fooled / row.attacked if row.attacked else math.nan
+        cells = [f"{row.attacked}", f"{row.fooled}", f"{share:.1f}", f"{row.distortion:.4f}", f"{row.unrounded:.4f}"]
+        cells.append(_number(row.evaluations))
+        padded = [cell.rjust(len(head)) for cell, head in zip(cells, heads, strict=True)]
+        lines.append("  ".join([row.target_net.ljust(width), *padded]))
+    lines += ["", "% of the twins made for a net (row) that each net (column) misreads:"]
+    lines.append("  ".join(["".ljust(width), *(name.rjust(8) for name in nets)]))
+    for row in rows:
+        cells = [_number(100 * share).rjust(max(8, len(name))) for share, name in zip(row.induced, nets, strict=True)]
+        lines.append("  ".join([row.target_net.ljust(width), *cells]))
+    return "\n".join(lines)

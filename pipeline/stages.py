@@ -11,17 +11,19 @@ import dataclasses
 import difflib
 import inspect
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Protocol
 
 import apache_beam as beam
+import pyarrow as pa
 import tensorflow as tf
 from apache_beam.ml.inference.base import ModelHandler, PredictionResult, RunInference
 from apache_beam.options import pipeline_options
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from models import devices
+from models.classifier import PeerGroup
 from models.errors import InputError
-from pipeline import ledger, mining, records
+from pipeline import ledger, records
 from pipeline.nets import NetFiles
 from pipeline.plan import Unit
 from pipeline.seeds import SeedBatch, SeedSource
@@ -33,20 +35,34 @@ class _Work:
     seeds: SeedBatch
 
 
-class MiningHandler(ModelHandler[_Work, PredictionResult, mining.Miner]):
+class Miner(Protocol):
+    """Loaded nets and what is done to each unit with them."""
+
+    def mine(self, seeds: SeedBatch) -> pa.Table:
+        """Returns the chunk of a unit."""
+
+
+class Task(Protocol):
+    """What to do to each unit; small and picklable."""
+
+    def miner(self, group: PeerGroup, judge: PeerGroup | None) -> Miner:
+        """Returns what mines units with loaded nets."""
+
+
+class MiningHandler(ModelHandler[_Work, PredictionResult, Miner]):
     """Loads the nets once a process and mines unit after unit; never batches units, whose shape is fixed."""
 
-    def __init__(self, task: mining.Task, nets: NetFiles, device: str):
+    def __init__(self, task: Task, nets: NetFiles, device: str):
         super().__init__(min_batch_size=1, max_batch_size=1)
         self._task = task
         self._nets = nets
         self._device = device
 
-    def load_model(self) -> mining.Miner:
-        return mining.Miner(self._task, *self._nets.load())
+    def load_model(self) -> Miner:
+        return self._task.miner(*self._nets.load())
 
     def run_inference(
-        self, batch: Sequence[_Work], model: mining.Miner, inference_args: dict[str, Any] | None = None
+        self, batch: Sequence[_Work], model: Miner, inference_args: dict[str, Any] | None = None
     ) -> Iterable[PredictionResult]:
         with tf.device(devices.device_name(self._device)):
             for work in batch:
@@ -71,7 +87,7 @@ def _write(result: PredictionResult, folder: ledger.RunFolder) -> int:
 def mine(
     units: Sequence[Unit],
     source: SeedSource,
-    task: mining.Task,
+    task: Task,
     nets: NetFiles,
     folder: ledger.RunFolder,
     device: str,

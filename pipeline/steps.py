@@ -25,7 +25,7 @@ from tqdm import tqdm
 from models import devices
 from models.classifier import PeerGroup
 from models.errors import InputError
-from pipeline import criteria, ledger, mining, plan, records, report, stages
+from pipeline import criteria, ledger, mining, pairs, plan, records, report, stages
 from pipeline import nets as run_nets
 from pipeline.config import Config
 from pipeline.ledger import RunFolder, Workdir
@@ -33,6 +33,10 @@ from pipeline.nets import NetFiles
 from pipeline.seeds import FolderSeeds, SeedSource, TfdsSeeds
 
 _OURS = ("digits",)  # datasets that need no download
+_NOTHING_FOUND = {
+    records.MISTAKES: "no mistake was found: lower the thresholds in [search], or widen the ranges in [operator].",
+    records.PAIRS: "no adversarial twin was found: raise eps or the number of steps in [attack].",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -110,20 +114,32 @@ def mine(job: Job, run_id: str, beam_arguments: Sequence[str]) -> RunFolder:
     nets = train(job)
     group, judge = nets.load()
     identity = _identity(job, group, judge)
-    folder = job.workdir.run(job.config.task, run_id or records.digest(identity)[:12])
+    folder = job.workdir.run(job.config.dataset_name, run_id or records.digest(identity)[:12])
     if (manifest := folder.manifest()) and folder.plan() and _same(folder.plan(), identity):
-        print(f"run {folder.run_id} is finished already: {manifest['examples']} mistakes; nothing to do.")
+        print(f"run {folder.run_id} is finished already: {manifest['examples']} examples; nothing to do.")
         return folder
-    units = _units(job, group)
-    folder.start({**identity, "units": [unit.to_json() for unit in units]})
+    units = _start(job, group, folder, identity)
     missing = [unit for unit in units if unit.number not in folder.finished_units()]
-    task = mining_task(job.config, group, identity["config_digest"])
+    task = task_of(job.config, group, identity["config_digest"])
     if missing:
         with _progress(folder, len(units)):
             stages.mine(missing, job.source, task, nets, folder, job.device, beam_arguments)
     paths = {net.name: net.path for net in nets.peers}
     _finish(job, folder, units, {**identity, "num_classes": group.num_classes, "net_paths": paths})
     return folder
+
+
+def _start(job: Job, group: PeerGroup, folder: RunFolder, identity: dict[str, Any]) -> list[plan.Unit]:
+    """Opens the run, or goes on with it, and returns its units; those of its plan, for drawing reads the splits."""
+    # A folder of pictures keeps its name when it changes; its size tells most of that.
+    sizes = {split: job.source.count(split) for split in job.config.seeds.splits}
+    whole = {**identity, "split_sizes": sizes}
+    if (there := folder.plan()) and _same(there, whole):
+        units = [plan.Unit.from_json(unit) for unit in there["units"]]
+    else:
+        units = _units(job, group)
+    folder.start({**whole, "units": [unit.to_json() for unit in units]})
+    return units
 
 
 def _same(plan_file: dict[str, Any] | None, identity: dict[str, Any]) -> bool:
@@ -140,6 +156,7 @@ def _identity(job: Job, group: PeerGroup, judge: PeerGroup | None) -> dict[str, 
         "judge": judged and judged["digest"],
     }
     identity = {
+        "dataset": config.dataset,
         "task": config.task,
         "run_seed": config.run.run_seed,
         "config": _without_tolerance(config.to_json()),
@@ -149,10 +166,14 @@ def _identity(job: Job, group: PeerGroup, judge: PeerGroup | None) -> dict[str, 
         "seeds": job.source.name,
         "image_shape": list(job.source.shape()),
         "class_names": job.source.class_names(),
-        "operator": {"name": config.operator.name, "parameter_names": list(config.operator.parameter_names)},
+        "operator": _operator(config) if config.dataset == records.MISTAKES else None,
         "code_version": importlib.metadata.version("peer-pressure"),
     }
     return json.loads(json.dumps(identity))
+
+
+def _operator(config: Config) -> dict[str, Any]:
+    return {"name": config.operator.name, "parameter_names": list(config.operator.parameter_names)}
 
 
 def _without_tolerance(config: dict[str, Any]) -> dict[str, Any]:
@@ -164,12 +185,27 @@ def _net(group: PeerGroup, place: int) -> dict[str, str]:
     return {"name": group.names[place], "digest": group.digests[place]}
 
 
-def mining_task(config: Config, group: PeerGroup, config_digest: str) -> mining.Task:
-    """Returns what a configuration asks of each unit."""
+def task_of(config: Config, group: PeerGroup, config_digest: str) -> stages.Task:
+    """Returns what a configuration asks of each unit; raises InputError if it names a net or class there is none of."""
+    targets = target_nets(config, group)
+    if config.dataset == records.PAIRS:
+        aim = config.attack.aim
+        if isinstance(aim, int) and not 0 <= aim < group.num_classes:
+            raise InputError(f"[attack] aim is {aim}, expected a class from 0 to {group.num_classes - 1}.")
+        search, run = config.search, config.run
+        return pairs.Task(
+            config.attack.attacker(search.method),
+            aim,
+            targets,
+            search.class_from,
+            run.run_seed,
+            run.lanes,
+            config_digest,
+        )
     return mining.Task(
         method=config.search.method,
         searcher=config.searcher(),
-        target_nets=target_nets(config, group),
+        target_nets=targets,
         class_from=config.search.class_from,
         grading=config.grade,
         run_seed=config.run.run_seed,
@@ -255,7 +291,7 @@ def _finish(job: Job, folder: RunFolder, units: list[plan.Unit], identity: dict[
     manifest = {
         **identity,
         "run_id": folder.run_id,
-        "sequence": len(job.workdir.finished_runs(job.config.task)),
+        "sequence": len(job.workdir.finished_runs(job.config.dataset_name)),
         "finished_at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "examples": examples,
         "counts": counts,
@@ -288,8 +324,12 @@ def summary(folder: RunFolder) -> str:
     assert manifest is not None
     wanted = manifest["config"]["search"]["targets"]
     names = [net["name"] for net in manifest["nets"] if wanted == "all" or net["name"] in wanted]
-    lines = [report.text(report.table(records.read_table(folder.trials), names))]
+    if manifest["dataset"] == records.PAIRS:
+        nets, chunks = [net["name"] for net in manifest["nets"]], [folder.chunk(u["number"]) for u in manifest["units"]]
+        lines = [report.pair_text(report.pair_table(chunks, nets, names), nets)]
+    else:
+        lines = [report.text(report.table(records.read_table(folder.trials), names))]
     lines += [f"{count} rows: {reason}" for reason, count in sorted(manifest["reasons"].items())]
     if not manifest["examples"]:
-        lines.append("no mistake was found: lower the thresholds in [search], or widen the ranges in [operator].")
+        lines.append(_NOTHING_FOUND[manifest["dataset"]])
     return "\n".join(lines)

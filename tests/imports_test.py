@@ -10,8 +10,8 @@ ROOT = pathlib.Path(__file__).parent.parent
 LAYERS = [
     {"pipeline.seeding", "pipeline.records"},
     {"pipeline.transforms", "pipeline.criteria", "pipeline.seeds", "pipeline.picture", "pipeline.report"},
-    {"pipeline.search.lanes"},
-    {"pipeline.search.hillclimb"},
+    {"pipeline.search.lanes", "pipeline.search.gradient", "pipeline.chunk"},
+    {"pipeline.search.hillclimb", "pipeline.search.lbfgs", "pipeline.pairs"},
     {"pipeline.search.unit"},
     {"pipeline.search.scan", "pipeline.verify"},
     {"pipeline.config"},

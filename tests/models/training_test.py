@@ -1,12 +1,13 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from models import loading, training
+from models import devices, loading, training
 from models.errors import InputError
 from models.training import Training
 from tests.models import nets
@@ -109,6 +110,53 @@ def test_saving_that_is_broken_off_leaves_no_file(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.fixture
+def no_training(monkeypatch):
+    """Nets come out untrained, at once."""
+    monkeypatch.setattr(training, "train", lambda architecture, init_seed, *_: nets.seeded(architecture, init_seed))
+
+
+def test_what_a_killed_process_left_is_removed_once_the_file_is_there(tmp_path, no_training):
+    left = tmp_path / f".net.{'0a' * 16}.keras"
+    others = [
+        ".net.keras",
+        f".other.{'0a' * 16}.keras",
+        f".net.{'0a' * 15}.keras",
+        f".net.x.{'0a' * 16}.keras",
+        "a.keras",
+    ]
+    for file in [left, *(tmp_path / name for name in others)]:
+        file.write_bytes(b"half of it")
+    _train_cached(tmp_path / "net.keras")
+    assert {path.name for path in tmp_path.iterdir()} == {"net.keras", *others}
+
+
+def test_two_processes_that_train_the_same_net_do_not_disturb_each_other(tmp_path, monkeypatch, no_training):
+    path, save, finished = tmp_path / "net.keras", tf.keras.Sequential.save, []
+
+    def save_after_another(model: tf.keras.Model, unfinished: str) -> None:
+        save(model, unfinished)
+        monkeypatch.setattr(tf.keras.Sequential, "save", save)
+        finished.append(_train_cached(path))
+
+    monkeypatch.setattr(tf.keras.Sequential, "save", save_after_another)
+    assert _train_cached(path) and finished == [True]
+    assert loading.load(path).digest == loading.digest(nets.seeded("mlp-6", 1))
+    assert [file.name for file in tmp_path.iterdir()] == ["net.keras"]
+
+
+def test_the_file_is_on_the_disk_before_it_gets_its_name(tmp_path, monkeypatch, no_training):
+    synced, sync = [], os.fsync
+
+    def record(descriptor: int) -> None:
+        sync(descriptor)
+        synced.append((os.fstat(descriptor).st_ino, (tmp_path / "net.keras").exists()))
+
+    monkeypatch.setattr(os, "fsync", record)
+    _train_cached(tmp_path / "net.keras")
+    assert synced == [((tmp_path / "net.keras").stat().st_ino, False)]
+
+
 @pytest.mark.parametrize(
     "changed",
     [
@@ -125,3 +173,82 @@ def test_the_cache_key_tells_every_ingredient_apart(changed):
 def test_the_cache_key_never_changes():
     key = training.digest("mlp-6", 1, Training(), "data")
     assert key == "0a8035e1c53d0d9a96914bef90a7faa704134ce1557ef0c8ba232c7f6d143428"
+
+
+def _blobs(count: int = 640) -> np.ndarray:
+    """Returns uint8 `[count, 6, 5, 1]` that few units can describe: mixtures of two pictures."""
+    random = np.random.default_rng(3)
+    mixtures = random.uniform(size=(count, 2)) @ random.uniform(0, 127, (2, 30))
+    return mixtures.astype(np.uint8).reshape(count, *nets.SHAPE)
+
+
+PATIENT = Training(epochs=4, batch_size=16, learning_rate=0.02)
+
+
+@pytest.fixture(scope="module")
+def untrained() -> list[np.ndarray]:
+    return nets.seeded("ae8-3", 1).get_weights()
+
+
+@pytest.fixture(scope="module")
+def pretrained() -> tuple[tf.keras.Model, tf.keras.Model]:
+    strategy = devices.strategy("cpu")
+    with strategy.scope():
+        model = nets.seeded("ae8-3", 1)
+    return model, training.pretrain(model, 1, PATIENT, _blobs(), strategy)
+
+
+def test_pretraining_learns_to_reconstruct(pretrained, untrained):
+    images, (model, autoencoder) = _blobs() / np.float32(255), pretrained
+
+    def error() -> float:
+        return float(np.mean((autoencoder(images) - images) ** 2))
+
+    learnt, weights = error(), model.get_weights()
+    model.set_weights(untrained)
+    with_first_encoder = error()
+    model.set_weights(weights)
+    of_the_mean_image = np.mean((images.mean(axis=0) - images) ** 2)
+    assert learnt < 0.5 * min(with_first_encoder, of_the_mean_image)
+
+
+def test_pretraining_brings_activity_to_its_target(pretrained):
+    images = _blobs().reshape(-1, 30) / np.float32(255)
+    kernel, bias = pretrained[0].get_weights()[:2]
+    activity = tf.sigmoid(images @ kernel + bias).numpy().mean(axis=0)
+    np.testing.assert_allclose(activity, 0.1, atol=0.05)
+
+
+def test_pretraining_leaves_the_softmax_alone_and_the_layer_frozen(pretrained, untrained):
+    model, _ = pretrained
+    np.testing.assert_array_equal(model.layers[2].get_weights()[0], untrained[2])
+    assert [layer.trainable for layer in model.layers] == [True, False, True]
+
+
+@pytest.fixture(scope="module")
+def with_softmax() -> tuple[tf.keras.Model, list[tuple[int, int, float]]]:
+    seen: list[tuple[int, int, float]] = []
+    images = _blobs()
+    labels = images[:, 0, 0, 0].astype(np.int64) * nets.CLASSES // 256
+    model = training.train(
+        "ae8-3", 1, PATIENT, images, labels, nets.CLASSES, "cpu", progress=lambda *report: seen.append(report)
+    )
+    return model, seen
+
+
+def test_training_the_softmax_leaves_the_pretrained_layer_unchanged(with_softmax, pretrained, untrained):
+    trained = with_softmax[0].get_weights()
+    for mine, alone in zip(trained[:2], pretrained[0].get_weights()[:2], strict=True):
+        np.testing.assert_array_equal(mine, alone)
+    assert not np.array_equal(trained[2], untrained[2])
+
+
+def test_pretraining_is_not_reported(with_softmax):
+    assert [epoch for epoch, _, _ in with_softmax[1]] == list(range(1, PATIENT.epochs + 1))
+
+
+def test_a_pretrained_net_is_saved_and_loaded(with_softmax, tmp_path):
+    with_softmax[0].save(tmp_path / "net.keras")
+    classifier, images = loading.load(tmp_path / "net.keras"), tf.constant(nets.images(4) / 255.0, tf.float32)
+    np.testing.assert_array_equal(classifier.predict(images), with_softmax[0](images))
+    assert classifier.digest == loading.digest(with_softmax[0])

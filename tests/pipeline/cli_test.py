@@ -57,10 +57,24 @@ def test_help_lists_every_command_and_the_exit_codes(peerpressure):
     assert "Exit codes: 0 done, 1 a check failed, 2 wrong input" in " ".join(outcome.out.split())
 
 
-@pytest.mark.parametrize("argv", [[], ["frobnicate"], ["run"], ["verify"], ["replay", "high_value_mistakes/tiny"]])
-def test_what_is_missing_is_told_with_the_usage(peerpressure, argv):
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        ([], "a command is missing; give one of run, train, mine, package, verify, replay, or see `peerpressure --h"),
+        (["frobnicate"], "unknown command 'frobnicate'; expected one of run, train, mine, package, verify, replay."),
+        (["pakcage"], "unknown command 'pakcage'; did you mean package?"),
+        (["run"], "`peerpressure run` needs --config; `peerpressure run --help` says what to give."),
+        (["verify"], "`peerpressure verify` needs dataset;"),
+        (["replay"], "`peerpressure replay` needs dataset and id;"),
+        (["replay", "high_value_mistakes/tiny"], "`peerpressure replay` needs id;"),
+        (["run", "--config"], "--config: expected one argument; see `peerpressure run --help`."),
+        (["run", "--config", "none.toml", "--device", "foo"], "--device: invalid choice: 'foo' (choose from "),
+    ],
+)
+def test_what_is_missing_or_not_a_choice_is_told(peerpressure, argv, message):
     outcome = peerpressure(*argv)
-    assert outcome.code == 2 and "error:" in outcome.err.splitlines()[-1] and "Traceback" not in outcome.err
+    assert _is_one_sentence(outcome) and outcome.err.startswith(f"peerpressure: error: {message}")
+    assert outcome.out == ""
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,7 @@ class Work:
 
     @property
     def ledger(self) -> pathlib.Path:
-        return self.path / "ledger" / TASK
+        return self.path / "ledger" / DATASET
 
     @property
     def datasets(self) -> pathlib.Path:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import collections
 import os
 import pathlib
 
+import numpy as np
+import pyarrow.parquet as pq
 import pytest
 import tensorflow_datasets as tfds
 
 from models import training
+from pipeline import records
 from pipeline.seeds import TfdsSeeds
 
 _PREPARED = os.environ.get("PEERPRESSURE_SHARED_TFDS", "")
 _FIRST = range(2000)
+_COLOUR_TRIALS = 20
 
 
 def _require(dataset: str) -> None:
@@ -54,15 +59,41 @@ def test_the_papers_setting_on_a_few_digits(peerpressure, config, tmp_path):
 
 def test_colour_images(peerpressure, config, tmp_path):
     _require("cifar10_jpeg")
+    # Moves that tear the images apart, no thresholds, and nets of two kinds: how they happen to train, they disagree.
     task = config(
         seeds={"dataset": "cifar10_jpeg", "splits": ["test"]},
         peers=_train("cifar10_jpeg", ("mlp-16", "mlp-24-16"), tmp_path, 0.001),
-        search={"trials": 30},
+        search={"trials": _COLOUR_TRIALS, "patience": 100},
+        operator={"rotation_degrees": 90, "translation_pixels": 10, "scale": 0.5, "stretch": 0.5, "shear_degrees": 30},
     )
     workdir = tmp_path / "work"
-    outcome = peerpressure("run", "--config", task, "--workdir", workdir, "--data_dir", _PREPARED)
+    outcome = peerpressure(
+        *("run", "--config", task, "--workdir", workdir, "--data_dir", _PREPARED, "--run_id", "first")
+    )
     assert outcome.code == 0, outcome.err
-    info = tfds.builder("high_value_mistakes/tiny", data_dir=workdir / "datasets").info
+    found = _found(
+        workdir / "ledger" / "high_value_mistakes" / "tiny" / "first" / "trials.parquet", ["mlp-16", "mlp-24-16"]
+    )
+    data, info = tfds.load("high_value_mistakes/tiny", data_dir=workdir / "datasets", split="test", with_info=True)
     assert info.features["image"].shape == (32, 32, 3) and info.features["label"].names[0] == "airplane"
-    assert info.splits["test"].num_examples > 0
-    assert peerpressure("verify", "high_value_mistakes/tiny", "--workdir", workdir).code == 0
+    examples = list(tfds.as_numpy(data))
+    assert len(examples) == found > 0
+    assert all(example["image"].shape == example["seed_image"].shape == (32, 32, 3) for example in examples)
+    assert any(np.ptp(example["image"], axis=-1).any() for example in examples)  # colours, not greys throughout
+    outcome = peerpressure("verify", "high_value_mistakes/tiny", "--workdir", workdir)
+    assert outcome.code == 0 and f": {found} examples checked, 0 shown of those that fail" in outcome.out
+
+
+def _found(path: pathlib.Path, nets: list[str]) -> int:
+    """Checks that every trial of a run ended in one way, as many for each net as asked for; returns the finds."""
+    rows = pq.read_table(path).to_pylist()
+    trials = [(row["seed_id"], row["target_net"]) for row in rows if row["target_net"]]
+    assert len(trials) == len(set(trials)) and {net for _, net in trials} == set(nets)
+    held = {seed_id for seed_id, _ in trials}
+    skipped = [row["seed_id"] for row in rows if not row["target_net"]]
+    assert len(held) == _COLOUR_TRIALS and len(trials) == len(nets) * len(held)
+    assert len(skipped) == len(set(skipped)) and not held & set(skipped)
+    outcomes = collections.Counter(row["outcome"] for row in rows)
+    assert outcomes.keys() <= {records.FOUND, records.EXHAUSTED, records.MOVES_SPENT, records.DROPPED, records.SKIPPED}
+    assert outcomes[records.SKIPPED] == len(skipped)
+    return outcomes[records.FOUND]

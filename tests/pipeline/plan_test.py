@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Sequence
 
 import numpy as np
@@ -107,3 +108,8 @@ def test_a_plan_file_tells_positions_whether_gapless_or_not():
     whole = plan.whole_splits(_Source(), ("test",), 10)[1]
     assert whole.to_json() == {"number": 1, "split": "test", "range": [10, 17]}
     assert plan.Unit(0, "test", (1, 5)).to_json() == {"number": 0, "split": "test", "positions": [1, 5]}
+
+
+@pytest.mark.parametrize("units", [plan.whole_splits(_Source(), SPLITS, 10), _drawn(20)], ids=["whole", "drawn"])
+def test_units_come_back_from_the_plan_file(units):
+    assert [plan.Unit.from_json(json.loads(json.dumps(unit.to_json()))) for unit in units] == units

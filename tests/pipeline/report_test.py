@@ -31,7 +31,7 @@ def _trials(rows: list[tuple[str, str, int, int]]) -> pa.Table:
         "candidates": [row[3] for row in rows],
         "inferences": [row[3] + 1 for row in rows],
     }
-    return records.chunk_table(columns, len(rows)).select(records.TRIALS_SCHEMA.names)
+    return records.chunk_table(records.MISTAKES, columns, len(rows)).select(records.TRIALS_SCHEMA.names)
 
 
 @pytest.mark.parametrize(

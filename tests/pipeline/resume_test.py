@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import time
 
 import pytest
+
+from pipeline import seeds
+from pipeline.seeds import TfdsSeeds
 
 _DEADLINE_S = 180
 
@@ -93,6 +97,59 @@ def test_a_run_id_keeps_its_configuration(copied, peerpressure, config, tree, ha
     assert outcome.err.startswith("peerpressure: error: run id 'first' was already used with another configuration")
     assert "config" in outcome.err and tree(copied.path) == before
     assert not half_written(copied.path)
+
+
+@pytest.fixture
+def reads(monkeypatch):
+    """What was read since of the seed images, as (split, positions)."""
+    done: list[tuple[str, tuple[int, ...]]] = []
+    read = TfdsSeeds.read
+
+    def noted(source, split, positions):
+        done.append((split, tuple(positions)))
+        return read(source, split, positions)
+
+    monkeypatch.setattr(TfdsSeeds, "read", noted)
+    return done
+
+
+def test_drawn_trials_are_not_drawn_again(work, peerpressure, config, tree, reads):
+    task = config(search={"method": "scan", "trials": 40}, run={"unit_size": 16})
+    command = ["mine", "--config", task, "--workdir", work.path, "--run_id", "drawn"]
+    run = work.ledger / "drawn"
+    assert peerpressure(*command).code == 0
+    before, units = tree(run), json.loads((run / "plan.json").read_text())["units"]
+    assert len(units) > 2 and len(reads) > len(units)  # once to draw, then unit by unit
+
+    (run / "manifest.json").unlink()
+    (run / "chunks" / "000001.parquet").unlink()
+    reads.clear()
+    assert peerpressure(*command).code == 0
+    assert reads == [("test", tuple(units[1]["positions"]))]
+    after = tree(run)
+    assert after.pop("manifest.json") and before.pop("manifest.json")
+    assert after == before
+
+
+@pytest.mark.parametrize("trials", [0, 20])
+def test_a_run_of_pictures_that_became_more_is_not_gone_on_with(
+    finished, pictures, tmp_path, peerpressure, config, trials
+):
+    folder = tmp_path / "growing"
+    shutil.copytree(pictures, folder)
+    task = config(
+        seeds={"image_folder": str(folder), "splits": ["test"]},
+        peers={"files": finished.nets()},
+        search={"method": "scan", "trials": trials},
+    )
+    command = ["mine", "--config", task, "--workdir", tmp_path / "own", "--run_id", "first"]
+    assert peerpressure(*command).code == 0
+    (tmp_path / "own" / "ledger" / "high_value_mistakes" / "tiny" / "first" / "manifest.json").unlink()
+    picture = next(folder.rglob("*.png"))
+    shutil.copy(picture, picture.with_name("more.png"))
+    seeds._folder_paths.cache_clear()  # as in another process
+    outcome = peerpressure(*command)
+    assert outcome.code == 2 and "run id 'first' was already used" in outcome.err and "split_sizes" in outcome.err
 
 
 def test_the_plan_names_every_unit(finished):

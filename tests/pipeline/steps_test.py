@@ -50,6 +50,13 @@ def test_the_dataset_loads_by_name_with_its_features(finished):
     assert image.shape == (28, 28, 1) and 0 <= label < 10
 
 
+def test_the_dataset_loads_without_a_task_where_the_builder_is_imported(finished):
+    assert "tfds_builders.high_value_mistakes.high_value_mistakes_dataset_builder" in sys.modules
+    loaded = tfds.load("high_value_mistakes", data_dir=finished.datasets, split="test")
+    assert {example["id"].decode() for example in tfds.as_numpy(loaded)} == finished.examples().keys()
+    assert tfds.builder("high_value_mistakes", data_dir=finished.datasets).info.full_name == f"{NAME}/1.0.0"
+
+
 def test_the_metadata_tell_run_nets_and_counts(finished):
     info = tfds.builder(NAME, data_dir=finished.datasets).info
     (run,) = info.metadata["runs"]
@@ -220,7 +227,7 @@ def test_a_corrupt_picture_is_set_aside_and_counted(finished, with_a_corrupt_pic
     task = _folder_task(config, folder, finished.nets(), run={"max_set_aside": 0.1})
     outcome = peerpressure("run", "--config", task, "--workdir", tmp_path / "own", "--run_id", "own")
     assert outcome.code == 0
-    run = tmp_path / "own" / "ledger" / "tiny" / "own"
+    run = tmp_path / "own" / "ledger" / NAME / "own"
     (line,) = (run / "set_aside.jsonl").read_text().splitlines()
     entry = json.loads(line)
     assert entry["seed_id"] == corrupt and "cannot be read" in entry["reason"]
@@ -238,7 +245,7 @@ def test_too_many_set_aside_end_the_run(finished, with_a_corrupt_picture, tmp_pa
     last = outcome.err.strip().splitlines()[-1]
     assert outcome.code == 2 and outcome.err.count("peerpressure: error:") == 1 and "Traceback" not in outcome.err
     assert last.startswith("peerpressure: error: run own: 1 of 40 seed images had to be set aside") and corrupt in last
-    assert not (tmp_path / "own" / "ledger" / "tiny" / "own" / "manifest.json").exists()
+    assert not (tmp_path / "own" / "ledger" / NAME / "own" / "manifest.json").exists()
     assert not (tmp_path / "own" / "datasets" / "high_value_mistakes").exists()
     assert not half_written(tmp_path / "own")
 

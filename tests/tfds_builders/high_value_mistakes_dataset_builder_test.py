@@ -10,6 +10,7 @@ import pytest
 import tensorflow_datasets as tfds
 
 from pipeline import records
+from tfds_builders import runs
 from tfds_builders.high_value_mistakes import high_value_mistakes_dataset_builder as mistakes
 
 SHAPE, CLASSES = (6, 5, 1), 3
@@ -72,15 +73,16 @@ def row(number: int, outcome: str = records.FOUND) -> dict[str, Any]:
     }
 
 
-def task(folder: pathlib.Path, left_out: frozenset[tuple[str, str]] = frozenset()) -> mistakes.MistakesConfig:
+def task(folder: pathlib.Path, left_out: frozenset[tuple[str, str]] = frozenset()) -> runs.RunsConfig:
     """Writes a chunk a split and returns the task that is made of them."""
     chunks = {"test": [row(0), row(3, records.EXHAUSTED), row(1)], "train": [row(2)]}
     for split, rows in chunks.items():
-        columns = {field.name: [one.get(field.name) for one in rows] for field in records.CHUNK_SCHEMA}
-        (folder / f"{split}.parquet").write_bytes(records.table_bytes(records.chunk_table(columns, len(rows))))
+        columns = {field.name: [one.get(field.name) for one in rows] for field in records.SCHEMAS[records.MISTAKES]}
+        table = records.chunk_table(records.MISTAKES, columns, len(rows))
+        (folder / f"{split}.parquet").write_bytes(records.table_bytes(table))
     paths = {split: [str(folder / f"{split}.parquet")] for split in chunks}
     run = records.FinishedRun(MANIFEST, paths)
-    return mistakes.MistakesConfig(
+    return runs.RunsConfig(
         name="made_up",
         version="1.0.0",
         description="Made up.",
@@ -96,6 +98,10 @@ class HighValueMistakesTest(tfds.testing.DatasetBuilderTestCase):
     DATASET_CLASS = mistakes.Builder
     SPLITS = {"test": 2, "train": 1}
     EXAMPLE_DIR = pathlib.Path(__file__).parent  # Nothing is downloaded, so there are no fake examples to find.
+
+    def test_registered(self):
+        """It is not, so that TFDS finds the packaged files where the name alone is asked for."""
+        self.assertNotIn(self.builder.name, tfds.list_builders(with_community_datasets=False))
 
     def _make_builder(self, config=None):
         return self.DATASET_CLASS(data_dir=self.tmp_dir, config=config or task(pathlib.Path(self.tmp_dir)))
@@ -116,6 +122,18 @@ def build(tmp_path):
 def examples(builder: Any, split: str) -> dict[str, dict[str, Any]]:
     """Returns a split's examples by id."""
     return {example["id"].decode(): example for example in tfds.as_numpy(builder.as_dataset(split=split))}
+
+
+def test_the_files_load_by_name_although_the_builder_is_imported(build):
+    builder = build()
+    loaded = tfds.builder("high_value_mistakes/made_up", data_dir=builder.data_dir_root)
+    assert loaded.info.full_name == builder.info.full_name == "high_value_mistakes/made_up/1.0.0"
+    assert examples(loaded, "test").keys() == examples(builder, "test").keys()
+
+
+def test_without_a_task_or_a_default_the_tasks_are_named(build):
+    with pytest.raises(tfds.core.DatasetNotFoundError, match=r"(?s)specified the wrong config.*\n\t- made_up"):
+        tfds.builder("high_value_mistakes", data_dir=build().data_dir_root)
 
 
 def test_the_declared_features_are_those_of_the_task(build):

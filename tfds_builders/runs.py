@@ -1,0 +1,134 @@
+"""What the datasets that are made of a workdir's finished runs have in common."""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import tensorflow_datasets as tfds
+
+from pipeline import records
+from tfds_builders.deterministic import DeterministicFiles
+
+
+@dataclasses.dataclass
+class RunsConfig(tfds.core.BuilderConfig):
+    """One task: the finished runs that make up a version.
+
+    Attributes:
+      runs: in the order in which they were finished.
+      left_out: (run id, example id) of examples that are near-duplicates of earlier ones.
+    """
+
+    runs: tuple[records.FinishedRun, ...] = ()
+    left_out: frozenset[tuple[str, str]] = frozenset()
+
+    @property
+    def first(self) -> dict[str, Any]:
+        """The first run's manifest, which fixes the shape of the features."""
+        return self.runs[0].manifest
+
+
+class RunsBuilder(DeterministicFiles, tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
+    """A dataset whose examples are the finds of its config's runs; `peerpressure package` gives it that config.
+
+    A builder that derives from this one is not to be registered with TFDS (`skip_registration=True`): it cannot be made
+    from its name alone, and TFDS would take it for `tfds.load` of that name, where the packaged files are meant.
+    """
+
+    BUILDER_CONFIGS: list[RunsConfig] = []
+
+    @abc.abstractmethod
+    def _run_features(self, manifest: dict[str, Any]) -> dict[str, Any]:
+        """Returns the features of a run's examples."""
+
+    @abc.abstractmethod
+    def _run_example(self, row: dict[str, Any], manifest: dict[str, Any]) -> dict[str, Any]:
+        """Returns the example that one row of a run's chunk makes."""
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        return self.dataset_info_from_configs(
+            features=tfds.features.FeaturesDict(self._run_features(self.builder_config.first)),
+            supervised_keys=("image", "label"),
+            metadata=tfds.core.MetadataDict(_metadata(self.builder_config)),
+        )
+
+    def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Any]:
+        del dl_manager  # everything is in the runs
+        splits = dict.fromkeys(split for run in self.builder_config.runs for split in run.chunks)
+        filled = [split for split in splits if any(True for _ in self._generate_examples(split))]
+        return {split: self._generate_examples(split) for split in filled or splits}
+
+    def _generate_examples(self, split: str) -> Iterator[tuple[str, dict[str, Any]]]:
+        for run in self.builder_config.runs:
+            for path in run.chunks.get(split, []):
+                for row in records.read_examples(path):
+                    if (run.manifest["run_id"], row["id"]) not in self.builder_config.left_out:
+                        yield row["id"], self._run_example(row, run.manifest)
+
+
+def _metadata(config: RunsConfig) -> dict[str, Any]:
+    """What holds for whole runs: enough to check and to re-create every example."""
+    return {"runs": [run.manifest for run in config.runs], "near_duplicates_left_out": len(config.left_out)}
+
+
+def find_features(manifest: dict[str, Any]) -> dict[str, Any]:
+    """Returns the features that the finds of every kind of run have."""
+    shape, classes = tuple(manifest["image_shape"]), manifest["num_classes"]
+    names = manifest["class_names"] or [str(number) for number in range(classes)]
+    text = tfds.features.Text()
+    return {
+        "id": text,
+        "image": tfds.features.Image(shape=shape, dtype=np.uint8, encoding_format="png"),
+        "seed_image": tfds.features.Image(shape=shape, dtype=np.uint8, encoding_format="png"),
+        "label": tfds.features.ClassLabel(names=names),
+        "wrong_class": tfds.features.ClassLabel(names=names),
+        "target_net": text,
+        "target_digest": text,
+        "nets": tfds.features.Sequence(text),
+        "probabilities_before": tfds.features.Tensor(shape=(None, classes), dtype=np.float32),
+        "probabilities_after": tfds.features.Tensor(shape=(None, classes), dtype=np.float32),
+        "judge": {"name": text, "digest": text, "class": np.int32, "confidence": np.float32},
+        "seed": {"dataset": text, "split": text, "id": text, "label": np.int32},
+        "run": {"id": text, "seed": np.int64, "config_digest": text, "code_version": text},
+    }
+
+
+def find_values(row: dict[str, Any], manifest: dict[str, Any]) -> dict[str, Any]:
+    """Returns the values of `find_features` for one row of a run's chunk."""
+    nets, classes = manifest["nets"], manifest["num_classes"]
+    target = next(net for net in nets if net["name"] == row["target_net"])
+    judge = manifest["judge"] or {"name": "", "digest": ""}
+    return {
+        **{name: row[name] for name in ("id", "image", "seed_image", "label", "wrong_class", "target_net")},
+        "target_digest": target["digest"],
+        "nets": [net["name"] for net in nets],
+        "probabilities_before": matrix(row["probabilities_before"], classes, np.float32),
+        "probabilities_after": matrix(row["probabilities_after"], classes, np.float32),
+        "judge": {**judge, "class": row["judge_class"], "confidence": row["judge_confidence"]},
+        "seed": {
+            "dataset": manifest["seeds"],
+            "split": row["split"],
+            "id": row["seed_id"],
+            "label": row["seed_label"],
+        },
+        "run": {
+            "id": manifest["run_id"],
+            "seed": manifest["run_seed"],
+            "config_digest": manifest["config_digest"],
+            "code_version": manifest["code_version"],
+        },
+    }
+
+
+def exact(shape: tuple[int | None, ...]) -> tfds.features.Tensor:
+    """A float64 feature stored as bytes: a float list would cut it down to float32."""
+    return tfds.features.Tensor(shape=shape, dtype=np.float64, encoding=tfds.features.Encoding.BYTES)
+
+
+def matrix(values: list[float], columns: int, dtype: Any) -> np.ndarray:
+    """Returns flattened values as an array of `columns` columns."""
+    return np.array(values, dtype).reshape(-1, columns)
