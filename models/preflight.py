@@ -55,6 +55,41 @@ def agree(classifiers: Sequence[Classifier], input_shape: tuple[int, int, int], 
             )
 
 
+def check_gradient(classifier: Classifier) -> None:
+    """Checks, on the images of `check`, that a net can be attacked along its gradient.
+
+    Raises:
+      InputError: the net has no gradient, or one that is zero on every image, as where its units are saturated: no
+        attack would find a twin, and the net would look robust.
+    """
+    images = tf.constant(_probes(classifier.input_shape), tf.float32)
+
+    @tf.function(jit_compile=True, autograph=False)
+    def slope() -> tf.Tensor | None:
+        with tf.GradientTape() as tape:
+            tape.watch(images)
+            likeliest = tf.reduce_max(classifier.predict(images), axis=-1)
+        return tape.gradient(likeliest, images)
+
+    try:
+        gradient = slope()
+    except Exception as error:  # a net of the user's can fail in any way
+        raise InputError(
+            f"Net {classifier.name!r} fails when its gradient is asked for ({reason(error)}); give a `.keras` file, "
+            "or a SavedModel exported with its gradients."
+        ) from error
+    if gradient is None:
+        raise InputError(
+            f"Net {classifier.name!r} has no gradient with respect to its images; give a `.keras` file, or a "
+            "SavedModel exported with its gradients."
+        )
+    if not np.any(gradient.numpy()):
+        raise InputError(
+            f"Net {classifier.name!r} has a gradient of zero on a black, a white and a random image: its units are "
+            "saturated or it is constant, so that no attack could climb; that does not make it robust. Train it anew."
+        )
+
+
 def require_shape(name: str, input_shape: tuple[int, int, int], image_shape: tuple[int, int, int]) -> None:
     """Raises InputError unless a net's input shape `(H, W, C)` is that of the images."""
     if tuple(input_shape) != tuple(image_shape):
@@ -70,8 +105,7 @@ def ask(name: str, predict: Callable[[tf.Tensor], tf.Tensor], input_shape: tuple
     Raises:
       InputError: the net fails.
     """
-    noise = np.random.default_rng(0).integers(0, 256, input_shape)
-    images = np.stack([np.zeros(input_shape), np.full(input_shape, 255), noise]) / 255.0
+    images = _probes(input_shape)
     compiled = tf.function(predict, jit_compile=True)
     try:
         return np.stack([compiled(tf.constant(images, tf.float32)).numpy() for _ in range(2)])
@@ -80,6 +114,11 @@ def ask(name: str, predict: Callable[[tf.Tensor], tf.Tensor], input_shape: tuple
             f"Net {name!r} fails on images of shape {tuple(input_shape)} in a function compiled by XLA "
             f"({reason(error)}); give a net that takes this shape and is made of operations that XLA compiles."
         ) from error
+
+
+def _probes(input_shape: tuple[int, int, int]) -> np.ndarray:
+    noise = np.random.default_rng(0).integers(0, 256, input_shape)
+    return np.stack([np.zeros(input_shape), np.full(input_shape, 255), noise]) / 255.0
 
 
 def reason(error: Exception) -> str:

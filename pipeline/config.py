@@ -391,7 +391,7 @@ def _check_nets(config: Config, path: str) -> None:
         *(("[judge] architecture", name) for name in [config.judge.architecture] if name),
     ]:
         try:
-            zoo.build(architecture, (28, 28, 1), 2)
+            zoo.check(architecture)
         except InputError as error:
             raise InputError(f"{path}: {section}: {error}") from error
 

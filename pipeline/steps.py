@@ -22,7 +22,7 @@ import tensorflow_datasets as tfds
 from etils import epath
 from tqdm import tqdm
 
-from models import devices
+from models import devices, preflight
 from models.classifier import PeerGroup
 from models.errors import InputError
 from pipeline import criteria, ledger, mining, pairs, plan, records, report, stages
@@ -118,9 +118,9 @@ def mine(job: Job, run_id: str, beam_arguments: Sequence[str]) -> RunFolder:
     if (manifest := folder.manifest()) and folder.plan() and _same(folder.plan(), identity):
         print(f"run {folder.run_id} is finished already: {manifest['examples']} examples; nothing to do.")
         return folder
+    task = task_of(job.config, group, identity["config_digest"])
     units = _start(job, group, folder, identity)
     missing = [unit for unit in units if unit.number not in folder.finished_units()]
-    task = task_of(job.config, group, identity["config_digest"])
     if missing:
         with _progress(folder, len(units)):
             stages.mine(missing, job.source, task, nets, folder, job.device, beam_arguments)
@@ -192,6 +192,8 @@ def task_of(config: Config, group: PeerGroup, config_digest: str) -> stages.Task
         aim = config.attack.aim
         if isinstance(aim, int) and not 0 <= aim < group.num_classes:
             raise InputError(f"[attack] aim is {aim}, expected a class from 0 to {group.num_classes - 1}.")
+        for net in targets:
+            preflight.check_gradient(group.classifiers[net])
         search, run = config.search, config.run
         return pairs.Task(
             config.attack.attacker(search.method),

@@ -7,6 +7,7 @@ be stored: an image that fools the net only between two grey levels is no result
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable
 from typing import Literal, NamedTuple, Protocol
 
@@ -221,6 +222,6 @@ class ProjectedGradient:
 
     def _noise(self, run_seed: tf.Tensor, originals: Originals) -> tf.Tensor:
         lanes, *shape = originals.images.shape
-        zeros, pixels = tf.zeros([lanes], tf.int32), tf.reduce_prod(shape)
-        uniform = seeding.draws_tf(run_seed, originals.seed_words, zeros, zeros, int(pixels))
+        zeros = tf.zeros([lanes], tf.int32)
+        uniform = seeding.draws_tf(run_seed, originals.seed_words, zeros, zeros, math.prod(shape))
         return self.eps * (2.0 * tf.reshape(uniform, [lanes, *shape]) - 1.0)

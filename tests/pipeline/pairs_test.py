@@ -1,0 +1,200 @@
+"""Adversarial pairs end to end: mined, packaged, verified, attacked again, on tiny nets and real digits."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import tensorflow as tf
+import tensorflow_datasets as tfds
+
+from pipeline import pairs, records
+
+NAME = "adversarial_pairs/tiny"
+PGD = {"method": "pgd", "targets": ["mlp-8", "mlp-12"]}
+ATTACK = {"eps": 0.12, "step_size": 0.02, "steps": 10}
+
+
+@pytest.fixture(scope="module")
+def mined(finished, tmp_path_factory):
+    """A workdir with one run of pairs, and what was printed."""
+    from tests.pipeline import conftest
+
+    folder = tmp_path_factory.mktemp("pairs")
+    work = finished.copy(folder / "work", ran=False)
+    task = conftest.write_config(folder / "tiny.toml", search=PGD, attack=ATTACK)
+    outcome = conftest.call("run", "--config", task, "--workdir", work.path, "--run_id", "first")
+    assert outcome.code == 0, outcome
+    return work, outcome
+
+
+def _examples(work, version=""):
+    builder = tfds.builder(NAME + version, data_dir=work.datasets)
+    return {example["id"].decode(): example for example in tfds.as_numpy(builder.as_dataset(split="test"))}
+
+
+def _chunks(work, run_id="first"):
+    folder = work.path / "ledger" / NAME / run_id / "chunks"
+    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+
+
+def test_every_image_is_attacked_once_for_each_target_that_reads_it_right(mined):
+    work, _ = mined
+    count = tfds.builder("digits", data_dir=work.datasets).info.splits["test"].num_examples
+    trials = pq.read_table(work.path / "ledger" / NAME / "first" / "trials.parquet").to_pylist()
+    assert {trial["outcome"] for trial in trials} <= {
+        records.FOUND,
+        records.EXHAUSTED,
+        records.DROPPED,
+        records.SKIPPED,
+    }
+    for net in ("mlp-8", "mlp-12"):
+        mine = [trial for trial in trials if trial["target_net"] == net]
+        assert len({trial["seed_id"] for trial in mine}) == len(mine) == count
+    tried = [trial for trial in trials if trial["outcome"] in (records.FOUND, records.EXHAUSTED)]
+    assert all(trial["candidates"] == ATTACK["steps"] + 1 for trial in tried)
+
+
+def test_a_failed_attack_keeps_its_reason_and_its_best_try_and_is_no_example(mined):
+    work, _ = mined
+    failed = [
+        row
+        for path in sorted((work.path / "ledger" / NAME / "first" / "chunks").iterdir())
+        for row in pq.read_table(path).to_pylist()
+        if row["outcome"] == records.EXHAUSTED
+    ]
+    assert failed, "these nets and this eps leave some images unmisread"
+    assert {row["reason"] for row in failed} == {pairs.NO_TWIN}
+    assert all(records.decode_png(row["image"]).shape == (28, 28, 1) for row in failed)
+    assert not {row["id"] for row in failed} & _examples(work).keys()
+
+
+def test_every_stored_twin_fools_its_net_within_eps(mined):
+    work, _ = mined
+    nets = {
+        name: tf.keras.models.load_model(path, compile=False)
+        for name, path in zip(("mlp-4", "mlp-8", "mlp-12"), work.nets(), strict=True)
+    }
+    examples = _examples(work)
+    assert len(examples) > 100
+    for example in list(examples.values())[:40]:
+        answers = {name: net(example["image"][None] / np.float32(255)).numpy()[0] for name, net in nets.items()}
+        target = example["target_net"].decode()
+        assert answers[target].argmax() == example["wrong_class"] == example["aimed_class"] != example["label"]
+        change = (example["image"].astype(float) - example["seed_image"]) / 255
+        assert 0 < np.abs(change).max() <= ATTACK["eps"] + 0.5 / 255 + 1e-6
+        assert np.isclose(example["distortion"], np.sqrt(np.mean(change**2)), atol=1e-6)
+        fooled = [answer.argmax() != example["label"] for answer in answers.values()]
+        assert example["fooled"].tolist() == fooled and dict(zip(nets, fooled))[target]
+
+
+def test_the_summary_says_what_was_fooled_and_who_else(mined):
+    work, outcome = mined
+    found = [example["target_net"].decode() for example in _examples(work).values()]
+    for net in ("mlp-8", "mlp-12"):
+        attacked, fooled = outcome.out.split(f"\n{net}")[1].split()[:2]
+        assert int(fooled) == found.count(net) <= int(attacked)
+    assert "that each net (column) misreads" in outcome.out
+
+
+def test_units_and_order_do_not_change_the_examples(mined, config, peerpressure, same_features, tmp_path):
+    work, _ = mined
+    other = work.copy(tmp_path / "other", ran=False)
+    task = config(search=PGD, attack=ATTACK, run={"unit_size": 100})
+    assert peerpressure("run", "--config", task, "--workdir", other.path, "--run_id", "first").code == 0
+    ours, theirs = _examples(work), _examples(other)
+    assert ours.keys() == theirs.keys()
+    for example_id, example in ours.items():
+        np.testing.assert_array_equal(example["image"], theirs[example_id]["image"])
+
+
+def test_a_killed_run_goes_on_with_the_missing_units_only(mined, config, peerpressure, tmp_path):
+    work, _ = mined
+    other = work.copy(tmp_path / "other", ran=True)
+    folder = other.path / "ledger" / NAME / "first"
+    whole = _chunks(other)
+    (folder / "manifest.json").unlink()
+    (folder / "chunks" / "000002.parquet").unlink()
+    kept = (folder / "chunks" / "000001.parquet").stat().st_mtime_ns
+    task = config("tiny", search=PGD, attack=ATTACK)
+    assert peerpressure("mine", "--config", task, "--workdir", other.path, "--run_id", "first").code == 0
+    assert _chunks(other) == whole and (folder / "chunks" / "000001.parquet").stat().st_mtime_ns == kept
+
+
+def test_verify_passes_and_replay_attacks_again_to_the_same_bytes(mined, peerpressure):
+    work, _ = mined
+    examples = _examples(work)
+    outcome = peerpressure("verify", NAME, "--workdir", work.path)
+    assert outcome == (0, f"{NAME}: {len(examples)} examples checked, 0 shown of those that fail\n", "")
+    for example_id in list(examples)[:2]:
+        outcome = peerpressure("replay", NAME, example_id, "--workdir", work.path)
+        assert outcome.code == 0 and "are equal, byte for byte" in outcome.out
+
+
+def _flip_a_pixel(feature):
+    image = records.decode_png(feature["image"].bytes_list.value[0]).copy()
+    image[3, 4, 0] ^= 128
+    feature["image"].bytes_list.value[0] = records.encode_png(image)
+
+
+def _put_the_original_back(feature):
+    feature["image"].bytes_list.value[0] = feature["seed_image"].bytes_list.value[0]
+
+
+def _rename(feature):
+    feature["id"].bytes_list.value[0] = b"0" * 32
+
+
+@pytest.mark.parametrize(
+    ("edit", "reason"),
+    [
+        (_flip_a_pixel, "the pair's images differ by another distortion than stored"),
+        (_put_the_original_back, "the target net does not misread the stored image"),
+        (_rename, "the id does not belong to the record"),
+    ],
+)
+def test_a_tampered_pair_is_named_with_the_reason(mined, peerpressure, tmp_path, edit, reason):
+    copied = mined[0].copy(tmp_path / "copied", ran=True)
+    path = next((copied.datasets / NAME / "1.0.0").glob("*-test.tfrecord-*"))
+    stored = [tf.train.Example.FromString(record.numpy()) for record in tf.data.TFRecordDataset(str(path))]
+    edit(stored[0].features.feature)
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for example in stored:
+            writer.write(example.SerializeToString(deterministic=True))
+    outcome = peerpressure("verify", NAME, "--workdir", copied.path)
+    assert outcome.code == 1 and f"1 examples: {reason}" in outcome.out
+    assert stored[0].features.feature["id"].bytes_list.value[0].decode() in outcome.out
+
+
+def test_both_datasets_of_a_task_live_side_by_side(mined, config, peerpressure, tmp_path):
+    both = mined[0].copy(tmp_path / "both", ran=True)
+    assert peerpressure("run", "--config", config(), "--workdir", both.path).code == 0
+    names = {path.parent.name for path in both.datasets.glob("*/tiny")}
+    assert names == {"adversarial_pairs", "high_value_mistakes"}
+
+
+@pytest.mark.parametrize(
+    ("attack", "sentence"),
+    [
+        ({"aim": 10}, "[attack] aim is 10, expected a class from 0 to 9."),
+        ({"aim": "nearest"}, "aim is 'nearest', expected a whole number or 'random' or 'next' or 'untargeted'."),
+        ({"eps": 0.0}, "eps is 0.0, expected a number from 1e-06 to 1."),
+        ({"eps": 1.5}, "eps is 1.5, expected a number from 1e-06 to 1."),
+        ({"epss": 0.1}, "[attack]: unknown key 'epss'; did you mean 'eps'?"),
+    ],
+)
+def test_a_wrong_attack_is_one_sentence(work, config, peerpressure, attack, sentence):
+    outcome = peerpressure("mine", "--config", config(search=PGD, attack=attack), "--workdir", work.path)
+    assert outcome.code == 2 and outcome.err.count("\n") == 1 + outcome.err.count("epoch") and sentence in outcome.err
+
+
+def test_images_of_the_aimed_class_are_skipped_with_the_reason(work, config, peerpressure):
+    task = config(search={**PGD, "method": "fgsm", "targets": ["mlp-8"]}, attack={"aim": 3, "eps": 0.3})
+    assert peerpressure("mine", "--config", task, "--workdir", work.path, "--run_id", "third").code == 0
+    folder = work.path / "ledger" / NAME / "third"
+    trials = pq.read_table(folder / "trials.parquet").to_pylist()
+    own = [trial for trial in trials if trial["reason"] == pairs.AIM_IS_LABEL]
+    assert own and all(trial["seed_label"] == 3 and trial["outcome"] == records.SKIPPED for trial in own)
+    assert json.loads((folder / "manifest.json").read_text())["reasons"][pairs.AIM_IS_LABEL] == len(own)
