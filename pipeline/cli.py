@@ -182,7 +182,10 @@ def _replay_options(parser: Any) -> None:
     _peers_option(parser)
     parser.add_argument("--out", default="", metavar="PNG", help="write the re-created image here")
     parser.add_argument(
-        "--picture", default="", metavar="PNG", help="draw the session, move by move, here (asks the nets)"
+        "--picture",
+        default="",
+        metavar="PNG",
+        help="draw a mistake's session, move by move, or a pair with its change, here",
     )
 
 
@@ -269,13 +272,13 @@ def _replay(arguments: argparse.Namespace) -> int:
     example = replay.find(published, arguments.id)
     run = published.run(example)
     pair = published.dataset == records.PAIRS
-    if pair and arguments.picture:
-        raise InputError("--picture draws the session of a mistake; an adversarial pair has none, leave it out.")
     image = replay.attack_again(example, run, _group(run, arguments)) if pair else replay.render(example, run)
     equal = np.array_equal(image, example["image"])
     if arguments.out:
         epath.Path(arguments.out).write_bytes(records.encode_png(image))
-    if arguments.picture:
+    if arguments.picture and pair:
+        _draw_pair(example, run, arguments.picture)
+    elif arguments.picture:
         _draw(example, run, _group(run, arguments), arguments.picture)
     made = f"distortion {example['distortion']:.4f}" if pair else f"{len(example['transform']['steps'])} moves"
     print(f"{example['id'].decode()}: {made} of {example['seed']['id'].decode()}")
@@ -283,13 +286,22 @@ def _replay(arguments: argparse.Namespace) -> int:
     return OK if equal else CHECK_FAILED
 
 
+def _draw_pair(example: dict[str, Any], run: dict[str, Any], path: str) -> None:
+    names = _class_names(run)
+    title = f"{names[int(example['label'])]} read as {names[int(example['wrong_class'])]}"
+    picture.draw_pairs(example["seed_image"][None], example["image"][None], [title], path)
+
+
+def _class_names(run: dict[str, Any]) -> list[str]:
+    return run["class_names"] or [str(number) for number in range(run["num_classes"])]
+
+
 def _draw(example: dict[str, Any], run: dict[str, Any], group: PeerGroup, path: str) -> None:
     chain, seed_image = replay.stored_chain(example, run), example["seed_image"]
     search = run["config"]["search"]
     states = verify.render_states(seed_image, chain, search["compose"], run["config"]["operator"]["border"])
     images = np.concatenate([seed_image[None], states])
-    names = run["class_names"] or [str(number) for number in range(run["num_classes"])]
     target = example["target_net"].decode()
     picture.draw_session(
-        images, group.probabilities(images, _BATCH), group.names, target, names, int(example["label"]), path
+        images, group.probabilities(images, _BATCH), group.names, target, _class_names(run), int(example["label"]), path
     )

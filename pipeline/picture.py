@@ -1,4 +1,4 @@
-"""A hillclimb session as a picture: the image after each move, and every net's confidence below it."""
+"""Pictures: a hillclimb session, the image after each move with every net's confidence below it; adversarial pairs."""
 
 from __future__ import annotations
 
@@ -55,6 +55,30 @@ def draw_session(
     names = [f"{class_names[label]}, {target_net}", f"{class_names[label]}, peers", f"{class_names[wrong]}"]
     figure.legend(handles, names, loc="lower center", ncols=3, fontsize=8, frameon=False)
     figure.tight_layout(rect=(0, 0.06, 1, 1))
+    figure.savefig(path, dpi=130, format="png")
+    pyplot.close(figure)
+
+
+def draw_pairs(originals: np.ndarray, twins: np.ndarray, titles: Sequence[str], path: str) -> None:
+    """Draws pairs as PNG, a column each: the original, what was changed ten times magnified (grey: nothing), the twin.
+
+    Args:
+      originals: uint8 `[B, H, W, C]`, B >= 1.
+      twins: likewise.
+      titles: what stands above each pair, `[B]`.
+      path: the file to write.
+    """
+    changes = np.clip(127.5 + 10.0 * (twins.astype(np.float64) - originals), 0, 255).astype(np.uint8)
+    figure, axes = pyplot.subplots(3, len(originals), figsize=(1.2 * len(originals) + 0.6, 4.0), squeeze=False)
+    for row, (name, images) in enumerate((("original", originals), ("change x 10", changes), ("twin", twins))):
+        for axis, image in zip(axes[row], images, strict=True):
+            axis.imshow(image[..., 0] if image.shape[-1] == 1 else image, cmap="gray", vmin=0, vmax=255)
+            axis.set_xticks([])
+            axis.set_yticks([])
+        axes[row, 0].set_ylabel(name, fontsize=8)
+    for axis, title in zip(axes[0], titles, strict=True):
+        axis.set_title(title, fontsize=8)
+    figure.tight_layout()
     figure.savefig(path, dpi=130, format="png")
     pyplot.close(figure)
 

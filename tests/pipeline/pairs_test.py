@@ -9,6 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
+from PIL import Image
 
 from pipeline import pairs, records
 
@@ -131,6 +132,15 @@ def test_verify_passes_and_replay_attacks_again_to_the_same_bytes(mined, peerpre
     for example_id in list(examples)[:2]:
         outcome = peerpressure("replay", NAME, example_id, "--workdir", work.path)
         assert outcome.code == 0 and "are equal, byte for byte" in outcome.out
+
+
+def test_replay_draws_the_pair(mined, peerpressure, tmp_path):
+    work, _ = mined
+    picture = tmp_path / "pair.png"
+    outcome = peerpressure("replay", NAME, next(iter(_examples(work))), "--workdir", work.path, "--picture", picture)
+    assert outcome.code == 0
+    with Image.open(picture) as drawn:
+        assert np.asarray(drawn.convert("L")).std() > 10
 
 
 def _flip_a_pixel(feature):
