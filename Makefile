@@ -26,8 +26,9 @@ lint: $(STAMP)  ## Check style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy $(SOURCES)
 
-bench: $(STAMP)  ## Measure the search against its limit and its peers
+bench: $(STAMP)  ## Measure the search and the attack against their limits and peers (needs MNIST prepared)
 	TF_CPP_MIN_LOG_LEVEL=2 $(BIN)/python -m benchmarks.search
+	TF_CPP_MIN_LOG_LEVEL=2 $(BIN)/python -m benchmarks.attack
 
 clean:  ## Remove .venv, runs and caches
 	rm -rf .venv runs build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

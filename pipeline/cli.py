@@ -1,4 +1,4 @@
-"""The command line: `peerpressure run | train | mine | package | verify | replay`.
+"""The command line: `peerpressure run | train | mine | package | verify | replay | transfer`.
 
 Exit codes: 0, done; 1, a check found something wrong; 2, a mistake in what was given (one sentence on stderr).
 """
@@ -21,7 +21,7 @@ from etils import epath
 from models.classifier import PeerGroup
 from models.errors import InputError
 from models.loading import load as load_net
-from pipeline import config, picture, records, replay, stages, steps, verify
+from pipeline import config, picture, records, replay, stages, steps, transfer, verify
 from pipeline import package as packaging
 from pipeline.ledger import Workdir
 
@@ -134,6 +134,7 @@ def _parser() -> tuple[Any, Any]:
         _task_options(command(name, call, about), mines=name in ("run", "mine"))
     _verify_options(command("verify", _verify, "Check every example of a published dataset against its nets."))
     _replay_options(command("replay", _replay, "Re-create one example from its record and compare the bytes."))
+    _transfer_options(command("transfer", _transfer, "Show adversarial twins, and noise of their size, to all nets."))
     return parser, commands
 
 
@@ -187,6 +188,22 @@ def _replay_options(parser: Any) -> None:
         metavar="PNG",
         help="draw a mistake's session, move by move, or a pair with its change, here",
     )
+
+
+def _transfer_options(parser: Any) -> None:
+    parser.add_argument("dataset", help="adversarial_pairs/TASK, with or without :VERSION")
+    _workdir_option(parser)
+    _peers_option(parser)
+    parser.add_argument(
+        "--rescale",
+        nargs="*",
+        type=float,
+        default=[0.1],
+        metavar="DISTORTION",
+        help="also rescale every perturbation to these, in (0, 1], pixels in [0, 1]",
+    )
+    parser.add_argument("--csv", default="", metavar="FILE", help="write the table here")
+    parser.add_argument("--picture", default="", metavar="PNG", help="draw the table here")
 
 
 def _job(arguments: argparse.Namespace) -> steps.Job:
@@ -243,6 +260,33 @@ def _verify(arguments: argparse.Namespace) -> int:
     for example_id in verified.failed_ids:
         print(f"failed: {example_id}")
     return CHECK_FAILED if verified.reasons else OK
+
+
+def _transfer(arguments: argparse.Namespace) -> int:
+    for size in arguments.rescale:
+        if not 0.0 < size <= 1.0:
+            raise InputError(f"--rescale is {size:g}, expected a distortion above 0 and at most 1.")
+    if not arguments.dataset.startswith(f"{records.PAIRS}/"):
+        raise InputError(
+            f"`transfer` shows pairs, not '{arguments.dataset}'; expected adversarial_pairs/TASK[:VERSION]."
+        )
+    published = replay.open_dataset(arguments.dataset, Workdir(epath.Path(arguments.workdir)).datasets)
+    runs = list(published.runs.values())
+    if any(run["nets"] != runs[0]["nets"] for run in runs):
+        raise InputError(f"the runs of '{arguments.dataset}' are of different nets; name the version of the first run.")
+    group, examples = _group(runs[0], arguments), list(published.examples())
+    if not examples:
+        raise InputError(f"'{arguments.dataset}' is empty; there is nothing to show to other nets.")
+    rows = transfer.table(examples, group, arguments.rescale, _BATCH)
+    print(transfer.text(rows, group.names))
+    if arguments.csv:
+        epath.Path(arguments.csv).write_text(transfer.to_csv(rows, group.names))
+    if arguments.picture:
+        named = [(f"{row.made_for}, {row.size}", row.induced) for row in rows]
+        named += [(f"noise: {row.made_for}, {row.size}", row.noise) for row in rows]
+        names, shares = zip(*named, strict=True)
+        picture.draw_table(np.array(shares), names, group.names, arguments.picture)
+    return OK
 
 
 def _group(run: dict[str, Any], arguments: argparse.Namespace) -> PeerGroup:

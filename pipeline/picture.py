@@ -83,6 +83,22 @@ def draw_pairs(originals: np.ndarray, twins: np.ndarray, titles: Sequence[str], 
     pyplot.close(figure)
 
 
+def draw_table(shares: np.ndarray, rows: Sequence[str], columns: Sequence[str], path: str) -> None:
+    """Draws shares `[R, N]` in [0, 1] as a heat map, PNG, with their figures in percent."""
+    figure, axis = pyplot.subplots(figsize=(0.9 * len(columns) + 2.4, 0.34 * len(rows) + 1.2))
+    axis.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
+    for row, column in np.ndindex(*shares.shape):
+        share = shares[row, column]
+        color = "white" if share > 0.55 else "black"
+        axis.text(column, row, f"{100 * share:.1f}", ha="center", va="center", fontsize=7, color=color)
+    axis.set_xticks(np.arange(len(columns)), columns, fontsize=7, rotation=30, ha="right")
+    axis.set_yticks(np.arange(len(rows)), rows, fontsize=7)
+    axis.set_title("% misread by", fontsize=8)
+    figure.tight_layout()
+    figure.savefig(path, dpi=130, format="png")
+    pyplot.close(figure)
+
+
 def _shown(states: int) -> list[int]:
     """The states to draw: all, or evenly spaced ones with the first and the last."""
     if states <= _MOST:

@@ -84,14 +84,16 @@ class Evaluation(NamedTuple):
 def evaluate(net: Net, images: tf.Tensor, originals: Originals) -> Evaluation:
     """Returns the loss that falls as images `[L, H, W, C]` come nearer to being misread, with its gradient.
 
-    The loss is -log p(aimed class), or log p(label) where any other class will do.
+    The loss is -log p(aimed class), or -log(1 - p(label)) where any other class will do. The latter has the direction
+    of the customary log p(label), but bends the other way: c |r|^2 + log p(label) has no minimum near the boundary.
     """
     with tf.GradientTape() as tape:
         tape.watch(images)
         probabilities = net(images)
         aimed, wanted = _wanted(originals)
-        own = tf.gather(probabilities, wanted, batch_dims=1)
-        loss = tf.where(aimed, -1.0, 1.0) * tf.math.log(own + _TINY)
+        chosen = tf.one_hot(wanted, probabilities.shape[-1], on_value=True, off_value=False, dtype=tf.bool)
+        sought = tf.reduce_sum(tf.where(chosen == aimed[:, None], probabilities, 0.0), axis=-1)
+        loss = -tf.math.log(sought + _TINY)
         total = tf.reduce_sum(loss)
     return Evaluation(loss, tape.gradient(total, images), misread(probabilities, originals))
 

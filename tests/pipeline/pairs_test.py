@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import json
 
 import numpy as np
@@ -11,7 +12,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from pipeline import pairs, records
+from pipeline import pairs, records, transfer
 
 NAME = "adversarial_pairs/tiny"
 PGD = {"method": "pgd", "targets": ["mlp-8", "mlp-12"]}
@@ -132,6 +133,43 @@ def test_verify_passes_and_replay_attacks_again_to_the_same_bytes(mined, peerpre
     for example_id in list(examples)[:2]:
         outcome = peerpressure("replay", NAME, example_id, "--workdir", work.path)
         assert outcome.code == 0 and "are equal, byte for byte" in outcome.out
+
+
+def test_the_transfer_table_agrees_with_the_stored_answers(mined, peerpressure, tmp_path):
+    work, _ = mined
+    table, picture = tmp_path / "table.csv", tmp_path / "table.png"
+    files = ("--csv", table, "--picture", picture)
+    outcome = peerpressure("transfer", NAME, "--workdir", work.path, "--rescale", 0.2, *files)
+    assert outcome.code == 0, outcome
+    rows = list(csv.DictReader(table.read_text().splitlines()))
+    assert [(row["made for"], row["size"]) for row in rows if "noise" not in row["made for"]] == [
+        (net, size) for net in ("mlp-8", "mlp-12") for size in ("natural", "0.2")
+    ]
+    mine = [example for example in _examples(work).values() if example["target_net"] == b"mlp-8"]
+    fooled = 100 * np.mean([example["fooled"] for example in mine], axis=0)
+    np.testing.assert_allclose([float(rows[0][name]) for name in ("mlp-4", "mlp-8", "mlp-12")], fooled, atol=0.051)
+    assert float(rows[0]["mlp-8"]) == 100.0 > float(rows[1]["mlp-8"])
+    assert np.isclose(float(rows[0]["distortion"]), np.mean([one["distortion"] for one in mine]), atol=1e-4)
+    with Image.open(picture) as drawn:
+        assert np.asarray(drawn.convert("L")).std() > 10
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ((NAME, "--rescale", "1.5"), "--rescale is 1.5, expected a distortion above 0 and at most 1."),
+        (("high_value_mistakes/tiny",), "expected adversarial_pairs/TASK"),
+    ],
+)
+def test_a_wrong_transfer_is_one_sentence(mined, peerpressure, arguments, sentence):
+    outcome = peerpressure("transfer", *arguments, "--workdir", mined[0].path)
+    assert outcome.code == 2 and outcome.err.count("\n") == 1 and sentence in outcome.err
+
+
+def test_noise_belongs_to_its_seed_image_alone():
+    both, one = transfer.gaussian(["a", "b"], (28, 28, 1)), transfer.gaussian(["b"], (28, 28, 1))
+    np.testing.assert_array_equal(both[1], one[0])
+    assert abs(both.mean()) < 0.1 and abs(both.std() - 1) < 0.05 and abs((both[0] * both[1]).mean()) < 0.15
 
 
 def test_replay_draws_the_pair(mined, peerpressure, tmp_path):

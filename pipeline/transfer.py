@@ -1,0 +1,127 @@
+"""Who else is fooled: the errors that twins made for one net induce in the others, with noise of equal size beside it.
+
+The cross-model table of Szegedy et al., "Intriguing properties of neural networks" (arXiv 1312.6199), at natural size
+and with every perturbation rescaled to a given distortion.
+"""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from models.classifier import PeerGroup
+from pipeline import seeding
+
+_NOISE_STREAM = 2**32 - 1  # no net's place: the noise's own random numbers
+NATURAL = "natural"
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """The twins made for one net, at one size.
+
+    Attributes:
+      made_for: the net.
+      size: `NATURAL`, or the distortion that perturbations were rescaled to.
+      twins: how many.
+      distortion: their mean, of the images as they were shown: clipped to [0, 1] and on the uint8 grid.
+      induced: share of them that each net reads otherwise than the original's class, `[N]`.
+      noise: the same for the originals under Gaussian noise of each perturbation's size, `[N]`.
+    """
+
+    made_for: str
+    size: str
+    twins: int
+    distortion: float
+    induced: tuple[float, ...]
+    noise: tuple[float, ...]
+
+
+def table(examples: Sequence[dict[str, Any]], group: PeerGroup, rescale: Sequence[float], batch: int) -> list[Row]:
+    """Shows twins, and noise of their size, to all nets.
+
+    Args:
+      examples: of `adversarial_pairs`, as NumPy; at least one.
+      group: the nets to be asked.
+      rescale: distortions, in (0, 1], to which perturbations are also rescaled.
+      batch: images that the nets see at a time.
+
+    Returns:
+      Rows for every net that twins were made for, in the group's order: natural size first.
+    """
+    rows = []
+    for name in group.names:
+        mine = [example for example in examples if example["target_net"].decode() == name]
+        if mine:
+            rows += [_row(mine, name, group, size, batch) for size in (None, *rescale)]
+    return rows
+
+
+def _row(examples: Sequence[dict[str, Any]], name: str, group: PeerGroup, size: float | None, batch: int) -> Row:
+    originals = np.stack([example["seed_image"] for example in examples])
+    changes = (np.stack([example["image"] for example in examples]).astype(np.float64) - originals) / 255.0
+    labels = np.array([example["label"] for example in examples])
+    sizes = np.sqrt(np.mean(changes**2, axis=(1, 2, 3), keepdims=True))
+    scale = 1.0 if size is None else size / sizes
+    shown = _on_grid(originals, changes * scale)
+    noise = gaussian([example["seed"]["id"].decode() for example in examples], originals.shape[1:])
+    noisy = _on_grid(originals, noise * sizes * scale)
+    wrong = [
+        tuple((group.probabilities(images, batch).argmax(-1) != labels).mean(axis=1).tolist())
+        for images in (shown, noisy)
+    ]
+    apart = (shown.astype(np.float64) - originals) / 255.0
+    distortion = float(np.sqrt(np.mean(apart**2, axis=(1, 2, 3))).mean())
+    return Row(name, NATURAL if size is None else f"{size:g}", len(examples), distortion, *wrong)
+
+
+def _on_grid(originals: np.ndarray, changes: np.ndarray) -> np.ndarray:
+    return np.rint(np.clip(originals / 255.0 + changes, 0.0, 1.0) * 255.0).astype(np.uint8)
+
+
+def gaussian(seed_ids: Sequence[str], shape: Sequence[int]) -> np.ndarray:
+    """Returns standard normal float64 `[B, *shape]`, which depend on each seed image's id alone (Box-Muller)."""
+    count = int(np.prod(shape))
+    words = np.array([seeding.seed_key(seed_id) for seed_id in seed_ids], np.uint32)
+    stream, step = np.full(len(words), _NOISE_STREAM), np.zeros(len(words), np.int64)
+    uniform = seeding.draws(0, words, stream, step, 2 * count)
+    radius = np.sqrt(-2.0 * np.log1p(-uniform[:, :count]))
+    return (radius * np.cos(2.0 * np.pi * uniform[:, count:])).reshape(-1, *shape)
+
+
+def _cells(row: Row, shares: Sequence[float]) -> list[str]:
+    return [row.size, str(row.twins), f"{row.distortion:.4f}", *(f"{100 * share:.1f}" for share in shares)]
+
+
+def lines(rows: Sequence[Row], nets: Sequence[str]) -> list[list[str]]:
+    """Returns the table's cells, heads first: for every row one line for the twins and one for the noise, in %."""
+    found = [["made for", "size", "twins", "distortion", *nets]]
+    for row in rows:
+        found.append([row.made_for, *_cells(row, row.induced)])
+        found.append([f"noise for {row.made_for}", *_cells(row, row.noise)])
+    return found
+
+
+def text(rows: Sequence[Row], nets: Sequence[str]) -> str:
+    """Formats the table for a terminal."""
+    cells = lines(rows, nets)
+    widths = [max(len(line[column]) for line in cells) for column in range(len(cells[0]))]
+    padded = [
+        "  ".join(
+            [line[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True))]
+        )
+        for line in cells
+    ]
+    return "\n".join(["% of images that each net misreads", *padded])
+
+
+def to_csv(rows: Sequence[Row], nets: Sequence[str]) -> str:
+    """Formats the table as CSV."""
+    stream = io.StringIO()
+    csv.writer(stream, lineterminator="\n").writerows(lines(rows, nets))
+    return stream.getvalue()

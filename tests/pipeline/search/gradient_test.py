@@ -1,0 +1,247 @@
+"""What every attack owes, L-BFGS included, and what one gradient step and many do on their own."""
+
+from __future__ import annotations
+
+import functools
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from pipeline.search import gradient
+from pipeline.search.gradient import (
+    UNTARGETED,
+    Attack,
+    FastGradientSign,
+    Net,
+    Originals,
+    ProjectedGradient,
+    Twins,
+)
+from pipeline.search.lbfgs import LBFGS
+from tests.pipeline.search import attacks
+
+COUNT, EPS, HALF_GREY = 9, 0.2, 0.5 / 255 + 1e-6
+ATTACKS: dict[str, Attack] = {
+    "sign": FastGradientSign(EPS),
+    "linf": ProjectedGradient("linf", EPS),
+    "l2": ProjectedGradient("l2", EPS, step_size=0.02),
+    "lbfgs": LBFGS(memory=3),
+}
+SHORT: dict[str, Attack] = {  # run step by step, without a compiler
+    "sign": FastGradientSign(EPS),
+    "linf": ProjectedGradient("linf", EPS, step_size=0.1, steps=4),
+    "l2": ProjectedGradient("l2", EPS, step_size=0.1, steps=4),
+    "lbfgs": LBFGS(iterations=6, memory=2, brackets=3, bisections=2),
+}
+ALONE = 3  # a row of the batch
+
+
+@functools.cache
+def _compiled(attack: Attack, net: Net) -> tf.types.experimental.PolymorphicFunction:
+    return tf.function(lambda run_seed, *parts: attack.attack(net, run_seed, Originals(*parts)), jit_compile=True)
+
+
+def _attacked(attack: Attack, net: Net, start: Originals, run_seed: int = 5) -> Twins:
+    return Twins(*(field.numpy() for field in _compiled(attack, net)(tf.constant(run_seed, tf.uint32), *start)))
+
+
+def _in_steps(attack: Attack, net: Net, start: Originals) -> Twins:
+    return Twins(*(field.numpy() for field in attack.attack(net, tf.constant(5, tf.uint32), start)))
+
+
+def _grey(images: np.ndarray) -> np.ndarray:
+    return np.round(images * 255).astype(np.int64)
+
+
+def _rows(start: Originals, rows: list[int] | np.ndarray) -> Originals:
+    return Originals(*(tf.gather(field, rows) for field in start))
+
+
+def _assert_same(twins: Twins, others: Twins) -> None:
+    for field, other in zip(twins, others):
+        np.testing.assert_array_equal(field, other)
+
+
+def _distortions(twins: Twins, start: Originals) -> np.ndarray:
+    change = twins.images.astype(np.float64) - start.images.numpy()
+    return np.sqrt((change**2).mean(axis=(1, 2, 3)))
+
+
+@pytest.fixture(params=ATTACKS)
+def attack(request) -> Attack:
+    return ATTACKS[request.param]
+
+
+@pytest.fixture(params=[True, False], ids=["targeted", "untargeted"])
+def start(request) -> Originals:
+    return attacks.originals(_model(), COUNT, request.param)
+
+
+def _model() -> tf.keras.Model:
+    return attacks.net(20)
+
+
+# Every attack.
+
+
+def test_twins_are_on_the_grid(attack, start):
+    images = _attacked(attack, _model(), start).images
+    assert images.dtype == np.float32 and images.min() >= 0 and images.max() <= 1
+    # XLA multiplies by 1 / 255 where the code divides by 255: the last bit may differ.
+    np.testing.assert_allclose(images, _grey(images) / 255, rtol=2e-7, atol=0)
+
+
+def test_misread_is_what_the_net_says_of_the_stored_twin(attack, start):
+    twins = _attacked(attack, _model(), start)
+    given, aims, labels = _model()(twins.images).numpy().argmax(-1), start.aimed_classes.numpy(), start.labels.numpy()
+    mistakes = np.where(aims == UNTARGETED, given != labels, given == aims)
+    np.testing.assert_array_equal(twins.misread, mistakes)
+    assert twins.misread.any()
+    changed = (_grey(twins.images) != _grey(start.images.numpy())).any(axis=(1, 2, 3))
+    assert changed[twins.misread].all() and not twins.flat.any()
+
+
+@pytest.mark.parametrize("name", ["sign", "linf", "l2"])
+def test_rounding_costs_half_a_grey_level_at_most(name, start):
+    twins = _attacked(ATTACKS[name], _model(), start)
+    both = twins.misread & np.isfinite(twins.unrounded_distortion)
+    assert both.any()
+    assert (abs(twins.unrounded_distortion - _distortions(twins, start))[both] <= HALF_GREY).all()
+
+
+def test_permuted_rows_give_the_permuted_twins_to_the_bit(attack, start):
+    order = np.random.default_rng(11).permutation(COUNT)
+    twins = _attacked(attack, _model(), start)
+    permuted = _attacked(attack, _model(), _rows(start, order))
+    _assert_same(Twins(*(field[order] for field in twins)), permuted)
+
+
+def test_a_row_does_not_depend_on_the_others_to_the_bit(attack, start):
+    rows = np.where(np.arange(COUNT) == ALONE, ALONE, ALONE + 1)
+    twins, alone = _attacked(attack, _model(), start), _attacked(attack, _model(), _rows(start, rows))
+    _assert_same(Twins(*(field[ALONE] for field in twins)), Twins(*(field[ALONE] for field in alone)))
+
+
+def _deaf_net(images: tf.Tensor) -> tf.Tensor:
+    """Says the same of every image; its gradient is a tensor of zeros."""
+    return tf.constant([[0.5, 0.3, 0.2]]) + 0.0 * tf.reduce_sum(images, axis=(1, 2, 3))[:, None]
+
+
+@pytest.mark.parametrize("name", SHORT)
+def test_a_net_without_a_gradient_is_flat_and_misreads_nothing(name):
+    start = attacks.originals(_model(), COUNT)
+    aims = np.where(np.arange(COUNT) % 2, 1, UNTARGETED).astype(np.int32)
+    start = start._replace(labels=tf.zeros([COUNT], tf.int32), aimed_classes=tf.constant(aims))
+    twins = _in_steps(SHORT[name], _deaf_net, start)
+    assert twins.flat.all() and not twins.misread.any()
+    assert np.isnan(twins.unrounded_distortion).all() and not twins.c.any() and np.isfinite(twins.images).all()
+
+
+def _timid_net(images: tf.Tensor) -> tf.Tensor:
+    """Has one class more, which never gets more than a ninth of what another class gets."""
+    probabilities = _model()(images)
+    return tf.concat([0.9 * probabilities, 0.1 * probabilities[:, :1]], axis=-1)
+
+
+@pytest.mark.parametrize("name", SHORT)
+def test_a_class_out_of_reach_is_not_found_and_the_search_ends(name):
+    start = attacks.originals(_model(), COUNT)._replace(aimed_classes=tf.fill([COUNT], attacks.CLASSES))
+    twins = _in_steps(SHORT[name], _timid_net, start)
+    assert not twins.misread.any() and not twins.flat.any()
+    assert np.isnan(twins.unrounded_distortion).all() and not twins.c.any()
+
+
+@pytest.mark.parametrize("name", SHORT)
+def test_evaluations_are_counted(name):
+    model, asked = _model(), []
+
+    def net(images: tf.Tensor) -> tf.Tensor:
+        asked.append(images)
+        return model(images)
+
+    twins = _in_steps(SHORT[name], net, attacks.originals(model, 1))
+    assert twins.evaluations.tolist() == [len(asked)]
+
+
+# The loss.
+
+
+def _loss(image: np.ndarray, weights: np.ndarray, bias: np.ndarray, label: int, aim: int) -> float:
+    logits = image @ weights + bias
+    wanted = np.arange(len(bias)) != label if aim == UNTARGETED else np.arange(len(bias)) == aim
+    return np.logaddexp.reduce(logits) - np.logaddexp.reduce(logits[wanted])
+
+
+def _slope(image: np.ndarray, *rest: np.ndarray) -> np.ndarray:
+    """Central differences in float64."""
+    shifts = 1e-5 * np.eye(len(image))
+    return np.array([_loss(image + shift, *rest) - _loss(image - shift, *rest) for shift in shifts]) / 2e-5
+
+
+@pytest.mark.parametrize("targeted", [True, False])
+def test_the_loss_and_its_gradient_are_those_of_a_softmax_regression(targeted):
+    """To 1e-4 of the loss, and to 1e-4 of the gradient's largest entry."""
+    model = attacks.net()
+    start = attacks.originals(model, COUNT, targeted)
+    answer = gradient.evaluate(model, start.images, start)
+    weights, bias = (part.astype(np.float64) for part in model.get_weights())
+    images = start.images.numpy().reshape(COUNT, -1).astype(np.float64)
+    for row, (label, aim) in enumerate(zip(start.labels.numpy(), start.aimed_classes.numpy())):
+        slope = _slope(images[row], weights, bias, label, aim)
+        np.testing.assert_allclose(answer.loss[row], _loss(images[row], weights, bias, label, aim), rtol=1e-4)
+        np.testing.assert_allclose(answer.gradient[row].numpy().ravel(), slope, rtol=0, atol=1e-4 * abs(slope).max())
+
+
+# The fast gradient sign, and projected gradient descent.
+
+
+@pytest.mark.parametrize("name", ["sign", "linf"])
+def test_no_pixel_changes_by_more_than_eps(name, start):
+    change = abs(_attacked(ATTACKS[name], _model(), start).images - start.images.numpy())
+    assert EPS - HALF_GREY <= change.max() <= EPS + HALF_GREY
+
+
+def test_the_distortion_is_at_most_eps(start):
+    twins = _attacked(ATTACKS["l2"], _model(), start)
+    assert (_distortions(twins, start) <= EPS + HALF_GREY).all()
+
+
+def _small_ball() -> tuple[Attack, Originals]:
+    return ProjectedGradient("l2", 0.05, step_size=0.02), attacks.originals(_model(), COUNT)
+
+
+def test_where_nothing_is_found_the_last_try_is_at_the_edge_of_the_ball():
+    attack, start = _small_ball()
+    twins = _attacked(attack, _model(), start)
+    far = _distortions(twins, start)[~twins.misread]
+    assert len(far) and (far <= 0.05 + HALF_GREY).all() and far.max() >= 0.05 - HALF_GREY
+
+
+def _from_the_original(steps: int) -> Attack:
+    return ProjectedGradient("linf", EPS, steps=steps, random_start=False)
+
+
+def test_of_all_steps_the_nearest_is_kept(start):
+    found, nearest = np.zeros(COUNT, bool), np.full(COUNT, np.inf)
+    for steps in (6, 12, 40):
+        twins = _attacked(_from_the_original(steps), _model(), start)
+        far = _distortions(twins, start)
+        assert twins.misread[found].all() and (far[found] <= nearest[found]).all()
+        before, found, nearest = found, twins.misread, far
+    assert before.any()
+
+
+@pytest.mark.parametrize("name", ["linf", "l2"])
+def test_the_random_start_is_drawn_from_the_run_seed_and_the_seed_words(name, start):
+    twins = _attacked(ATTACKS[name], _model(), start).images
+    other_seed = _attacked(ATTACKS[name], _model(), start, run_seed=6).images
+    other_words = _attacked(ATTACKS[name], _model(), start._replace(seed_words=start.seed_words + 1)).images
+    for others in (other_seed, other_words):
+        assert (twins != others).any(axis=(1, 2, 3)).all()
+    np.testing.assert_array_equal(twins, _attacked(ATTACKS[name], _model(), start).images)
+
+
+def test_without_a_random_start_nothing_is_drawn(start):
+    attack = _from_the_original(40)
+    _assert_same(_attacked(attack, _model(), start), _attacked(attack, _model(), start, run_seed=6))
