@@ -1,4 +1,4 @@
-"""Small trained nets on real digits to attack, and the reference: SciPy's L-BFGS-B, image by image."""
+"""Small trained nets on real digits to attack."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import functools
 from typing import Any
 
 import numpy as np
-import scipy.optimize
 import sklearn.datasets
 import tensorflow as tf
 
@@ -52,39 +51,3 @@ def attack(attack: Any, model: tf.keras.Model, start: Originals) -> gradient.Twi
         lambda *parts: attack.attack(model, tf.constant(5, tf.uint32), Originals(*parts)), jit_compile=True
     )
     return gradient.Twins(*(field.numpy() for field in compiled(*start)))
-
-
-def scipy_twin(
-    model: tf.keras.Model, start: Originals, row: int, first_c: float, brackets: int, bisections: int
-) -> Any:
-    """One image by SciPy's L-BFGS-B: the same objective, bracketing and bisection, each c from the original.
-
-    Returns the twin on the grid `[1, H, W, C]`, or None.
-    """
-    one = Originals(*(field[row : row + 1] for field in start))
-    ask = tf.function(lambda image: gradient.evaluate(model, image, one), jit_compile=True)
-    original = one.images.numpy().ravel().astype(np.float64)
-
-    def minimum(c: float) -> tuple[np.ndarray, bool]:
-        def objective(point: np.ndarray) -> tuple[float, np.ndarray]:
-            answer = ask(tf.constant(point.reshape(1, *SHAPE), tf.float32))
-            change = point - original
-            value = float(answer.loss[0]) + c * change @ change
-            return value, answer.gradient.numpy().ravel().astype(np.float64) + 2 * c * change
-
-        bounds = [(0.0, 1.0)] * len(original)
-        point = scipy.optimize.minimize(
-            objective, original, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": 150, "maxcor": 10}
-        ).x
-        stored = gradient.to_grid(tf.constant(point.reshape(1, *SHAPE), tf.float32))
-        return stored.numpy(), bool(ask(stored).misread[0])
-
-    good, bad, c, best, tries = 0.0, np.inf, first_c, None, 0
-    while tries < (bisections if good and np.isfinite(bad) else brackets):
-        stored, success = minimum(c)
-        bracketed = good > 0 and np.isfinite(bad)
-        good, bad, best = (c, bad, stored) if success else (good, c, best)
-        now = good > 0 and np.isfinite(bad)
-        tries = 0 if now and not bracketed else tries + 1
-        c = float(np.sqrt(good * bad)) if now else (good * 10 if good else bad / 10)
-    return best

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from benchmarks import scipy_attack
 from pipeline.search import gradient
 from pipeline.search.gradient import FastGradientSign, Originals, ProjectedGradient, Twins
 from pipeline.search.lbfgs import LBFGS
@@ -39,10 +40,7 @@ def model(request) -> tf.keras.Model:
 def test_as_many_twins_as_scipys_and_no_further_away(model):
     lbfgs, start = LBFGS(), attacks.originals(model, COUNT)
     twins = _attacked(lbfgs, model, start)
-    reference = [
-        attacks.scipy_twin(model, start, row, lbfgs.first_c, lbfgs.brackets, lbfgs.bisections)
-        for row in range(BY_SCIPY)
-    ]
+    reference = [scipy_attack.twin(model, start, row, lbfgs, eager=False) for row in range(BY_SCIPY)]
     assert all(twin is not None for twin in reference) and twins.misread.all()
     theirs = _distortions(np.concatenate(reference), start)
     assert _distortions(twins.images[:BY_SCIPY], start).mean() <= 1.02 * theirs.mean()
