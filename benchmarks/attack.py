@@ -1,8 +1,8 @@
 """How fast the batched L-BFGS makes adversarial pairs beside SciPy's, image by image: `python -m benchmarks.attack`.
 
 On MNIST test digits with two of Szegedy et al.'s nets, toward a class drawn at random, the same objective, bracketing
-and bisection for both (`benchmarks.scipy_attack`). Success and mean distortion are printed for the images that both did,
-so that a faster but worse attack shows. Compilation is left out of both. Every figure is from this run and this
+and bisection for both (`benchmarks.scipy_attack`). Success and mean distortion are printed for the images that both
+did, so that a faster but worse attack shows. Compilation is left out of both. Every figure is from this run and this
 machine.
 """
 
