@@ -293,7 +293,7 @@ def _group(run: dict[str, Any], arguments: argparse.Namespace) -> PeerGroup:
     """Finds a run's nets by their digests: in --peers, or where the workdir's ledger says they are."""
     peers, shape = run["config"]["peers"], tuple(run["image_shape"])
     workdir = Workdir(epath.Path(arguments.workdir))
-    manifest = workdir.run(f"{run['dataset']}/{run['task']}", run["run_id"]).manifest() or {"net_paths": {}}
+    manifest = workdir.run(arguments.dataset.split(":")[0], run["run_id"]).manifest() or {"net_paths": {}}
     # A workdir may have been moved: its own nets first, by name.
     paths = [epath.Path(path) for path in manifest["net_paths"].values()]
     own = [str(place) for path in paths for place in (workdir.nets / path.name, path) if place.exists()]

@@ -158,9 +158,7 @@ def check(published: Published, groups: dict[str, PeerGroup], batch: int) -> Ver
     while chunk := list(itertools.islice(examples, 1024)):
         for run_id in sorted({_run_id(example) for example in chunk}):
             mine = [example for example in chunk if _run_id(example) == run_id]
-            for example, found in zip(
-                mine, _failures(mine, published.runs[run_id], groups[run_id], batch), strict=True
-            ):
+            for example, found in zip(mine, _failures(mine, published, groups[run_id], batch), strict=True):
                 reasons.update(found)
                 failed += [example["id"].decode()] if found else []
         checked += len(chunk)
@@ -171,11 +169,13 @@ def _run_id(example: dict[str, Any]) -> str:
     return example["run"]["id"].decode()
 
 
-def _failures(examples: Sequence[dict[str, Any]], run: dict[str, Any], group: PeerGroup, batch: int) -> list[list[str]]:
+def _failures(examples: list[dict[str, Any]], published: Published, group: PeerGroup, batch: int) -> list[list[str]]:
+    """Returns why each example, all of one run, does not hold."""
+    run = published.run(examples[0])
     probabilities = group.probabilities(np.stack([example["image"] for example in examples]), batch)
     names = [net["name"] for net in run["nets"]]
     target_nets = np.array([names.index(example["target_net"].decode()) for example in examples])
-    check_kind = _pair_failures if run["dataset"] == records.PAIRS else _mistake_failures
+    check_kind = _pair_failures if published.dataset == records.PAIRS else _mistake_failures
     found = check_kind(examples, run, probabilities, target_nets)
     for place, example in enumerate(examples):
         if np.abs(probabilities[:, place] - example["probabilities_after"]).max() > _TOLERANCE:

@@ -60,8 +60,11 @@ def test_help_lists_every_command_and_the_exit_codes(peerpressure):
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
-        ([], "a command is missing; give one of run, train, mine, package, verify, replay, or see `peerpressure --h"),
-        (["frobnicate"], "unknown command 'frobnicate'; expected one of run, train, mine, package, verify, replay."),
+        ([], "a command is missing; give one of run, train, mine, package, verify, replay, transfer, or"),
+        (
+            ["frobnicate"],
+            "unknown command 'frobnicate'; expected one of run, train, mine, package, verify, replay, transfer.",
+        ),
         (["pakcage"], "unknown command 'pakcage'; did you mean package?"),
         (["run"], "`peerpressure run` needs --config; `peerpressure run --help` says what to give."),
         (["verify"], "`peerpressure verify` needs dataset;"),
