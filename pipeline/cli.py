@@ -6,10 +6,11 @@ Exit codes: 0, done; 1, a check found something wrong; 2, a mistake in what was 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import dataclasses
 import difflib
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 
 import numpy as np
@@ -280,13 +281,26 @@ def _transfer(arguments: argparse.Namespace) -> int:
     rows = transfer.table(examples, group, arguments.rescale, _BATCH)
     print(transfer.text(rows, group.names))
     if arguments.csv:
-        epath.Path(arguments.csv).write_text(transfer.to_csv(rows, group.names))
+        with _writing("--csv", arguments.csv):
+            epath.Path(arguments.csv).write_text(transfer.to_csv(rows, group.names))
     if arguments.picture:
         named = [(f"{row.made_for}, {row.size}", row.induced) for row in rows]
         named += [(f"noise: {row.made_for}, {row.size}", row.noise) for row in rows]
         names, shares = zip(*named, strict=True)
-        picture.draw_table(np.array(shares), names, group.names, arguments.picture)
+        with _writing("--picture", arguments.picture):
+            picture.draw_table(np.array(shares), names, group.names, arguments.picture)
     return OK
+
+
+@contextlib.contextmanager
+def _writing(option: str, path: str) -> Iterator[None]:
+    """Tells in one sentence that an output file cannot be written."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(
+            f"{option} {path} cannot be written ({error.strerror or error}); name another file."
+        ) from error
 
 
 def _group(run: dict[str, Any], arguments: argparse.Namespace) -> PeerGroup:
@@ -319,11 +333,14 @@ def _replay(arguments: argparse.Namespace) -> int:
     image = replay.attack_again(example, run, _group(run, arguments)) if pair else replay.render(example, run)
     equal = np.array_equal(image, example["image"])
     if arguments.out:
-        epath.Path(arguments.out).write_bytes(records.encode_png(image))
-    if arguments.picture and pair:
-        _draw_pair(example, run, arguments.picture)
-    elif arguments.picture:
-        _draw(example, run, _group(run, arguments), arguments.picture)
+        with _writing("--out", arguments.out):
+            epath.Path(arguments.out).write_bytes(records.encode_png(image))
+    if arguments.picture:
+        with _writing("--picture", arguments.picture):
+            if pair:
+                _draw_pair(example, run, arguments.picture)
+            else:
+                _draw(example, run, _group(run, arguments), arguments.picture)
     made = f"distortion {example['distortion']:.4f}" if pair else f"{len(example['transform']['steps'])} moves"
     print(f"{example['id'].decode()}: {made} of {example['seed']['id'].decode()}")
     print(f"the re-created image and the stored one are {'equal' if equal else 'NOT equal'}, byte for byte")

@@ -159,6 +159,8 @@ def test_the_transfer_table_agrees_with_the_stored_answers(mined, peerpressure, 
     [
         ((NAME, "--rescale", "1.5"), "--rescale is 1.5, expected a distortion above 0 and at most 1."),
         (("high_value_mistakes/tiny",), "expected adversarial_pairs/TASK"),
+        ((NAME, "--csv", "/no/such/folder/table.csv"), "--csv /no/such/folder/table.csv cannot be written"),
+        ((NAME, "--picture", "/no/such/folder/table.png"), "--picture /no/such/folder/table.png cannot be written"),
     ],
 )
 def test_a_wrong_transfer_is_one_sentence(mined, peerpressure, arguments, sentence):
