@@ -45,8 +45,9 @@ class Twins(NamedTuple):
       images: float32 `[L, H, W, C]` in [0, 1], on the uint8 grid: the twin with the least distortion, or the last try
         where there is none; never the original passed off as a twin.
       misread: bool `[L]`, the net misreads `images` as it was to.
-      unrounded_distortion: float32 `[L]`, the least distortion of a misread image before rounding to the grid; NaN
-        where there was none.
+      unrounded_distortion: float32 `[L]`, the least distortion of any misread image before rounding to the grid, which
+        need not be the one that `images` was rounded from; NaN where there was none. Projected descent is judged on the
+        grid alone, and gives the twin's own distortion.
       evaluations: int32 `[L]`, how often the net was asked about the lane's image.
       c: float32 `[L]`, L-BFGS: the weight of the squared change; else 0.
       flat: bool `[L]`, the loss has no gradient at the original, so that nothing could be climbed.
