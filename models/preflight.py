@@ -55,6 +55,16 @@ def agree(classifiers: Sequence[Classifier], input_shape: tuple[int, int, int], 
             )
 
 
+def check_varies(classifier: Classifier) -> None:
+    """Raises InputError if a net says the same of every image of `check`: there would be nothing to climb."""
+    answers = ask(classifier.name, classifier.predict, classifier.input_shape)[0]
+    if not np.any(answers != answers[0]):
+        raise InputError(
+            f"Net {classifier.name!r} is constant: it says the same of a black, a white and a random image, so that "
+            "there is nothing to climb. Train it anew."
+        )
+
+
 def check_gradient(classifier: Classifier) -> None:
     """Checks, on the images of `check`, that a net can be attacked along its gradient.
 

@@ -18,8 +18,12 @@ from models.training import Training
 from pipeline import records
 from pipeline.criteria import PeerPressure
 from pipeline.search import gradient
+from pipeline.search.ascent import GradientAscent
+from pipeline.search.direct import Direct
+from pipeline.search.elites import Search as GarbageSearch
 from pipeline.search.hillclimb import Compose, Hillclimb
 from pipeline.search.lbfgs import LBFGS
+from pipeline.search.map_elites import MapElites
 from pipeline.search.unit import ClassFrom
 from pipeline.transforms import Affine
 from pipeline.verify import Grading
@@ -88,7 +92,8 @@ class Search:
 
     Attributes:
       method: for mistakes "hillclimb", or "scan" (the images as they are, no search); for adversarial pairs "lbfgs",
-        "pgd" or "fgsm", which take of this section only `targets` and `class_from`.
+        "pgd" or "fgsm", which take of this section only `targets` and `class_from`; for garbage images "direct" or
+        "cppn" (evolution with this encoding) or "ascent" (along the gradient), which take only `targets`.
       targets: "all" nets in turn, or the names of some.
       class_from: "label" (C is the seed image's label) or "consensus" (the class that all nets give it).
       peer_confidence: least probability of the class that every peer must keep.
@@ -99,7 +104,7 @@ class Search:
       trials: draw so many seed images at random that all nets get right; 0 takes every seed image.
     """
 
-    method: Literal["hillclimb", "scan", "lbfgs", "pgd", "fgsm"] = "hillclimb"
+    method: Literal["hillclimb", "scan", "lbfgs", "pgd", "fgsm", "direct", "cppn", "ascent"] = "hillclimb"
     targets: str | tuple[str, ...] = "all"
     class_from: ClassFrom = "label"
     peer_confidence: float = 0.9
@@ -151,6 +156,49 @@ class Attack:
 
 
 @dataclasses.dataclass(frozen=True)
+class Garbage:
+    """[garbage]: what is brought to certainty, and how images are made; each method takes the keys that name it.
+
+    Attributes:
+      classes: "all", or some classes by number or name.
+      confidence: the target net's probability at which a class is done, above 0 and below 1; when all are, the island
+        ends.
+      generations: most generations (ascent: steps) of an island.
+      islands: independent runs for each target net; each gives a champion of every class.
+      population: direct, cppn: images of a generation; ascent: images that the nets see when champions are judged.
+      mutation_eta: direct, cppn: index of polynomial mutation.
+      mutation_rate: direct: share of the pixels that mutate; cppn: share of the weights.
+      crossover_rate: direct: share of the children with two parents.
+      crossover_eta: direct: index of simulated binary crossover.
+      step_size: ascent: root mean square of the pixels' change (of 1) in a step.
+      decay: ascent: share of the distance to mid-grey that is lost at every step.
+      blur: ascent: standard deviation of the Gaussian blur, in pixels; 0 for none.
+      blur_every: ascent: steps from blur to blur.
+    """
+
+    classes: Literal["all"] | tuple[int | str, ...] = "all"
+    confidence: float = 0.9999
+    generations: int = 1000
+    islands: int = 1
+    population: int = 200
+    mutation_eta: float = 15.0
+    mutation_rate: float = 0.1
+    crossover_rate: float = 0.5
+    crossover_eta: float = 10.0
+    step_size: float = 0.02
+    decay: float = 0.01
+    blur: float = 0.0
+    blur_every: int = 4
+
+    def search(self, method: str, shape: tuple[int, int, int], cells: int) -> GarbageSearch:
+        """Returns the search that this and [search] method describe, for images (H, W, C) and K cells."""
+        if method == "ascent":
+            return GradientAscent(shape, cells, self.step_size, self.decay, self.blur, self.blur_every)
+        crossing = (self.crossover_rate, self.crossover_eta)
+        return MapElites(Direct(shape, self.mutation_rate, self.mutation_eta, *crossing), self.population)
+
+
+@dataclasses.dataclass(frozen=True)
 class Run:
     """[run]: how the work is cut; of these only `run_seed` and `lanes` may change a result.
 
@@ -180,12 +228,13 @@ class Config:
     operator: Affine
     grade: Grading
     attack: Attack
+    garbage: Garbage
     run: Run
 
     @property
     def dataset(self) -> str:
-        """The dataset that the method fills: `records.MISTAKES` or `records.PAIRS`."""
-        return records.MISTAKES if self.search.method in ("hillclimb", "scan") else records.PAIRS
+        """The dataset that the method fills: `records.MISTAKES`, `PAIRS` or `GARBAGE`."""
+        return _DATASETS[self.search.method]
 
     @property
     def dataset_name(self) -> str:
@@ -206,6 +255,9 @@ class Config:
         if self.dataset == records.PAIRS:
             wanted = {key: search[key] for key in ("method", "class_from")}
             return {"search": wanted, "attack": dataclasses.asdict(self.attack), "lanes": self.run.lanes}
+        if self.dataset == records.GARBAGE:
+            bred = {key: value for key, value in dataclasses.asdict(self.garbage).items() if key != "islands"}
+            return {"search": {"method": search["method"]}, "garbage": bred}
         return {
             "search": search,
             "operator": {"name": self.operator.name, **dataclasses.asdict(self.operator)},
@@ -214,11 +266,22 @@ class Config:
         }
 
     def to_json(self) -> dict[str, Any]:
-        """Returns the whole configuration, JSON-able, with defaults; of paths, only the last part."""
-        named = _with_paths(self, lambda path: path.rstrip("/").rsplit("/", 1)[-1])
-        return dataclasses.asdict(named)
+        """Returns the sections that the dataset knows, JSON-able, with defaults; of paths, only the last part."""
+        named = dataclasses.asdict(_with_paths(self, lambda path: path.rstrip("/").rsplit("/", 1)[-1]))
+        return {name: value for name, value in named.items() if _ONLY_FOR.get(name, self.dataset) == self.dataset}
 
 
+_DATASETS = {
+    **dict.fromkeys(("hillclimb", "scan"), records.MISTAKES),
+    **dict.fromkeys(("lbfgs", "pgd", "fgsm"), records.PAIRS),
+    **dict.fromkeys(("direct", "cppn", "ascent"), records.GARBAGE),
+}
+_ONLY_FOR = {  # sections that the other datasets do without
+    "operator": records.MISTAKES,
+    "grade": records.MISTAKES,
+    "attack": records.PAIRS,
+    "garbage": records.GARBAGE,
+}
 _SECTIONS: dict[str, Any] = {
     "seeds": Seeds,
     "peers": Peers,
@@ -228,6 +291,7 @@ _SECTIONS: dict[str, Any] = {
     "operator": Affine,
     "grade": Grading,
     "attack": Attack,
+    "garbage": Garbage,
     "run": Run,
 }
 # Least and largest value, in the key's own unit.
@@ -257,6 +321,18 @@ _RANGES: dict[str, tuple[float, float]] = {
     "attack.first_c": (1e-6, 1e6),
     "attack.brackets": (1, 30),
     "attack.bisections": (1, 30),
+    "garbage.confidence": (0, 1),
+    "garbage.generations": (1, 10_000_000),
+    "garbage.islands": (1, 100_000),
+    "garbage.population": (1, 100_000),
+    "garbage.mutation_eta": (0, 1000),
+    "garbage.mutation_rate": (0, 1),
+    "garbage.crossover_rate": (0, 1),
+    "garbage.crossover_eta": (0, 1000),
+    "garbage.step_size": (1e-6, 1),
+    "garbage.decay": (0, 1),
+    "garbage.blur": (0, 1000),
+    "garbage.blur_every": (1, 10_000_000),
     "run.run_seed": (0, 2**32 - 1),
     "run.unit_size": (1, 1_000_000),
     "run.lanes": (1, 1_000_000),
@@ -367,7 +443,17 @@ def _check(config: Config, path: str) -> None:
         raise InputError(f"{path}: [search] targets is empty; give 'all' or the names of some nets.")
     if len(set(config.peers.names)) != len(config.peers.names):
         raise InputError(f"{path}: [peers] names are not all different; give each net its own.")
-    if config.search.class_from == "label" and not config.seeds.labeled:
+    if config.garbage.confidence in (0, 1):
+        raise InputError(
+            f"{path}: [garbage] confidence is {_plain(config.garbage.confidence)}, expected a probability above 0 and "
+            "below 1."
+        )
+    if not config.garbage.classes:
+        raise InputError(f"{path}: [garbage] classes is empty; give 'all' or some classes.")
+    if config.garbage.generations * config.garbage.population >= 2**31:
+        raise InputError(f"{path}: [garbage] generations * population is 2**31 or more; lower one of them.")
+    seeded = config.dataset != records.GARBAGE
+    if seeded and config.search.class_from == "label" and not config.seeds.labeled:
         raise InputError(f"{path}: [seeds] labeled = false needs [search] class_from = 'consensus'.")
     if config.seeds.labeled is False and (config.peers.architectures or config.judge.architecture):
         raise InputError(f"{path}: nets cannot be trained with [seeds] labeled = false; give [peers] files.")
@@ -376,7 +462,7 @@ def _check(config: Config, path: str) -> None:
 def _check_nets(config: Config, path: str) -> None:
     nets = config.peers.architectures or config.peers.files
     alone = config.search.method == "scan" and config.search.class_from == "consensus"
-    least = 1 if config.dataset == records.PAIRS else 3 if alone else 2
+    least = 3 if alone else 2 if config.dataset == records.MISTAKES else 1
     if len(nets) < least:
         raise InputError(f"{path}: [peers] has {len(nets)} net, expected at least {least}: a target and its peers.")
     if config.peers.names and len(config.peers.names) != len(config.peers.files):

@@ -4,6 +4,7 @@
     WORKDIR/ledger/DATASET/TASK/RUN_ID/   one run
         plan.json                         what the run is: config, nets, sizes of the splits, units
         chunks/                           one file for each finished work unit
+        checkpoints/, curves/, lineages/  garbage images: one file an island
         trials.parquet, set_aside.jsonl, manifest.json    written when all units are there
     WORKDIR/datasets/                     a TFDS data_dir
 
@@ -68,6 +69,18 @@ class RunFolder:
         """Returns the path of a unit's chunk."""
         return self.chunks / f"{unit:06d}.parquet"
 
+    def checkpoint(self, unit: int) -> epath.Path:
+        """Returns the path where an island is kept while it is under way."""
+        return self.path / "checkpoints" / f"{unit:06d}.npz"
+
+    def curve(self, unit: int) -> epath.Path:
+        """Returns the path of an island's progress, generation by generation."""
+        return self.path / "curves" / f"{unit:06d}.csv"
+
+    def lineage(self, unit: int) -> epath.Path:
+        """Returns the path of the table of who descends from whom on an island."""
+        return self.path / "lineages" / f"{unit:06d}.parquet"
+
     @property
     def trials(self) -> epath.Path:
         return self.path / "trials.parquet"
@@ -87,7 +100,7 @@ class RunFolder:
 
     def sweep(self) -> None:
         """Removes what a killed start left half-written."""
-        for folder in (self.path, self.chunks):
+        for folder in (self.path, *(self.path / name for name in ("chunks", "checkpoints", "curves", "lineages"))):
             if folder.exists():
                 for path in folder.iterdir():
                     if path.suffix == ".tmp":

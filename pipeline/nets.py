@@ -13,7 +13,7 @@ from models.classifier import PeerGroup
 from models.errors import InputError
 from pipeline.config import Config
 from pipeline.ledger import Workdir
-from pipeline.seeds import SeedSource
+from pipeline.seeds import SeedSource, has_split
 
 Progress = Callable[[str, int, int, float], None]
 
@@ -102,7 +102,7 @@ class _Trainer:
     def __init__(self, splits: tuple[str, ...], workdir: Workdir, source: SeedSource, device: str, progress: Progress):
         self._workdir, self._source = workdir, source
         self._device, self._progress = device, progress
-        self._split = "train" if "train" in splits or _has_split(source, "train") else splits[0]
+        self._split = "train" if "train" in splits or has_split(source, "train") else splits[0]
         self._data: Any = None
 
     def net(self, name: str, architecture: str, init_seed: int, how: training.Training) -> NetFile:
@@ -131,10 +131,3 @@ class _Trainer:
             device=self._device,
             progress=lambda epoch, epochs, accuracy: self._progress(name, epoch, epochs, accuracy),
         )
-
-
-def _has_split(source: SeedSource, split: str) -> bool:
-    try:
-        return source.count(split) > 0
-    except InputError:
-        return False

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import IO
 
 import matplotlib
 import numpy as np
@@ -96,6 +97,41 @@ def draw_table(shares: np.ndarray, rows: Sequence[str], columns: Sequence[str], 
     axis.set_title("% misread by", fontsize=8)
     figure.tight_layout()
     figure.savefig(path, dpi=130, format="png")
+    pyplot.close(figure)
+
+
+def draw_sheet(images: np.ndarray, titles: Sequence[str], path: str) -> None:
+    """Draws images, uint8 `[B, H, W, C]` with B >= 1, as a contact sheet, PNG, each under its title `[B]`."""
+    columns = min(len(images), 10)
+    rows = -(-len(images) // columns)
+    figure, axes = pyplot.subplots(rows, columns, figsize=(1.2 * columns, 1.45 * rows), squeeze=False)
+    for axis in axes.flat:
+        axis.axis("off")
+    for axis, image, title in zip(axes.flat, images, titles):
+        axis.imshow(image[..., 0] if image.shape[-1] == 1 else image, cmap="gray", vmin=0, vmax=255)
+        axis.set_title(title, fontsize=7)
+    figure.tight_layout()
+    figure.savefig(path, dpi=130, format="png")
+    pyplot.close(figure)
+
+
+def draw_curves(curves: Sequence[np.ndarray], stream: IO[bytes]) -> None:
+    """Draws islands' curves as PNG: the median confidence and the number of classes done, by generation.
+
+    Args:
+      curves: for each island float64 `[G, 3]`: generation, classes done, median confidence in [0, 1].
+      stream: where the PNG goes.
+    """
+    figure, (above, below) = pyplot.subplots(2, 1, sharex=True, figsize=(6, 4.6))
+    for curve in curves:
+        above.plot(curve[:, 0], curve[:, 2], color=_RIGHT, linewidth=0.9)
+        below.plot(curve[:, 0], curve[:, 1], color=_RIGHT, linewidth=0.9)
+    above.set_ylim(0, 1.02)
+    above.set_ylabel("median confidence", fontsize=8)
+    below.set_ylabel("classes done", fontsize=8)
+    below.set_xlabel("generation", fontsize=8)
+    figure.tight_layout()
+    figure.savefig(stream, dpi=130, format="png")
     pyplot.close(figure)
 
 

@@ -21,10 +21,10 @@ import pyarrow.parquet as pq
 from etils import epath
 from PIL import Image
 
-MISTAKES, PAIRS = "high_value_mistakes", "adversarial_pairs"  # the datasets
+MISTAKES, PAIRS, GARBAGE = "high_value_mistakes", "adversarial_pairs", "garbage_images"  # the datasets
 
-FOUND = "found"  # a verified mistake or pair
-EXHAUSTED = "exhausted"  # too many candidates in a row without a move; an attack that found no twin
+FOUND = "found"  # a verified mistake, pair or garbage image
+EXHAUSTED = "exhausted"  # too many candidates in a row without a move; an attack that found no twin; a class not done
 MOVES_SPENT = "moves_spent"  # the largest number of moves was made
 AGREED = "agreed"  # scan mode: no net stands alone against all others
 SKIPPED = "skipped"  # some net already gets the seed image wrong: not a trial
@@ -49,13 +49,15 @@ TRIAL_FIELDS = [
 _FIND_FIELDS = [
     pa.field("id", pa.string()),
     pa.field("image", pa.binary()),  # PNG
-    pa.field("seed_image", pa.binary()),  # PNG
-    pa.field("label", pa.int32()),  # the class of the seed image, as the peers hold it
     pa.field("wrong_class", pa.int32()),  # what the target net makes of the image
-    pa.field("probabilities_before", pa.list_(pa.float32())),  # [N, K] flattened
     pa.field("probabilities_after", pa.list_(pa.float32())),  # [N, K] flattened
     pa.field("judge_class", pa.int32()),  # -1 without a judge
     pa.field("judge_confidence", pa.float32()),
+]
+_SEED_FIELDS = [
+    pa.field("seed_image", pa.binary()),  # PNG
+    pa.field("label", pa.int32()),  # the class of the seed image, as the peers hold it
+    pa.field("probabilities_before", pa.list_(pa.float32())),  # [N, K] flattened
 ]
 _MISTAKE_FIELDS = [
     pa.field("steps", pa.list_(pa.int32())),  # [M] the number of each accepted candidate
@@ -72,10 +74,28 @@ _PAIR_FIELDS = [  # also filled, with `image` the best try, where the attack fou
     pa.field("largest_change", pa.float32()),  # of any pixel (L-inf), pixels in [0, 1]
     pa.field("c", pa.float32()),  # L-BFGS: the weight of the squared change; else 0
 ]
+_GARBAGE_FIELDS = [  # also filled, with `image` the best try, where the class was not done
+    pa.field("island", pa.int32()),
+    pa.field("generation", pa.int32()),
+    pa.field("individual", pa.string()),  # "ISLAND-BIRTH", unique for a target net of a run
+    pa.field("parents", pa.list_(pa.string())),  # likewise; none to two
+    pa.field("genome", pa.string()),  # JSON; "" where the image is the genome
+]
 SCHEMAS = {
-    MISTAKES: pa.schema(TRIAL_FIELDS + _FIND_FIELDS + _MISTAKE_FIELDS),
-    PAIRS: pa.schema(TRIAL_FIELDS + _FIND_FIELDS + _PAIR_FIELDS),
+    MISTAKES: pa.schema(TRIAL_FIELDS + _FIND_FIELDS + _SEED_FIELDS + _MISTAKE_FIELDS),
+    PAIRS: pa.schema(TRIAL_FIELDS + _FIND_FIELDS + _SEED_FIELDS + _PAIR_FIELDS),
+    GARBAGE: pa.schema(TRIAL_FIELDS + _FIND_FIELDS + _GARBAGE_FIELDS),
 }
+LINEAGE_SCHEMA = pa.schema(  # a row for every image of an island that took a cell
+    [
+        pa.field("target_net", pa.string()),
+        pa.field("island", pa.int32()),
+        pa.field("individual", pa.string()),
+        pa.field("parents", pa.list_(pa.string())),
+        pa.field("generation", pa.int32()),
+        pa.field("cells", pa.int32()),  # how many it took when it was born
+    ]
+)
 TRIALS_SCHEMA = pa.schema(TRIAL_FIELDS)
 
 
@@ -104,7 +124,7 @@ def decode_png(data: bytes) -> np.ndarray:
 
 
 def chunk_table(dataset: str, columns: dict[str, Any], count: int) -> pa.Table:
-    """Makes a chunk of `count` rows for `MISTAKES` or `PAIRS`; columns not given are null."""
+    """Makes a chunk of `count` rows for one of the datasets; columns not given are null."""
     schema = SCHEMAS[dataset]
     arrays = [
         pa.array(columns[field.name], field.type) if field.name in columns else pa.nulls(count, field.type)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
@@ -137,8 +137,7 @@ def pair_table(chunks: Sequence[epath.PathLike], nets: list[str], target_nets: l
 
 def _pair_row(mine: pa.Table, net: str, nets: int) -> PairRow:
     twins = mine.filter(pc.equal(mine["outcome"], records.FOUND))
-    after = np.array(twins["probabilities_after"].to_pylist(), np.float32).reshape(twins.num_rows, nets, -1)
-    wrong = after.argmax(-1) != twins["label"].to_numpy()[:, None] if twins.num_rows else np.zeros((0, nets))
+    wrong = _classes(twins, nets) != twins["label"].to_numpy()[:, None]
     return PairRow(
         net,
         mine.num_rows,
@@ -148,6 +147,14 @@ def _pair_row(mine: pa.Table, net: str, nets: int) -> PairRow:
         _mean(mine["candidates"]),
         tuple(wrong.mean(axis=0)) if twins.num_rows else (math.nan,) * nets,
     )
+
+
+def _classes(found: pa.Table, nets: int) -> np.ndarray:
+    """Returns the class, int `[R, N]`, that each of N nets gives each stored image."""
+    if not found.num_rows:
+        return np.zeros((0, nets), np.int64)
+    after = np.array(found["probabilities_after"].to_pylist(), np.float32)
+    return after.reshape(found.num_rows, nets, -1).argmax(-1)
 
 
 def pair_text(rows: list[PairRow], nets: list[str]) -> str:
@@ -167,3 +174,103 @@ def pair_text(rows: list[PairRow], nets: list[str]) -> str:
         cells = [_number(100 * share).rjust(max(8, len(name))) for share, name in zip(row.induced, nets, strict=True)]
         lines.append("  ".join([row.target_net.ljust(width), *cells]))
     return "\n".join(lines)
+
+
+@dataclasses.dataclass(frozen=True)
+class GarbageRow:
+    """One target net's line in the table of garbage images (Nguyen, Yosinski, Clune).
+
+    Attributes:
+      target_net: the net that is certain about garbage.
+      champions: champions of a class on an island, done or not.
+      found: how many are done and verified.
+      classes: how many classes were sought.
+      done: how many of them are done on at least one island.
+      confidence: median over the classes of the highest confidence on any island, done or not, NaN without classes.
+      generation: median generation in which the found ones were born, NaN without them.
+      evaluations: mean over the champions' islands of images that the target net was asked about.
+      fooled: share of the found ones to which each net of the group gives the same class, `[N]`.
+    """
+
+    target_net: str
+    champions: int
+    found: int
+    classes: int
+    done: int
+    confidence: float
+    generation: float
+    evaluations: float
+    fooled: tuple[float, ...]
+
+
+def garbage_table(
+    champions: pa.Table, merged: pa.Table, nets: Sequence[str], target_nets: Sequence[str]
+) -> list[GarbageRow]:
+    """Returns a row for each target net.
+
+    Args:
+      champions: the rows of a run's chunks.
+      merged: the best of them for each target net and class.
+      nets: the names of the group, `[N]`.
+      target_nets: those to be told about.
+    """
+    return [_garbage_row(net, champions, merged, len(nets)) for net in target_nets]
+
+
+def _garbage_row(net: str, champions: pa.Table, merged: pa.Table, nets: int) -> GarbageRow:
+    mine, best = (table.filter(pc.equal(table["target_net"], net)) for table in (champions, merged))
+    found = mine.filter(pc.equal(mine["outcome"], records.FOUND))
+    same = _classes(found, nets) == found["wrong_class"].to_numpy()[:, None]
+    return GarbageRow(
+        net,
+        mine.num_rows,
+        found.num_rows,
+        best.num_rows,
+        best.filter(pc.equal(best["outcome"], records.FOUND)).num_rows,
+        _median(best["target_confidence"]),
+        _median(found["generation"]),
+        _mean(mine["candidates"]),
+        tuple(same.mean(axis=0)) if found.num_rows else (math.nan,) * nets,
+    )
+
+
+def _median(column: pa.ChunkedArray) -> float:
+    return float(np.median(column.to_numpy())) if len(column) else math.nan
+
+
+def garbage_text(
+    rows: Sequence[GarbageRow], nets: Sequence[str], natural: Mapping[str, float], natural_images: str
+) -> str:
+    """Formats the table of garbage images for a terminal.
+
+    Args:
+      rows: from `garbage_table`.
+      nets: the names of the group.
+      natural: median confidence of each net on natural images.
+      natural_images: which these were, for the note.
+    """
+    heads = ["target", "champions", "found", "classes", "done", "confidence", "natural", "generation", "evaluations"]
+    lines = [heads]
+    for row in rows:
+        counts = [str(count) for count in (row.champions, row.found, row.classes, row.done)]
+        medians = [f"{value:.6f}" for value in (row.confidence, natural[row.target_net])]
+        lines.append([row.target_net, *counts, *medians, _number(row.generation), _number(row.evaluations)])
+    cross = [["", *nets], *([row.target_net, *(_number(100 * share) for share in row.fooled)] for row in rows)]
+    return "\n".join(
+        [
+            *_columns(lines),
+            f"confidence: median over the classes; natural: on natural images ({natural_images})",
+            "",
+            "% of the garbage found for a net (row) to which each net (column) gives the same class:",
+            *_columns(cross),
+        ]
+    )
+
+
+def _columns(lines: Sequence[Sequence[str]]) -> list[str]:
+    """Lays cells out in columns, the first flush left, the others flush right."""
+    widths = [max(len(line[place]) for line in lines) for place in range(len(lines[0]))]
+    return [
+        "  ".join([line[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(line[1:], widths[1:]))])
+        for line in lines
+    ]

@@ -39,6 +39,11 @@ class SeedBatch:
     labels: np.ndarray
     failures: list[tuple[str, str]]
 
+    @property
+    def nbytes(self) -> int:
+        """The images' size."""
+        return self.images.nbytes
+
 
 class SeedSource(Protocol):
     """Where seed images come from; small and picklable, so that it travels to workers."""
@@ -58,6 +63,14 @@ class SeedSource(Protocol):
 
     def read(self, split: str, positions: Sequence[int]) -> SeedBatch:
         """Reads the images at ascending positions of the split."""
+
+
+def has_split(source: SeedSource, split: str) -> bool:
+    """Tells whether a split is there and has images."""
+    try:
+        return source.count(split) > 0
+    except InputError:
+        return False
 
 
 @dataclasses.dataclass(frozen=True)

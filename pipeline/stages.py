@@ -1,6 +1,6 @@
-"""The Beam stages: units of seed images in, chunk files out. The only module that imports Beam.
+"""The Beam stages: work units in, chunk files out. The only module that imports Beam.
 
-    Create(units) | Reshuffle | Map(read seeds) | RunInference(search and verify) | Map(write chunk)
+    Create(units) | Reshuffle | Map(read) | RunInference(search and verify) | Map(write chunk)
 
 Linear, one output, no side inputs, so that it also runs on the simpler runners.
 """
@@ -26,20 +26,26 @@ from models.errors import InputError
 from pipeline import ledger, records
 from pipeline.nets import NetFiles
 from pipeline.plan import Unit
-from pipeline.seeds import SeedBatch, SeedSource
+
+
+class Source(Protocol):
+    """Where workers find what a unit is about: seed images, or islands of garbage images."""
+
+    def read(self, split: str, positions: Sequence[int]) -> Any:
+        """Returns a unit's input, with a size `nbytes`."""
 
 
 @dataclasses.dataclass(frozen=True)
 class _Work:
     number: int
-    seeds: SeedBatch
+    material: Any
 
 
 class Miner(Protocol):
     """Loaded nets and what is done to each unit with them."""
 
-    def mine(self, seeds: SeedBatch) -> pa.Table:
-        """Returns the chunk of a unit."""
+    def mine(self, material: Any) -> pa.Table:
+        """Returns the chunk of a unit, from what its source gave."""
 
 
 class Task(Protocol):
@@ -66,16 +72,16 @@ class MiningHandler(ModelHandler[_Work, PredictionResult, Miner]):
     ) -> Iterable[PredictionResult]:
         with tf.device(devices.device_name(self._device)):
             for work in batch:
-                yield PredictionResult(work.number, records.table_bytes(model.mine(work.seeds)))
+                yield PredictionResult(work.number, records.table_bytes(model.mine(work.material)))
 
     def get_num_bytes(self, batch: Sequence[_Work]) -> int:
-        return sum(work.seeds.images.nbytes for work in batch)
+        return sum(work.material.nbytes for work in batch)
 
     def get_metrics_namespace(self) -> str:
         return "mining"
 
 
-def _read(unit: Unit, source: SeedSource) -> _Work:
+def _read(unit: Unit, source: Source) -> _Work:
     return _Work(unit.number, source.read(unit.split, unit.positions))
 
 
@@ -86,7 +92,7 @@ def _write(result: PredictionResult, folder: ledger.RunFolder) -> int:
 
 def mine(
     units: Sequence[Unit],
-    source: SeedSource,
+    source: Source,
     task: Task,
     nets: NetFiles,
     folder: ledger.RunFolder,
@@ -97,7 +103,7 @@ def mine(
 
     Args:
       units: the units whose chunks are missing.
-      source: where workers read the seed images.
+      source: where workers read what the units are about.
       task: what to do to each unit.
       nets: the files that workers load.
       folder: the run.
@@ -109,7 +115,7 @@ def mine(
             pipeline
             | "Units" >> beam.Create(list(units), reshuffle=False)
             | "Spread" >> beam.Reshuffle()
-            | "ReadSeeds" >> beam.Map(_read, source=source)
+            | "Read" >> beam.Map(_read, source=source)
             | "SearchAndVerify" >> RunInference(MiningHandler(task, nets, device))
             | "WriteChunk" >> beam.Map(_write, folder=folder)
         )

@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import datetime
 import importlib.metadata
+import io
 import json
 import sys
 import threading
@@ -25,17 +26,19 @@ from tqdm import tqdm
 from models import devices, preflight
 from models.classifier import PeerGroup
 from models.errors import InputError
-from pipeline import criteria, ledger, mining, pairs, plan, records, report, stages
+from pipeline import criteria, garbage, ledger, mining, pairs, picture, plan, records, report, stages
 from pipeline import nets as run_nets
 from pipeline.config import Config
+from pipeline.islands import Islands, merge
 from pipeline.ledger import RunFolder, Workdir
 from pipeline.nets import NetFiles
-from pipeline.seeds import FolderSeeds, SeedSource, TfdsSeeds
+from pipeline.seeds import FolderSeeds, SeedSource, TfdsSeeds, has_split
 
 _OURS = ("digits",)  # datasets that need no download
 _NOTHING_FOUND = {
     records.MISTAKES: "no mistake was found: lower the thresholds in [search], or widen the ranges in [operator].",
     records.PAIRS: "no adversarial twin was found: raise eps or the number of steps in [attack].",
+    records.GARBAGE: "no class was done: raise generations, or lower confidence, in [garbage].",
 }
 
 
@@ -67,7 +70,7 @@ def open_job(config: Config, workdir: str, data_dir: str | None, device: str) ->
         source = TfdsSeeds(seeds.dataset, data_dir or _prepared(seeds.dataset, directory), seeds.labeled)
     for split in seeds.splits:
         source.count(split)
-    if config.search.class_from == "label" and not source.class_names():
+    if config.dataset != records.GARBAGE and config.search.class_from == "label" and not source.class_names():
         raise InputError(
             f"[seeds] {source.name} has no labels; set labeled = false and [search] class_from = 'consensus'."
         )
@@ -118,15 +121,27 @@ def mine(job: Job, run_id: str, beam_arguments: Sequence[str]) -> RunFolder:
     if (manifest := folder.manifest()) and folder.plan() and _same(folder.plan(), identity):
         print(f"run {folder.run_id} is finished already: {manifest['examples']} examples; nothing to do.")
         return folder
-    task = task_of(job.config, group, identity["config_digest"])
+    task = task_of(job, group, identity["config_digest"], folder)
     units = _start(job, group, folder, identity)
     missing = [unit for unit in units if unit.number not in folder.finished_units()]
+    bred = job.config.dataset == records.GARBAGE
     if missing:
-        with _progress(folder, len(units)):
-            stages.mine(missing, job.source, task, nets, folder, job.device, beam_arguments)
+        material = Islands(target_nets(job.config, group)) if bred else job.source
+        with _progress(folder, len(units), job.config.garbage.generations if bred else 0):
+            stages.mine(missing, material, task, nets, folder, job.device, beam_arguments)
     paths = {net.name: net.path for net in nets.peers}
-    _finish(job, folder, units, {**identity, "num_classes": group.num_classes, "net_paths": paths})
+    facts = {"num_classes": group.num_classes, "net_paths": paths}
+    if bred:
+        facts["natural_confidence"] = _natural_confidence(job, group)
+        _draw_curves(folder, units)
+    _finish(job, folder, units, {**identity, **facts})
     return folder
+
+
+def _natural_confidence(job: Job, group: PeerGroup) -> dict[str, Any]:
+    split = "test" if has_split(job.source, "test") else job.config.seeds.splits[0]
+    medians = garbage.natural_confidence(group, job.source, split, job.config.garbage.population)
+    return {"split": split, "images": job.source.count(split), "medians": medians}
 
 
 def _start(job: Job, group: PeerGroup, folder: RunFolder, identity: dict[str, Any]) -> list[plan.Unit]:
@@ -185,9 +200,27 @@ def _net(group: PeerGroup, place: int) -> dict[str, str]:
     return {"name": group.names[place], "digest": group.digests[place]}
 
 
-def task_of(config: Config, group: PeerGroup, config_digest: str) -> stages.Task:
+def task_of(job: Job, group: PeerGroup, config_digest: str, folder: RunFolder) -> stages.Task:
     """Returns what a configuration asks of each unit; raises InputError if it names a net or class there is none of."""
+    config = job.config
     targets = target_nets(config, group)
+    if config.dataset == records.GARBAGE:
+        bred, names = config.garbage, job.source.class_names()
+        classes = garbage.classes_of(bred.classes, names, group.num_classes)
+        for net in targets:
+            preflight.check_varies(group.classifiers[net])
+            if config.search.method == "ascent":
+                preflight.check_gradient(group.classifiers[net])
+        return garbage.Task(
+            search=bred.search(config.search.method, group.input_shape, len(classes)),
+            classes=classes,
+            confidence=bred.confidence,
+            generations=bred.generations,
+            batch=bred.population,
+            run_seed=config.run.run_seed,
+            config_digest=config_digest,
+            folder=folder,
+        )
     if config.dataset == records.PAIRS:
         aim = config.attack.aim
         if isinstance(aim, int) and not 0 <= aim < group.num_classes:
@@ -231,7 +264,9 @@ def target_nets(config: Config, group: PeerGroup) -> tuple[int, ...]:
 
 def _units(job: Job, group: PeerGroup) -> list[plan.Unit]:
     config = job.config
-    target_nets(config, group)
+    targets = target_nets(config, group)
+    if config.dataset == records.GARBAGE:
+        return Islands(targets).units(config.garbage.islands)
     if not config.search.trials:
         return plan.whole_splits(job.source, config.seeds.splits, config.run.unit_size)
 
@@ -248,17 +283,27 @@ def _units(job: Job, group: PeerGroup) -> list[plan.Unit]:
 
 
 @contextlib.contextmanager
-def _progress(folder: RunFolder, units: int) -> Iterator[None]:
-    """Shows a bar of finished chunk files while the pipeline blocks."""
+def _progress(folder: RunFolder, units: int, generations: int) -> Iterator[None]:
+    """Shows a bar while the pipeline blocks: of finished chunk files, or of the islands' generations if there are."""
+
+    def standing() -> tuple[int, str]:
+        finished = folder.finished_units()
+        return _bred(folder, finished, range(units), generations) if generations else (len(finished), "")
+
+    def show() -> None:
+        place, note = standing()
+        bar.set_postfix_str(note, refresh=False)
+        bar.update(place - bar.n)
+        if sys.stderr.isatty():
+            bar.refresh()  # the clock goes on while a unit takes its time
+
+    total, unit = (units * generations, "generation") if generations else (units, "unit")
+    bar = tqdm(total=total, initial=standing()[0], desc="mine", unit=unit, file=sys.stderr)
     stop = threading.Event()
-    bar = tqdm(total=units, initial=len(folder.finished_units()), desc="mine", unit="unit", file=sys.stderr)
 
     def watch() -> None:
         while not stop.wait(0.5):
-            if new := len(folder.finished_units()) - bar.n:
-                bar.update(new)
-            elif sys.stderr.isatty():
-                bar.refresh()  # the clock goes on while a unit takes its time
+            show()
 
     thread = threading.Thread(target=watch, daemon=True)
     thread.start()
@@ -267,8 +312,26 @@ def _progress(folder: RunFolder, units: int) -> Iterator[None]:
     finally:
         stop.set()
         thread.join()
-        bar.update(len(folder.finished_units()) - bar.n)
+        show()
         bar.close()
+
+
+def _bred(folder: RunFolder, finished: set[int], units: Sequence[int], generations: int) -> tuple[int, str]:
+    """Returns the generations that islands have behind them, those of finished ones all, and where they stand."""
+    curves = {unit: folder.curve(unit) for unit in units}
+    last = {unit: path.read_text().splitlines()[-1].split(",") for unit, path in curves.items() if path.exists()}
+    behind = sum(generations if unit in finished else int(values[0]) for unit, values in last.items())
+    done = sum(int(values[1]) for values in last.values())
+    middle = np.median([float(values[2]) for values in last.values()]) if last else 0.0
+    return behind, f"classes done {done}, median confidence {middle:.6f}"
+
+
+def _draw_curves(folder: RunFolder, units: list[plan.Unit]) -> None:
+    """Draws the islands' curves into the run's folder."""
+    curves = [np.loadtxt(folder.curve(unit.number).open(), delimiter=",", skiprows=1, ndmin=2) for unit in units]
+    stream = io.BytesIO()
+    picture.draw_curves(curves, stream)
+    ledger.write_whole(folder.path / "curves.png", stream.getvalue())
 
 
 def _finish(job: Job, folder: RunFolder, units: list[plan.Unit], identity: dict[str, Any]) -> None:
@@ -329,9 +392,19 @@ def summary(folder: RunFolder) -> str:
     if manifest["dataset"] == records.PAIRS:
         nets, chunks = [net["name"] for net in manifest["nets"]], [folder.chunk(u["number"]) for u in manifest["units"]]
         lines = [report.pair_text(report.pair_table(chunks, nets, names), nets)]
+    elif manifest["dataset"] == records.GARBAGE:
+        lines = [_garbage_text(folder, manifest, names)]
     else:
         lines = [report.text(report.table(records.read_table(folder.trials), names))]
     lines += [f"{count} rows: {reason}" for reason, count in sorted(manifest["reasons"].items())]
     if not manifest["examples"]:
         lines.append(_NOTHING_FOUND[manifest["dataset"]])
     return "\n".join(lines)
+
+
+def _garbage_text(folder: RunFolder, manifest: dict[str, Any], target_nets: list[str]) -> str:
+    nets = [net["name"] for net in manifest["nets"]]
+    chunks = [records.read_table(folder.chunk(unit["number"])) for unit in manifest["units"]]
+    rows = report.garbage_table(pa.concat_tables(chunks), merge(chunks), nets, target_nets)
+    natural = manifest["natural_confidence"]
+    return report.garbage_text(rows, nets, natural["medians"], f"{natural['images']} of split {natural['split']}")

@@ -98,11 +98,11 @@ class GradientAscent:
         return tf.einsum("hi,wj,kijc->khwc", down, across, images)
 
     def image(self, genome: np.ndarray) -> np.ndarray:
-        """Returns the image, uint8 `[H, W, C]`, of an elite, float32 `[H, W, C]` in grey levels; NumPy."""
+        """See `elites.Search`; an elite's genome is float32 `[H, W, C]` in grey levels."""
         return genome.astype(np.uint8)
 
     def text(self, genome: np.ndarray) -> str:
-        """See `map_elites.Encoding`: the image is the genome."""
+        """See `elites.Search`: the image is the genome."""
         return ""
 
 

@@ -10,6 +10,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
+import numpy as np
 import tensorflow as tf
 
 from pipeline import seeding
@@ -96,6 +97,12 @@ class Search(Protocol):
         self, net: Net, key: Key, classes: tuple[int, ...], generation: tf.Tensor, state: State
     ) -> tuple[State, Generation]:
         """Returns the state after generation `generation`, at least 1."""
+
+    def image(self, genome: Any) -> np.ndarray:
+        """Returns the image, uint8 `[H, W, C]`, of one genome in NumPy: what is stored and judged."""
+
+    def text(self, genome: Any) -> str:
+        """Returns one genome in NumPy as JSON; "" where the image is the genome."""
 
 
 def take(

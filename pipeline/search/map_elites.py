@@ -77,6 +77,14 @@ class MapElites:
         parents = tf.stack([mother, tf.where(crossed, father, NOBODY)], axis=-1)
         return self._try(net, classes, generation, old, children, parents)
 
+    def image(self, genome: Any) -> np.ndarray:
+        """See `elites.Search`."""
+        return self.encoding.image(genome)
+
+    def text(self, genome: Any) -> str:
+        """See `elites.Search`."""
+        return self.encoding.text(genome)
+
     def _try(
         self,
         net: Net,
