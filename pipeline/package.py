@@ -15,11 +15,12 @@ from models.errors import InputError
 from pipeline import ledger, records
 from pipeline.ledger import RunFolder, Workdir
 from tfds_builders.adversarial_pairs import adversarial_pairs_dataset_builder as pairs
+from tfds_builders.garbage_images import garbage_images_dataset_builder as garbage
 from tfds_builders.high_value_mistakes import high_value_mistakes_dataset_builder as mistakes
 from tfds_builders.runs import RunsConfig
 
-_BUILDERS = {records.MISTAKES: mistakes.Builder, records.PAIRS: pairs.Builder}
-_NOUNS = {records.MISTAKES: "mistakes", records.PAIRS: "adversarial pairs"}
+_BUILDERS = {records.MISTAKES: mistakes.Builder, records.PAIRS: pairs.Builder, records.GARBAGE: garbage.Builder}
+_NOUNS = {records.MISTAKES: "mistakes", records.PAIRS: "adversarial pairs", records.GARBAGE: "garbage images"}
 _NEAR = 2.0 / 255.0  # root mean square difference, pixels in [0, 1], under which two images are the same find
 
 
@@ -36,7 +37,7 @@ def package(workdir: Workdir, dataset: str, task: str) -> Packaged:
     """Writes the version of a dataset (`records.MISTAKES`, ...) with all finished runs of a task, unless it is there.
 
     Version 1.N.0 holds the first N + 1 runs: examples of earlier versions are unchanged, new ones are appended, and
-    near-duplicates of the same seed image and target net are left out.
+    near-duplicates of the same seed image (garbage images: class) and target net are left out.
 
     Raises:
       InputError: there is no finished run, a chunk was changed, or the runs do not fit into one dataset.
@@ -91,21 +92,29 @@ def _check_same_features(runs: list[records.FinishedRun], task: str) -> None:
             )
 
 
-def near_duplicates(runs: list[records.FinishedRun]) -> frozenset[tuple[str, str]]:
+_SAME_FIND = {  # examples that agree in these may be near-duplicates
+    records.MISTAKES: ("seed_id", "target_net"),
+    records.PAIRS: ("seed_id", "target_net"),
+    records.GARBAGE: ("wrong_class", "target_net"),
+}
+
+
+def near_duplicates(runs: list[records.FinishedRun], dataset: str) -> frozenset[tuple[str, str]]:
     """Returns (run id, example id) of examples nearer than 2/255 (RMS) to an earlier one.
 
-    Only examples of the same seed image and target net are compared.
+    Only examples of the same seed image (garbage images: class) and target net are compared.
     """
+    columns = _SAME_FIND[dataset]
     chunks = [(run.manifest["run_id"], path) for run in runs for paths in run.chunks.values() for path in paths]
-    times: collections.Counter[tuple[str, str]] = collections.Counter()
+    times: collections.Counter[tuple[Any, ...]] = collections.Counter()
     for _, path in chunks:
-        table = records.read_table(path, ["seed_id", "target_net", "outcome"]).to_pylist()
-        times.update((row["seed_id"], row["target_net"]) for row in table if row["outcome"] == records.FOUND)
-    kept: dict[tuple[str, str], list[np.ndarray]] = collections.defaultdict(list)
+        table = records.read_table(path, [*columns, "outcome"]).to_pylist()
+        times.update(tuple(row[name] for name in columns) for row in table if row["outcome"] == records.FOUND)
+    kept: dict[tuple[Any, ...], list[np.ndarray]] = collections.defaultdict(list)
     left_out = set()
     for run_id, path in chunks if max(times.values(), default=0) > 1 else []:
         for row in records.read_examples(path):
-            find = (row["seed_id"], row["target_net"])
+            find = tuple(row[name] for name in columns)
             if times[find] < 2:
                 continue
             image = records.decode_png(row["image"]) / 255.0
@@ -121,10 +130,10 @@ def _build(workdir: Workdir, dataset: str, task: str, version: str, runs: list[r
     config = RunsConfig(
         name=task,
         version=version,
-        description=f"{noun.capitalize()} of {len(first['nets'])} nets on {first['seeds']}.",
+        description=f"{noun.capitalize()} of {len(first['nets'])} nets for {first['seeds']}.",
         release_notes={f"1.{place}.0": _release_note(run.manifest, noun) for place, run in enumerate(runs)},
         runs=tuple(runs),
-        left_out=near_duplicates(runs),
+        left_out=near_duplicates(runs, dataset),
     )
     builder = _BUILDERS[dataset](config=config, data_dir=workdir.datasets)
     empty = not sum(run.manifest["examples"] for run in runs)
@@ -136,7 +145,7 @@ def _release_note(manifest: dict[str, Any], noun: str) -> str:
     found = ", ".join(f"{net} {counts.get(records.FOUND, 0)}" for net, counts in manifest["counts"].items() if net)
     return (
         f"Run {manifest['run_id']} (run seed {manifest['run_seed']}, config {manifest['config_digest'][:12]}): "
-        f"{manifest['examples']} {noun} of {manifest['seeds']} ({found})."
+        f"{manifest['examples']} {noun} for {manifest['seeds']} ({found})."
     )
 
 

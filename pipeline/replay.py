@@ -14,12 +14,14 @@ from etils import epath
 
 from models.classifier import PeerGroup
 from models.errors import InputError
-from pipeline import pairs, records, seeding, verify
-from pipeline.config import Attack
+from pipeline import garbage, pairs, records, seeding, verify
+from pipeline.config import Attack, Garbage
 from pipeline.criteria import PeerPressure
+from pipeline.islands import Island
 from pipeline.transforms import Affine
 
 _TOLERANCE = 1e-3  # by which a probability may differ on another device
+_CERTAIN_TOLERANCE = 1e-6  # likewise, near 1
 
 OTHER_PIXELS = "the record renders to other pixels"
 OTHER_MOVES = "the run seed draws other moves"
@@ -37,7 +39,7 @@ class Published:
 
     @property
     def dataset(self) -> str:
-        """`records.MISTAKES` or `records.PAIRS`."""
+        """`records.MISTAKES`, `PAIRS` or `GARBAGE`."""
         return self.builder.info.name
 
     def examples(self) -> Iterator[dict[str, Any]]:
@@ -116,6 +118,29 @@ def attack_again(example: dict[str, Any], run: dict[str, Any], group: PeerGroup)
     return task.miner(group, None).attack(net, example["seed_image"][None], label, aim, words).images[0]
 
 
+def breed_again(example: dict[str, Any], run: dict[str, Any], group: PeerGroup) -> np.ndarray:
+    """Runs an island again up to the birth of a garbage image, uint8 `[H, W, C]`: the same bytes as `attack_again`."""
+    net = [net["name"] for net in run["nets"]].index(example["target_net"].decode())
+    task = _garbage_task(run, group, int(example["generation"]))
+    _, champions = task.miner(group, None).evolve(Island(0, net, int(example["island"])))
+    return champions.images[task.classes.index(int(example["wrong_class"]))]
+
+
+def _garbage_task(run: dict[str, Any], group: PeerGroup, generations: int) -> garbage.Task:
+    bred = Garbage(**run["config"]["garbage"])
+    classes = garbage.classes_of(bred.classes, run["class_names"], run["num_classes"])
+    return garbage.Task(
+        search=bred.search(run["config"]["search"]["method"], group.input_shape, len(classes)),
+        classes=classes,
+        confidence=bred.confidence,
+        generations=generations,
+        batch=bred.population,
+        run_seed=run["run_seed"],
+        config_digest=run["config_digest"],
+        folder=None,
+    )
+
+
 def _id_failures(example: dict[str, Any], run: dict[str, Any]) -> list[str]:
     digest, seed_id = example["target_digest"].decode(), example["seed"]["id"].decode()
     expected = records.example_id(run["config_digest"], run["run_seed"], seed_id, digest)
@@ -172,11 +197,12 @@ def _run_id(example: dict[str, Any]) -> str:
 def _failures(examples: list[dict[str, Any]], published: Published, group: PeerGroup, batch: int) -> list[list[str]]:
     """Returns why each example, all of one run, does not hold."""
     run = published.run(examples[0])
+    if published.dataset == records.GARBAGE:
+        batch = run["config"]["garbage"]["population"]  # near certainty, the last bits that a batch changes count
     probabilities = group.probabilities(np.stack([example["image"] for example in examples]), batch)
     names = [net["name"] for net in run["nets"]]
     target_nets = np.array([names.index(example["target_net"].decode()) for example in examples])
-    check_kind = _pair_failures if published.dataset == records.PAIRS else _mistake_failures
-    found = check_kind(examples, run, probabilities, target_nets)
+    found = _CHECKS[published.dataset](examples, run, probabilities, target_nets)
     for place, example in enumerate(examples):
         if np.abs(probabilities[:, place] - example["probabilities_after"]).max() > _TOLERANCE:
             found[place].append(OTHER_PROBABILITIES)
@@ -210,6 +236,28 @@ def _pair_failures(
         reasons += [pairs.NOT_MISREAD] * (not misread[place])
         found.append(reasons + [OTHER_CLASS] * bool(own[place].argmax() != example["wrong_class"]))
     return found
+
+
+def _garbage_failures(
+    examples: Sequence[dict[str, Any]], run: dict[str, Any], probabilities: np.ndarray, target_nets: np.ndarray
+) -> list[list[str]]:
+    classes = np.array([example["wrong_class"] for example in examples])
+    own = probabilities[target_nets, np.arange(len(examples)), classes]
+    found = []
+    for example, confidence in zip(examples, own, strict=True):
+        number, digest = int(example["island"]), example["target_digest"].decode()
+        made_of = (run["config_digest"], run["run_seed"], number, int(example["wrong_class"]), digest)
+        reasons = [OTHER_ID] * (example["id"].decode() != garbage.example_id(*made_of))
+        stated = min(run["config"]["garbage"]["confidence"], float(example["confidence"]))
+        found.append(reasons + [garbage.NOT_CONFIDENT] * bool(confidence < stated - _CERTAIN_TOLERANCE))
+    return found
+
+
+_CHECKS = {
+    records.MISTAKES: _mistake_failures,
+    records.PAIRS: _pair_failures,
+    records.GARBAGE: _garbage_failures,
+}
 
 
 def find(published: Published, example_id: str) -> dict[str, Any]:

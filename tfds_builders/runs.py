@@ -75,46 +75,64 @@ def _metadata(config: RunsConfig) -> dict[str, Any]:
     return {"runs": [run.manifest for run in config.runs], "near_duplicates_left_out": len(config.left_out)}
 
 
+def class_names(manifest: dict[str, Any]) -> list[str]:
+    """Returns the names of the classes of a run's nets; their numbers where they have none."""
+    return manifest["class_names"] or [str(number) for number in range(manifest["num_classes"])]
+
+
 def find_features(manifest: dict[str, Any]) -> dict[str, Any]:
     """Returns the features that the finds of every kind of run have."""
-    shape, classes = tuple(manifest["image_shape"]), manifest["num_classes"]
-    names = manifest["class_names"] or [str(number) for number in range(classes)]
-    text = tfds.features.Text()
+    shape, text = tuple(manifest["image_shape"]), tfds.features.Text()
     return {
         "id": text,
         "image": tfds.features.Image(shape=shape, dtype=np.uint8, encoding_format="png"),
-        "seed_image": tfds.features.Image(shape=shape, dtype=np.uint8, encoding_format="png"),
-        "label": tfds.features.ClassLabel(names=names),
-        "wrong_class": tfds.features.ClassLabel(names=names),
+        "wrong_class": tfds.features.ClassLabel(names=class_names(manifest)),
         "target_net": text,
         "target_digest": text,
         "nets": tfds.features.Sequence(text),
-        "probabilities_before": tfds.features.Tensor(shape=(None, classes), dtype=np.float32),
-        "probabilities_after": tfds.features.Tensor(shape=(None, classes), dtype=np.float32),
+        "probabilities_after": tfds.features.Tensor(shape=(None, manifest["num_classes"]), dtype=np.float32),
         "judge": {"name": text, "digest": text, "class": np.int32, "confidence": np.float32},
-        "seed": {"dataset": text, "split": text, "id": text, "label": np.int32},
         "run": {"id": text, "seed": np.int64, "config_digest": text, "code_version": text},
     }
 
 
-def find_values(row: dict[str, Any], manifest: dict[str, Any]) -> dict[str, Any]:
-    """Returns the values of `find_features` for one row of a run's chunk."""
-    nets, classes = manifest["nets"], manifest["num_classes"]
-    target = next(net for net in nets if net["name"] == row["target_net"])
-    judge = manifest["judge"] or {"name": "", "digest": ""}
+def seeded_features(manifest: dict[str, Any]) -> dict[str, Any]:
+    """Returns the features that the finds have besides where they were made of seed images."""
+    shape, text = tuple(manifest["image_shape"]), tfds.features.Text()
     return {
-        **{name: row[name] for name in ("id", "image", "seed_image", "label", "wrong_class", "target_net")},
-        "target_digest": target["digest"],
-        "nets": [net["name"] for net in nets],
-        "probabilities_before": matrix(row["probabilities_before"], classes, np.float32),
-        "probabilities_after": matrix(row["probabilities_after"], classes, np.float32),
-        "judge": {**judge, "class": row["judge_class"], "confidence": row["judge_confidence"]},
+        "seed_image": tfds.features.Image(shape=shape, dtype=np.uint8, encoding_format="png"),
+        "label": tfds.features.ClassLabel(names=class_names(manifest)),
+        "probabilities_before": tfds.features.Tensor(shape=(None, manifest["num_classes"]), dtype=np.float32),
+        "seed": {"dataset": text, "split": text, "id": text, "label": np.int32},
+    }
+
+
+def seeded_values(row: dict[str, Any], manifest: dict[str, Any]) -> dict[str, Any]:
+    """Returns the values of `seeded_features` for one row of a run's chunk."""
+    return {
+        "seed_image": row["seed_image"],
+        "label": row["label"],
+        "probabilities_before": matrix(row["probabilities_before"], manifest["num_classes"], np.float32),
         "seed": {
             "dataset": manifest["seeds"],
             "split": row["split"],
             "id": row["seed_id"],
             "label": row["seed_label"],
         },
+    }
+
+
+def find_values(row: dict[str, Any], manifest: dict[str, Any]) -> dict[str, Any]:
+    """Returns the values of `find_features` for one row of a run's chunk."""
+    nets = manifest["nets"]
+    target = next(net for net in nets if net["name"] == row["target_net"])
+    judge = manifest["judge"] or {"name": "", "digest": ""}
+    return {
+        **{name: row[name] for name in ("id", "image", "wrong_class", "target_net")},
+        "target_digest": target["digest"],
+        "nets": [net["name"] for net in nets],
+        "probabilities_after": matrix(row["probabilities_after"], manifest["num_classes"], np.float32),
+        "judge": {**judge, "class": row["judge_class"], "confidence": row["judge_confidence"]},
         "run": {
             "id": manifest["run_id"],
             "seed": manifest["run_seed"],

@@ -20,6 +20,7 @@ class Builder(runs.RunsBuilder, skip_registration=True):  # type: ignore[call-ar
         text = tfds.features.Text()
         return {
             **runs.find_features(manifest),
+            **runs.seeded_features(manifest),
             "aimed_class": np.int32,
             "method": text,
             "net_digests": tfds.features.Sequence(text),
@@ -38,6 +39,7 @@ class Builder(runs.RunsBuilder, skip_registration=True):  # type: ignore[call-ar
         copied = ("aimed_class", "distortion", "unrounded_distortion", "largest_change", "c")
         return {
             **common,
+            **runs.seeded_values(row, manifest),
             **{name: row[name] for name in copied},
             "method": manifest["config"]["search"]["method"],
             "net_digests": [net["digest"] for net in manifest["nets"]],

@@ -21,6 +21,7 @@ class Builder(runs.RunsBuilder, skip_registration=True):  # type: ignore[call-ar
         text = tfds.features.Text()
         return {
             **runs.find_features(manifest),
+            **runs.seeded_features(manifest),
             "grade": text,
             "peers": tfds.features.Sequence(text),
             "peer_digests": tfds.features.Sequence(text),
@@ -43,6 +44,7 @@ class Builder(runs.RunsBuilder, skip_registration=True):  # type: ignore[call-ar
         operator = manifest["operator"]
         return {
             **runs.find_values(row, manifest),
+            **runs.seeded_values(row, manifest),
             **{name: row[name] for name in ("grade", "peer_margin", "moves", "candidates", "inferences")},
             "peers": [net["name"] for net in peers],
             "peer_digests": [net["digest"] for net in peers],
