@@ -45,18 +45,17 @@ class Genomes(NamedTuple):
     """B networks of at most M hidden nodes and C outputs; one network in NumPy has no axis B.
 
     Targets of connections are the C outputs, then the M hidden nodes; sources are the 4 inputs, then the M hidden nodes.
-    A hidden node's sources are the inputs and the hidden nodes before it. What is not there is 0 or False.
+    A hidden node's sources are the inputs and the hidden nodes before it. What is not there is 0; a connection whose
+    weight becomes 0 is not there.
 
     Attributes:
       hidden: int32 `[B]`, how many hidden nodes there are; they are the first ones.
       activations: int32 `[B, C + M]`, places in `ACTIVATIONS`.
-      connected: bool `[B, C + M, 4 + M]`.
       weights: float32 `[B, C + M, 4 + M]`, within [-10, 10].
     """
 
     hidden: Any
     activations: Any
-    connected: Any
     weights: Any
 
 
@@ -121,7 +120,6 @@ class CPPN:
         return Genomes(
             tf.zeros([rows], tf.int32),
             tf.pad(_activation(activations), rest),
-            tf.pad(tf.ones(weights.shape, tf.bool), [*rest, rest[1]]),
             tf.pad(weights, [*rest, rest[1]]),
         )
 
@@ -140,7 +138,7 @@ class CPPN:
         mutated, uniform = _event(uniform, self.weight_rate)
         steps = 2.0 * _WEIGHT * polynomial_step(uniform, self.weight_eta)
         weights = tf.clip_by_value(genomes.weights + steps, -_WEIGHT, _WEIGHT)
-        return genomes._replace(weights=tf.where(mutated & genomes.connected, weights, genomes.weights))
+        return genomes._replace(weights=tf.where(mutated & (genomes.weights != 0.0), weights, genomes.weights))
 
     def _mutate_activations(self, genomes: Genomes, uniform: tf.Tensor) -> Genomes:
         mutated, uniform = _event(uniform, self.activation_rate)
@@ -149,9 +147,8 @@ class CPPN:
 
     def _add_connection(self, genomes: Genomes, uniform: tf.Tensor) -> Genomes:
         added, which = _event(uniform[:, 0], self.add_connection)
-        new = _draw(self._possible(genomes.hidden) & ~genomes.connected & _each(added), which)
-        weights = tf.where(new, _each(_weight(uniform[:, 1])), genomes.weights)
-        return genomes._replace(connected=genomes.connected | new, weights=weights)
+        new = _pairs(*_draw(self._possible(genomes.hidden) & (genomes.weights == 0.0) & _each(added), which))
+        return genomes._replace(weights=tf.where(new, _each(_weight(uniform[:, 1])), genomes.weights))
 
     def _possible(self, hidden: tf.Tensor) -> tf.Tensor:
         """Returns bool `[B, C + M, 4 + M]`: connections between nodes that are there, from earlier to later ones."""
@@ -161,25 +158,25 @@ class CPPN:
 
     def _delete_connection(self, genomes: Genomes, uniform: tf.Tensor) -> Genomes:
         deleted, which = _event(uniform[:, 0], self.delete_connection)
-        return _without(genomes, _draw(genomes.connected & _each(deleted), which))
+        gone = _pairs(*_draw((genomes.weights != 0.0) & _each(deleted), which))
+        return genomes._replace(weights=tf.where(gone, 0.0, genomes.weights))
 
     def _add_neuron(self, genomes: Genomes, uniform: tf.Tensor) -> Genomes:
         """A neuron takes a connection's place: right before its target or, before an output, after all others."""
         added, which = _event(uniform[:, 0], self.add_neuron)
-        old = _draw(genomes.connected & _each(added & (genomes.hidden < self.max_hidden)), which)
-        added = tf.reduce_any(old, axis=[1, 2])
+        added &= genomes.hidden < self.max_hidden
+        target, source = _draw((genomes.weights != 0.0) & _each(added), which)
+        added, old = tf.reduce_any(target, axis=1), _pairs(target, source)
         weight = tf.reduce_sum(tf.where(old, genomes.weights, 0.0), axis=[1, 2])
-        target = tf.argmax(tf.reduce_any(old, axis=2), axis=1, output_type=tf.int32) - self._outputs
-        place = tf.where(added, tf.where(target < 0, genomes.hidden, target), self.max_hidden)
-        moved, old = self._move(_without(genomes, old), place, 1), self._move_pairs(old, place, 1)
+        before = tf.argmax(target, axis=1, output_type=tf.int32) - self._outputs
+        place = tf.where(added, tf.where(before < 0, genomes.hidden, before), self.max_hidden)
+        moved = self._move(genomes._replace(weights=tf.where(old, 0.0, genomes.weights)), place, 1)
         is_target = tf.range(self._targets) == (place + self._outputs)[:, None]
         is_source = tf.range(self._sources) == (place + len(INPUTS))[:, None]
-        new = is_target[:, :, None] & tf.reduce_any(old, axis=1)[:, None, :]
-        new |= is_source[:, None, :] & tf.reduce_any(old, axis=2)[:, :, None]
+        new = _pairs(is_target, source) | _pairs(_move(target, 1, place + self._outputs, 1), is_source)
         return Genomes(
             moved.hidden + tf.cast(added, tf.int32),
             tf.where(is_target, _activation(uniform[:, 1:]), moved.activations),
-            moved.connected | new,
             tf.where(new, _each(weight), moved.weights),
         )
 
@@ -195,15 +192,12 @@ class CPPN:
 
         Nothing moves where the place is `max_hidden`.
         """
+        target, source = place + self._outputs, place + len(INPUTS)
         return Genomes(
             genomes.hidden,
-            _move(genomes.activations, 1, place + self._outputs, step),
-            self._move_pairs(genomes.connected, place, step),
-            self._move_pairs(genomes.weights, place, step),
+            _move(genomes.activations, 1, target, step),
+            _move(_move(genomes.weights, 1, target, step), 2, source, step),
         )
-
-    def _move_pairs(self, field: tf.Tensor, place: tf.Tensor, step: int) -> tf.Tensor:
-        return _move(_move(field, 1, place + self._outputs, step), 2, place + len(INPUTS), step)
 
     def render(self, genomes: Genomes) -> tf.Tensor:
         """See `Encoding`.
@@ -247,7 +241,7 @@ class CPPN:
         numbers = [*range(inputs + hidden, inputs + hidden + outputs), *range(inputs, inputs + hidden)]
         connections = [
             [source, numbers[target], float(genome.weights[target, source])]
-            for target, source in np.argwhere(genome.connected).tolist()
+            for target, source in np.argwhere(genome.weights).tolist()
         ]
         fields = {"inputs": INPUTS, "hidden": names[outputs:], "outputs": names[:outputs], "connections": connections}
         return json.dumps({"version": VERSION, "encoding": "cppn"} | fields)
@@ -274,8 +268,8 @@ def parse(text: str) -> Genomes:
         raise InputError(f"CPPN genome: {len(hidden)} hidden nodes, expected at most {_MOST_HIDDEN}.")
     if len(outputs) not in (1, 3):
         raise InputError(f"CPPN genome: {len(outputs)} outputs, expected 1 (grey) or 3 (hue, lightness, saturation).")
-    connected, weights = _connections(fields.get("connections"), len(hidden), len(outputs))
-    return Genomes(np.int32(len(hidden)), np.array(outputs + hidden, np.int32), connected, weights)
+    weights = _weights(fields.get("connections"), len(hidden), len(outputs))
+    return Genomes(np.int32(len(hidden)), np.array(outputs + hidden, np.int32), weights)
 
 
 def _activations(fields: dict[str, Any], key: str) -> list[int]:
@@ -285,20 +279,19 @@ def _activations(fields: dict[str, Any], key: str) -> list[int]:
     return [ACTIVATIONS.index(name) for name in names]
 
 
-def _connections(given: Any, hidden: int, outputs: int) -> tuple[np.ndarray, np.ndarray]:
-    """Returns which nodes are connected, and the weights, as in `Genomes`."""
+def _weights(given: Any, hidden: int, outputs: int) -> np.ndarray:
+    """Returns the connections' weights as in `Genomes`."""
     if not isinstance(given, list):
         raise InputError("CPPN genome: connections is to be a list of [source, target, weight].")
     before = len(INPUTS) + hidden  # how many nodes come before the outputs
-    connected = np.zeros([outputs + hidden, before], bool)
-    weights = np.zeros(connected.shape, np.float32)
+    weights = np.zeros([outputs + hidden, before], np.float32)
     for place, connection in enumerate(given):
         source, target, weight = _connection(place, connection, before, outputs)
         row = target - before if target >= before else outputs + target - len(INPUTS)
-        if connected[row, source]:
-            raise InputError(f"CPPN genome: connection {place} is there twice.")
-        connected[row, source], weights[row, source] = True, weight
-    return connected, weights
+        if weights[row, source]:
+            raise InputError(f"CPPN genome: connection {place}, from node {source} to node {target}, is there twice.")
+        weights[row, source] = weight
+    return weights
 
 
 def _connection(place: int, given: Any, before: int, outputs: int) -> tuple[int, int, float]:
@@ -313,8 +306,8 @@ def _connection(place: int, given: Any, before: int, outputs: int) -> tuple[int,
             f"{what} goes from node {source} to node {target}; expected a source from 0 to {before - 1} and after it a "
             f"target from {len(INPUTS)} to {before + outputs - 1}."
         )
-    if not -_WEIGHT <= weight <= _WEIGHT:  # nor is NaN
-        raise InputError(f"{what} has weight {weight}, expected one from {-_WEIGHT:g} to {_WEIGHT:g}.")
+    if not -_WEIGHT <= weight <= _WEIGHT or not np.float32(weight):  # nor is NaN
+        raise InputError(f"{what} has weight {weight}, expected one from {-_WEIGHT:g} to {_WEIGHT:g} that is not 0.")
     return source, target, weight
 
 
@@ -335,7 +328,7 @@ def render_at(genome: str | Genomes, height: int, width: int) -> np.ndarray:
     if not (1 <= height <= LARGEST_SIDE and 1 <= width <= LARGEST_SIDE):
         raise InputError(f"An image of {height} x {width} pixels cannot be made; each side is from 1 to {LARGEST_SIDE}.")
     genome = parse(genome) if isinstance(genome, str) else genome
-    nodes = sum(genome.connected.shape)
+    nodes = sum(genome.weights.shape)
     rows = max(1, _STRIP // (nodes * width))
     strips = [_strip(genome, height, width, top, min(top + rows, height)) for top in range(0, height, rows)]
     return np.concatenate(strips)
@@ -344,11 +337,11 @@ def render_at(genome: str | Genomes, height: int, width: int) -> np.ndarray:
 def _strip(genome: Genomes, height: int, width: int, top: int, bottom: int) -> np.ndarray:
     """Returns the rows from `top` to before `bottom`, uint8 `[bottom - top, W, C]`."""
     values = list(_inputs(height, width, top, bottom))
-    outputs = len(genome.activations) - (genome.connected.shape[1] - len(INPUTS))
+    outputs = len(genome.activations) - (genome.weights.shape[1] - len(INPUTS))
 
     def value(target: int) -> np.ndarray:
         potential = np.zeros(values[0].shape)
-        for source in np.flatnonzero(genome.connected[target]):
+        for source in np.flatnonzero(genome.weights[target]):
             potential += float(genome.weights[target, source]) * values[source]
         return _FUNCTIONS[ACTIVATIONS[genome.activations[target]]](potential)
 
@@ -413,7 +406,8 @@ def _colours(library: Any, channels: Any) -> Any:
     reach = saturation * library.minimum(lightness, 1.0 - lightness)
 
     def channel(offset: float) -> Any:
-        around = (offset + 12.0 * hue) % 12.0
+        around = offset + 12.0 * hue
+        around = library.where(around < 12.0, around, around - 12.0)
         return lightness - reach * library.maximum(library.minimum(library.minimum(around - 3.0, 9.0 - around), 1.0), -1.0)
 
     return library.stack([channel(offset) for offset in (0.0, 8.0, 4.0)], axis=-1)
@@ -441,17 +435,19 @@ def _each(row: tf.Tensor) -> tf.Tensor:
     return row[:, None, None]
 
 
-def _without(genomes: Genomes, connections: tf.Tensor) -> Genomes:
-    connected = genomes.connected & ~connections
-    return genomes._replace(connected=connected, weights=tf.where(connected, genomes.weights, 0.0))
+def _draw(pairs: tf.Tensor, uniform: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """Draws one of the pairs of each row, bool `[B, T, S]`, with a number in [0, 1).
 
-
-def _draw(pairs: tf.Tensor, uniform: tf.Tensor) -> tf.Tensor:
-    """Keeps one of the pairs of each row, bool `[B, T, S]`, drawn with a number in [0, 1); none where there is none."""
+    Returns:
+      Its target, bool `[B, T]`, and source, bool `[B, S]`: one of each is true, or none where there is no pair.
+    """
     of_target = tf.reduce_sum(tf.cast(pairs, tf.int32), axis=2)
     target, rest = _locate(of_target, _whole(uniform, tf.reduce_sum(of_target, axis=1)))
     of_source = tf.cast(tf.reduce_any(pairs & target[:, :, None], axis=1), tf.int32)
-    source, _ = _locate(of_source, rest)
+    return target, _locate(of_source, rest)[0]
+
+
+def _pairs(target: tf.Tensor, source: tf.Tensor) -> tf.Tensor:
     return target[:, :, None] & source[:, None, :]
 
 
