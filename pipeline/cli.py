@@ -1,4 +1,4 @@
-"""The command line: `peerpressure run | train | mine | package | verify | replay | transfer`.
+"""The command line: `peerpressure run | train | mine | package | verify | replay | transfer | render | sheet`.
 
 Exit codes: 0, done; 1, a check found something wrong; 2, a mistake in what was given (one sentence on stderr).
 """
@@ -25,6 +25,7 @@ from models.loading import load as load_net
 from pipeline import config, picture, records, replay, stages, steps, transfer, verify
 from pipeline import package as packaging
 from pipeline.ledger import Workdir
+from pipeline.search import cppn
 
 OK, CHECK_FAILED, WRONG_INPUT = 0, 1, 2
 _BATCH = 256
@@ -136,6 +137,8 @@ def _parser() -> tuple[Any, Any]:
     _verify_options(command("verify", _verify, "Check every example of a published dataset against its nets."))
     _replay_options(command("replay", _replay, "Re-create one example from its record and compare the bytes."))
     _transfer_options(command("transfer", _transfer, "Show adversarial twins, and noise of their size, to all nets."))
+    _render_options(command("render", _render, "Draw a CPPN garbage image again, at any size."))
+    _sheet_options(command("sheet", _sheet, "Draw garbage images as a contact sheet, with their classes."))
     return parser, commands
 
 
@@ -162,7 +165,7 @@ def _workdir_option(parser: Any) -> None:
 
 
 def _verify_options(parser: Any) -> None:
-    parser.add_argument("dataset", help="high_value_mistakes/TASK or adversarial_pairs/TASK, with or without :VERSION")
+    parser.add_argument("dataset", help="NAME/TASK, with or without :VERSION, such as high_value_mistakes/digits")
     _workdir_option(parser)
     _peers_option(parser)
 
@@ -178,7 +181,7 @@ def _peers_option(parser: Any) -> None:
 
 
 def _replay_options(parser: Any) -> None:
-    parser.add_argument("dataset", help="high_value_mistakes/TASK or adversarial_pairs/TASK, with or without :VERSION")
+    parser.add_argument("dataset", help="NAME/TASK, with or without :VERSION, such as high_value_mistakes/digits")
     parser.add_argument("id", help="the example's id, or enough of its start")
     _workdir_option(parser)
     _peers_option(parser)
@@ -187,7 +190,7 @@ def _replay_options(parser: Any) -> None:
         "--picture",
         default="",
         metavar="PNG",
-        help="draw a mistake's session, move by move, or a pair with its change, here",
+        help="draw a mistake's session, move by move, or a pair with its change, or a garbage image, here",
     )
 
 
@@ -205,6 +208,23 @@ def _transfer_options(parser: Any) -> None:
     )
     parser.add_argument("--csv", default="", metavar="FILE", help="write the table here")
     parser.add_argument("--picture", default="", metavar="PNG", help="draw the table here")
+
+
+def _render_options(parser: Any) -> None:
+    parser.add_argument("dataset", help="garbage_images/TASK, with or without :VERSION, or a genome's .json file")
+    parser.add_argument("id", nargs="?", default="", help="the example's id, or enough of its start")
+    _workdir_option(parser)
+    parser.add_argument("--size", type=int, default=512, help="pixels on the longer side")
+    parser.add_argument("--out", required=True, metavar="PNG", help="write the image here", default=argparse.SUPPRESS)
+    parser.add_argument("--genome", default="", metavar="JSON", help="write the genome here, to be rendered later")
+
+
+def _sheet_options(parser: Any) -> None:
+    parser.add_argument("dataset", help="garbage_images/TASK, with or without :VERSION")
+    _workdir_option(parser)
+    parser.add_argument("--out", required=True, metavar="PNG", help="write the sheet here", default=argparse.SUPPRESS)
+    parser.add_argument("--net", default="", help="only of this target net")
+    parser.add_argument("--limit", type=int, default=100, help="images at most, spread evenly over all")
 
 
 def _job(arguments: argparse.Namespace) -> steps.Job:
@@ -329,22 +349,105 @@ def _replay(arguments: argparse.Namespace) -> int:
     published = replay.open_dataset(arguments.dataset, Workdir(epath.Path(arguments.workdir)).datasets)
     example = replay.find(published, arguments.id)
     run = published.run(example)
-    pair = published.dataset == records.PAIRS
-    image = replay.attack_again(example, run, _group(run, arguments)) if pair else replay.render(example, run)
+    image = _made_again(published.dataset, example, run, arguments)
     equal = np.array_equal(image, example["image"])
     if arguments.out:
         with _writing("--out", arguments.out):
             epath.Path(arguments.out).write_bytes(records.encode_png(image))
     if arguments.picture:
         with _writing("--picture", arguments.picture):
-            if pair:
+            if published.dataset == records.PAIRS:
                 _draw_pair(example, run, arguments.picture)
+            elif published.dataset == records.GARBAGE:
+                picture.draw_sheet(example["image"][None], [_garbage_title(example, run)], arguments.picture)
             else:
                 _draw(example, run, _group(run, arguments), arguments.picture)
-    made = f"distortion {example['distortion']:.4f}" if pair else f"{len(example['transform']['steps'])} moves"
-    print(f"{example['id'].decode()}: {made} of {example['seed']['id'].decode()}")
+    print(f"{example['id'].decode()}: {_about(published.dataset, example, run)}")
     print(f"the re-created image and the stored one are {'equal' if equal else 'NOT equal'}, byte for byte")
     return OK if equal else CHECK_FAILED
+
+
+def _made_again(
+    dataset: str, example: dict[str, Any], run: dict[str, Any], arguments: argparse.Namespace
+) -> np.ndarray:
+    if dataset == records.MISTAKES:
+        return replay.render(example, run)
+    again = replay.attack_again if dataset == records.PAIRS else replay.breed_again
+    return again(example, run, _group(run, arguments))
+
+
+def _about(dataset: str, example: dict[str, Any], run: dict[str, Any]) -> str:
+    if dataset == records.GARBAGE:
+        born = f"born in generation {example['generation']} on island {example['island']}"
+        return f"{_garbage_title(example, run)}, {born}"
+    pair = dataset == records.PAIRS
+    made = f"distortion {example['distortion']:.4f}" if pair else f"{len(example['transform']['steps'])} moves"
+    return f"{made} of {example['seed']['id'].decode()}"
+
+
+def _garbage_title(example: dict[str, Any], run: dict[str, Any]) -> str:
+    return f"{_class_names(run)[int(example['wrong_class'])]} {100 * example['confidence']:.2f}%"
+
+
+def _open_garbage(arguments: argparse.Namespace) -> replay.Published:
+    if not arguments.dataset.startswith(f"{records.GARBAGE}/"):
+        raise InputError(
+            f"`{arguments.command}` draws garbage images, not '{arguments.dataset}'; expected "
+            f"{records.GARBAGE}/TASK[:VERSION]."
+        )
+    return replay.open_dataset(arguments.dataset, Workdir(epath.Path(arguments.workdir)).datasets)
+
+
+def _render(arguments: argparse.Namespace) -> int:
+    genome, shape = _genome(arguments)
+    scale = arguments.size / max(shape) if shape else 0.0
+    height, width = (max(1, round(scale * side)) for side in shape) if shape else (arguments.size, arguments.size)
+    image = cppn.render_at(genome, height, width)
+    with _writing("--out", arguments.out):
+        epath.Path(arguments.out).write_bytes(records.encode_png(image))
+    if arguments.genome:
+        with _writing("--genome", arguments.genome):
+            epath.Path(arguments.genome).write_text(genome)
+    print(f"{arguments.out}: {image.shape[0]} x {image.shape[1]} pixels")
+    return OK
+
+
+def _genome(arguments: argparse.Namespace) -> tuple[str, tuple[int, ...]]:
+    """Returns a genome as JSON, and the size (H, W) of its example, () if it comes from a file."""
+    if arguments.dataset.endswith(".json"):
+        try:
+            return epath.Path(arguments.dataset).read_text(), ()
+        except (OSError, UnicodeDecodeError) as error:
+            raise InputError(
+                f"{arguments.dataset}: the genome cannot be read ({error}); name a genome's file."
+            ) from error
+    published = _open_garbage(arguments)
+    if not arguments.id:
+        raise InputError("`render` needs the id of an example, or a genome's .json file in place of the dataset.")
+    example = replay.find(published, arguments.id)
+    if not example["genome"]:
+        raise InputError(
+            f"{example['id'].decode()} is of the encoding '{example['encoding'].decode()}': the image is its genome and "
+            "has one size; only 'cppn' can be rendered at another."
+        )
+    return example["genome"].decode(), example["image"].shape[:2]
+
+
+def _sheet(arguments: argparse.Namespace) -> int:
+    if arguments.limit < 1:
+        raise InputError(f"--limit is {arguments.limit}, expected at least 1.")
+    published = _open_garbage(arguments)
+    mine = [example for example in published.examples() if arguments.net in ("", example["target_net"].decode())]
+    if not mine:
+        raise InputError(f"'{arguments.dataset}' has no example{f' of {arguments.net}' * bool(arguments.net)} to draw.")
+    mine.sort(key=lambda example: (example["target_net"], int(example["wrong_class"]), int(example["island"])))
+    places = np.unique(np.linspace(0, len(mine) - 1, min(arguments.limit, len(mine))).round().astype(int))
+    shown = [mine[place] for place in places]
+    titles = [_garbage_title(example, published.run(example)) for example in shown]
+    with _writing("--out", arguments.out):
+        picture.draw_sheet(np.stack([example["image"] for example in shown]), titles, arguments.out)
+    print(f"{arguments.out}: {len(shown)} of {len(mine)} images")
+    return OK
 
 
 def _draw_pair(example: dict[str, Any], run: dict[str, Any], path: str) -> None:

@@ -19,11 +19,12 @@ from pipeline import records
 from pipeline.criteria import PeerPressure
 from pipeline.search import gradient
 from pipeline.search.ascent import GradientAscent
+from pipeline.search.cppn import CPPN
 from pipeline.search.direct import Direct
 from pipeline.search.elites import Search as GarbageSearch
 from pipeline.search.hillclimb import Compose, Hillclimb
 from pipeline.search.lbfgs import LBFGS
-from pipeline.search.map_elites import MapElites
+from pipeline.search.map_elites import Encoding, MapElites
 from pipeline.search.unit import ClassFrom
 from pipeline.transforms import Affine
 from pipeline.verify import Grading
@@ -170,6 +171,12 @@ class Garbage:
       mutation_rate: direct: share of the pixels that mutate; cppn: share of the weights.
       crossover_rate: direct: share of the children with two parents.
       crossover_eta: direct: index of simulated binary crossover.
+      max_hidden: cppn: most hidden nodes of a network.
+      add_connection: cppn: share of the children that gain a connection.
+      delete_connection: cppn: share that lose one.
+      add_neuron: cppn: share that gain a hidden node.
+      delete_neuron: cppn: share that lose one.
+      activation_rate: cppn: share of the nodes' activations that are drawn again.
       step_size: ascent: root mean square of the pixels' change (of 1) in a step.
       decay: ascent: share of the distance to mid-grey that is lost at every step.
       blur: ascent: standard deviation of the Gaussian blur, in pixels; 0 for none.
@@ -185,6 +192,12 @@ class Garbage:
     mutation_rate: float = 0.1
     crossover_rate: float = 0.5
     crossover_eta: float = 10.0
+    max_hidden: int = 24
+    add_connection: float = 0.5
+    delete_connection: float = 0.3
+    add_neuron: float = 0.5
+    delete_neuron: float = 0.2
+    activation_rate: float = 0.1
     step_size: float = 0.02
     decay: float = 0.01
     blur: float = 0.0
@@ -194,8 +207,22 @@ class Garbage:
         """Returns the search that this and [search] method describe, for images (H, W, C) and K cells."""
         if method == "ascent":
             return GradientAscent(shape, cells, self.step_size, self.decay, self.blur, self.blur_every)
-        crossing = (self.crossover_rate, self.crossover_eta)
-        return MapElites(Direct(shape, self.mutation_rate, self.mutation_eta, *crossing), self.population)
+        return MapElites(self._encoding(method, shape), self.population)
+
+    def _encoding(self, method: str, shape: tuple[int, int, int]) -> Encoding:
+        if method == "direct":
+            return Direct(shape, self.mutation_rate, self.mutation_eta, self.crossover_rate, self.crossover_eta)
+        return CPPN(
+            shape,
+            max_hidden=self.max_hidden,
+            add_connection=self.add_connection,
+            delete_connection=self.delete_connection,
+            add_neuron=self.add_neuron,
+            delete_neuron=self.delete_neuron,
+            weight_rate=self.mutation_rate,
+            weight_eta=self.mutation_eta,
+            activation_rate=self.activation_rate,
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -329,6 +356,9 @@ _RANGES: dict[str, tuple[float, float]] = {
     "garbage.mutation_rate": (0, 1),
     "garbage.crossover_rate": (0, 1),
     "garbage.crossover_eta": (0, 1000),
+    "garbage.max_hidden": (1, 1000),
+    **{f"garbage.{name}": (0, 1) for name in ("add_connection", "delete_connection", "add_neuron", "delete_neuron")},
+    "garbage.activation_rate": (0, 1),
     "garbage.step_size": (1e-6, 1),
     "garbage.decay": (0, 1),
     "garbage.blur": (0, 1000),

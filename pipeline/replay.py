@@ -18,6 +18,7 @@ from pipeline import garbage, pairs, records, seeding, verify
 from pipeline.config import Attack, Garbage
 from pipeline.criteria import PeerPressure
 from pipeline.islands import Island
+from pipeline.search import cppn
 from pipeline.transforms import Affine
 
 _TOLERANCE = 1e-3  # by which a probability may differ on another device
@@ -249,8 +250,18 @@ def _garbage_failures(
         made_of = (run["config_digest"], run["run_seed"], number, int(example["wrong_class"]), digest)
         reasons = [OTHER_ID] * (example["id"].decode() != garbage.example_id(*made_of))
         stated = min(run["config"]["garbage"]["confidence"], float(example["confidence"]))
+        genome = example["genome"].decode()
+        reasons += [OTHER_PIXELS] * bool(genome and not _draws(genome, example["image"]))
         found.append(reasons + [garbage.NOT_CONFIDENT] * bool(confidence < stated - _CERTAIN_TOLERANCE))
     return found
+
+
+def _draws(genome: str, image: np.ndarray) -> bool:
+    """Tells whether a CPPN's genome renders to an image."""
+    try:
+        return np.array_equal(cppn.render_at(genome, *image.shape[:2]), image)
+    except InputError:
+        return False
 
 
 _CHECKS = {

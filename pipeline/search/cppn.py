@@ -258,9 +258,11 @@ def parse(text: str) -> Genomes:
     except (ValueError, RecursionError):
         raise InputError("CPPN genome: not JSON; give the text that is stored with the image.") from None
     if not isinstance(fields, dict) or fields.get("encoding") != "cppn":
-        raise InputError("CPPN genome: no JSON object with encoding \"cppn\"; give the text stored with the image.")
+        raise InputError('CPPN genome: no JSON object with encoding "cppn"; give the text stored with the image.')
     if fields.get("version") != VERSION:
-        raise InputError(f"CPPN genome: version {fields.get('version')!r}, expected {VERSION}; read it with its release.")
+        raise InputError(
+            f"CPPN genome: version {fields.get('version')!r}, expected {VERSION}; read it with its release."
+        )
     if fields.get("inputs") != list(INPUTS):
         raise InputError(f"CPPN genome: inputs {fields.get('inputs')!r}, expected {list(INPUTS)}.")
     hidden, outputs = _activations(fields, "hidden"), _activations(fields, "outputs")
@@ -326,7 +328,9 @@ def render_at(genome: str | Genomes, height: int, width: int) -> np.ndarray:
       InputError: no such size, or as `parse`.
     """
     if not (1 <= height <= LARGEST_SIDE and 1 <= width <= LARGEST_SIDE):
-        raise InputError(f"An image of {height} x {width} pixels cannot be made; each side is from 1 to {LARGEST_SIDE}.")
+        raise InputError(
+            f"An image of {height} x {width} pixels cannot be made; each side is from 1 to {LARGEST_SIDE}."
+        )
     genome = parse(genome) if isinstance(genome, str) else genome
     nodes = sum(genome.weights.shape)
     rows = max(1, _STRIP // (nodes * width))
@@ -408,7 +412,9 @@ def _colours(library: Any, channels: Any) -> Any:
     def channel(offset: float) -> Any:
         around = offset + 12.0 * hue
         around = library.where(around < 12.0, around, around - 12.0)
-        return lightness - reach * library.maximum(library.minimum(library.minimum(around - 3.0, 9.0 - around), 1.0), -1.0)
+        return lightness - reach * library.maximum(
+            library.minimum(library.minimum(around - 3.0, 9.0 - around), 1.0), -1.0
+        )
 
     return library.stack([channel(offset) for offset in (0.0, 8.0, 4.0)], axis=-1)
 
