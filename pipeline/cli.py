@@ -158,6 +158,7 @@ def _task_options(parser: Any, mines: bool) -> None:
         parser.add_argument(
             "--run_id", default="", help="name of the run in the workdir; by default a digest of config and nets"
         )
+        parser.add_argument("--islands", type=int, help="garbage images: in place of [garbage] islands")
 
 
 def _workdir_option(parser: Any) -> None:
@@ -228,7 +229,12 @@ def _sheet_options(parser: Any) -> None:
 
 
 def _job(arguments: argparse.Namespace) -> steps.Job:
-    return steps.open_job(config.load(arguments.config), arguments.workdir, arguments.data_dir, arguments.device)
+    task = config.load(arguments.config)
+    if (islands := getattr(arguments, "islands", None)) is not None:
+        if islands < 1:
+            raise InputError(f"--islands is {islands}, expected at least 1.")
+        task = dataclasses.replace(task, garbage=dataclasses.replace(task.garbage, islands=islands))
+    return steps.open_job(task, arguments.workdir, arguments.data_dir, arguments.device)
 
 
 def _train(arguments: argparse.Namespace) -> int:

@@ -368,6 +368,8 @@ def _finish(job: Job, folder: RunFolder, units: list[plan.Unit], identity: dict[
         ],
     }
     ledger.write_json(folder.path / "manifest.json", manifest)
+    if (checkpoints := folder.path / "checkpoints").exists():
+        checkpoints.rmtree()
 
 
 def _counts(trials: pa.Table) -> tuple[dict[str, dict[str, int]], dict[str, int], list[dict[str, str]]]:
