@@ -1,4 +1,5 @@
-"""Pictures: a hillclimb session, the image after each move with every net's confidence below it; adversarial pairs."""
+"""Pictures: a hillclimb session, the image after each move with every net's confidence below it; adversarial pairs, and
+what other nets and noise make of them."""
 
 from __future__ import annotations
 
@@ -95,6 +96,42 @@ def draw_table(shares: np.ndarray, rows: Sequence[str], columns: Sequence[str], 
     axis.set_yticks(np.arange(len(rows)), rows, fontsize=7)
     axis.set_title("% misread by", fontsize=8)
     figure.tight_layout()
+    figure.savefig(path, dpi=130, format="png")
+    pyplot.close(figure)
+
+
+def draw_probe(
+    nets: Sequence[str], distortions: Sequence[float], sizes: Sequence[float], kept: np.ndarray, path: str
+) -> None:
+    """Draws how often originals and twins keep their class under noise as PNG, a panel for each net.
+
+    Args:
+      nets: whose pairs they are, `[R]`.
+      distortions: mean of each net's twins, `[R]`, drawn as a dotted line.
+      sizes: standard deviations of the noise, ascending, `[S]`.
+      kept: shares `[R, S, 2]` in [0, 1], of originals and of twins.
+      path: the file to write.
+    """
+    across = min(len(nets), 3)
+    down = -(-len(nets) // across)
+    figure, axes = pyplot.subplots(
+        down, across, figsize=(2.6 * across + 0.6, 2.1 * down + 0.7), squeeze=False, sharex=True, sharey=True
+    )
+    for axis, net, distortion, shares in zip(axes.flat, nets, distortions, kept):
+        for curve, color, name in zip(shares.T, (_RIGHT, _WRONG), ("original", "twin"), strict=True):
+            axis.plot(sizes, 100 * curve, color=color, marker="o", markersize=3, label=name)
+        axis.axvline(distortion, color=_PEER, linestyle=":", label="mean distortion of the twins")
+        axis.set_title(net, fontsize=8)
+        axis.set(xscale="log", ylim=(-3, 103))
+        axis.set_xticks(sizes, [f"{size:g}" for size in sizes], fontsize=7)
+        axis.set_xticks([], minor=True)
+        axis.tick_params(labelsize=7)
+    for axis in axes.flat[len(nets) :]:
+        axis.axis("off")
+    figure.supxlabel("standard deviation of the noise", fontsize=8)
+    figure.supylabel("% that keep their class", fontsize=8)
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="upper center", ncols=3, fontsize=8, frameon=False)
+    figure.tight_layout(rect=(0, 0, 1, 1 - 0.2 / down))
     figure.savefig(path, dpi=130, format="png")
     pyplot.close(figure)
 

@@ -21,6 +21,8 @@ _OPTIONS = {
     "package": _TASK_OPTIONS,
     "verify": {"--workdir": "runs", "--peers": ""},
     "replay": {"--workdir": "runs", "--peers": "", "--out": "", "--picture": ""},
+    "transfer": {"--workdir": "runs", "--peers": "", "--rescale": "[0.1]", "--csv": "", "--picture": ""},
+    "probe": {"--workdir": "runs", "--peers": "", "--noise": "", "--draws": "10", "--csv": "", "--picture": ""},
 }
 _REQUIRED = {"run": ["--config"], "mine": ["--config"], "train": ["--config"], "package": ["--config"]}
 _HELP = {"-h", "--help", "--helpshort", "--helpfull"}
@@ -60,10 +62,10 @@ def test_help_lists_every_command_and_the_exit_codes(peerpressure):
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
-        ([], "a command is missing; give one of run, train, mine, package, verify, replay, transfer, or"),
+        ([], "a command is missing; give one of run, train, mine, package, verify, replay, transfer, probe, or"),
         (
             ["frobnicate"],
-            "unknown command 'frobnicate'; expected one of run, train, mine, package, verify, replay, transfer.",
+            "unknown command 'frobnicate'; expected one of run, train, mine, package, verify, replay, transfer, probe.",
         ),
         (["pakcage"], "unknown command 'pakcage'; did you mean package?"),
         (["run"], "`peerpressure run` needs --config; `peerpressure run --help` says what to give."),
