@@ -96,8 +96,9 @@ def test_the_summary_says_what_was_fooled_and_who_else(mined):
     work, outcome = mined
     found = [example["target_net"].decode() for example in _examples(work).values()]
     for net in ("mlp-8", "mlp-12"):
-        attacked, fooled = outcome.out.split(f"\n{net}")[1].split()[:2]
+        attacked, fooled, *_, broken, before, after = outcome.out.split(f"\n{net}")[1].splitlines()[0].split()
         assert int(fooled) == found.count(net) <= int(attacked)
+        assert (broken, before, after) == ("0", "-", "-"), "projected descent is judged on the grid"
     assert "that each net (column) misreads" in outcome.out
 
 
