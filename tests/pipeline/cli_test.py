@@ -132,6 +132,10 @@ def test_a_missing_configuration_is_told(peerpressure, tmp_path):
         ({"seeds": {"dataset": "mnist"}}, "[seeds] dataset 'mnist' is not prepared in"),
         ({"seeds": {"image_folder": "/no/such/folder"}}, "[seeds] image_folder /no/such/folder is not a folder"),
         ({"seeds": {"dataset": "digits", "splits": ["tset"]}}, "no split 'tset'; it has test, train"),
+        (
+            {"peers": {"architectures": ["mlp-4", "mlp-8"], "trained_on": ["train[:50%]", "tran[50%:]"]}},
+            "[peers] trained_on: 'tran[50%:]' is no part of digits; expected a part of 'test' (359 images) and 'train'",
+        ),
         ({"search": {"targets": ["mlp-5"]}}, "[search] targets names 'mlp-5', expected 'all' or some of mlp-4"),
         ({"search": {"patiense": 3}}, "did you mean 'patience'?"),
     ],
