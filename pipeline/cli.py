@@ -216,7 +216,7 @@ def _probe_options(parser: Any) -> None:
         "--noise",
         nargs="+",
         type=float,
-        default=[0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5],
+        default=[0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5],
         metavar="SIZE",
         help="standard deviations of the noise, in (0, 1], pixels in [0, 1]",
     )

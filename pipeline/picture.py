@@ -115,7 +115,13 @@ def draw_probe(
     across = min(len(nets), 3)
     down = -(-len(nets) // across)
     figure, axes = pyplot.subplots(
-        down, across, figsize=(2.6 * across + 0.6, 2.1 * down + 0.7), squeeze=False, sharex=True, sharey=True
+        down,
+        across,
+        figsize=(2.6 * across + 0.6, 1.9 * down + 0.6),
+        squeeze=False,
+        sharex=True,
+        sharey=True,
+        layout="constrained",
     )
     for axis, net, distortion, shares in zip(axes.flat, nets, distortions, kept):
         for curve, color, name in zip(shares.T, (_RIGHT, _WRONG), ("original", "twin"), strict=True):
@@ -125,13 +131,13 @@ def draw_probe(
         axis.set(xscale="log", ylim=(-3, 103))
         axis.set_xticks(sizes, [f"{size:g}" for size in sizes], fontsize=7)
         axis.set_xticks([], minor=True)
-        axis.tick_params(labelsize=7)
+        axis.tick_params(labelsize=7, labelbottom=True)  # the panel below may be an empty one
     for axis in axes.flat[len(nets) :]:
         axis.axis("off")
     figure.supxlabel("standard deviation of the noise", fontsize=8)
     figure.supylabel("% that keep their class", fontsize=8)
-    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="upper center", ncols=3, fontsize=8, frameon=False)
-    figure.tight_layout(rect=(0, 0, 1, 1 - 0.2 / down))
+    handles, names = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside upper center", ncols=3, fontsize=8, frameon=False)
     figure.savefig(path, dpi=130, format="png")
     pyplot.close(figure)
 

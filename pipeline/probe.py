@@ -6,7 +6,6 @@ Tabacof and Valle, "Exploring the Space of Adversarial Images" (arXiv 1510.05328
 from __future__ import annotations
 
 import dataclasses
-import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -14,8 +13,6 @@ import numpy as np
 
 from models.classifier import PeerGroup
 from pipeline import noise, tables
-
-_ENDS = (("seed_image", "label"), ("image", "wrong_class"))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,6 +27,7 @@ class Row:
       shown: mean distortion that the noise came to, after clipping to [0, 1] and rounding to uint8.
       original: share of the noisy originals that still get their label.
       twin: share of the noisy twins that still get their wrong class.
+      back: share of the noisy twins that get the original's label again.
     """
 
     made_for: str
@@ -39,6 +37,7 @@ class Row:
     shown: float
     original: float
     twin: float
+    back: float
 
 
 def table(
@@ -78,40 +77,46 @@ def _rows(
 def probe(
     examples: Sequence[dict[str, Any]], net: PeerGroup, sizes: Sequence[float], draws: int, batch: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Returns how many of its `draws` each image kept its class in, and how far the noise moved it on average.
+    """Returns what `net` makes of each pair under noise, and how far the noise moves the images on average.
 
     Args:
       examples: pairs that were made for `net`, a group of one; B of them.
       net: see `table`, as are sizes, draws and batch.
 
     Returns:
-      Counts, integers `[S, 2, B]`, and distortions, float64 `[S, 2, B]`: originals first, then twins.
+      Counts of draws, integers `[S, 3, B]`: the original keeps its label, the twin its wrong class, the twin gets the
+      label; and distortions, float64 `[S, 2, B]`, of original and twin.
     """
-    counts = np.zeros((len(sizes), 2, len(examples)), np.int64)
-    moved = np.zeros(counts.shape)
+    counts, moved = (np.zeros((len(sizes), kinds, len(examples))) for kinds in (3, 2))
     for start in range(0, len(examples), batch):
-        part = examples[start : start + batch]
-        ids, rows = [example["seed"]["id"].decode() for example in part], slice(start, start + batch)
-        ends = [[np.stack([example[key] for example in part]) for key in keys] for keys in _ENDS]
+        part, rows = examples[start : start + batch], slice(start, start + batch)
+        ids = [example["seed"]["id"].decode() for example in part]
+        originals, twins, labels, wrong = (
+            np.stack([example[key] for example in part]) for key in ("seed_image", "image", "label", "wrong_class")
+        )
         for draw in range(draws):
             direction = noise.gaussian(ids, net.input_shape, draw)
-            for (place, size), (end, (images, classes)) in itertools.product(enumerate(sizes), enumerate(ends)):
-                noisy = noise.on_grid(images, size * direction)
-                counts[place, end, rows] += net.probabilities(noisy, batch)[0].argmax(-1) == classes
-                moved[place, end, rows] += noise.distortions(noisy, images) / draws
-    return counts, moved
+            for place, size in enumerate(sizes):
+                noisy = [noise.on_grid(images, size * direction) for images in (originals, twins)]
+                original, twin = (net.probabilities(images, batch)[0].argmax(-1) for images in noisy)
+                counts[place, :, rows] += [original == labels, twin == wrong, twin == labels]
+                far = [noise.distortions(*both) for both in zip(noisy, (originals, twins), strict=True)]
+                moved[place, :, rows] += np.array(far) / draws
+    return counts.astype(np.int64), moved
 
 
 def cells(rows: Sequence[Row]) -> list[list[str]]:
     """Returns the table's cells, heads first; shares in %."""
-    found = [["made for", "pairs", "distortion", "noise", "shown", "original", "twin"]]
+    found = [["made for", "pairs", "distortion", "noise", "shown", "original", "twin", "back"]]
     for row in rows:
         sizes = [f"{row.distortion:.4f}", f"{row.noise:g}", f"{row.shown:.4f}"]
-        found.append([row.made_for, str(row.pairs), *sizes, f"{100 * row.original:.1f}", f"{100 * row.twin:.1f}"])
+        shares = [f"{100 * share:.1f}" for share in (row.original, row.twin, row.back)]
+        found.append([row.made_for, str(row.pairs), *sizes, *shares])
     return found
 
 
 def text(rows: Sequence[Row]) -> str:
     """Formats the table for a terminal."""
-    about = "% of noisy originals and twins that keep their class; shown: the noise's distortion, clipped and rounded"
-    return "\n".join([about, *tables.aligned(cells(rows))])
+    about = "% of noisy originals and noisy twins that keep their class, and of noisy twins that are back at the label"
+    note = "noise: its standard deviation; shown: the distortion that it comes to, clipped and rounded"
+    return "\n".join([about, *tables.aligned(cells(rows)), note])

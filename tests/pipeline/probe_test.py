@@ -49,6 +49,7 @@ def test_counts_are_those_of_one_probe_after_the_other():
                 ]
                 given = nets.probabilities(np.array(noisy))[1].argmax(-1)
                 assert counts[row, end, place] == (given == pair[kept]).sum()
+                assert end == 0 or counts[row, 2, place] == (given == pair["label"]).sum()
                 far = [np.sqrt(np.mean((one / 255 - pair[image] / 255) ** 2)) for one in noisy]
                 assert moved[row, end, place] == pytest.approx(np.mean(far))
 
@@ -71,17 +72,17 @@ def test_rows_are_those_of_the_nets_that_pairs_were_made_for_and_their_own_word(
     ]
     counts, _ = probe.probe(pairs, PeerGroup((_group().classifiers[2],)), SIZES, DRAWS, BATCH)
     shares = counts.sum(axis=-1) / (DRAWS * COUNT)
-    np.testing.assert_allclose([(row.original, row.twin) for row in rows[2:]], shares)
+    np.testing.assert_allclose([(row.original, row.twin, row.back) for row in rows[2:]], shares)
     assert rows[2].distortion == pytest.approx(np.mean([pair["distortion"] for pair in pairs]))
 
 
 def test_no_noise_to_speak_of_changes_nothing_and_much_of_it_does():
     faint, strong = probe.table(_pairs(1), _group(), [1e-4, 1.0], DRAWS, BATCH)
-    assert (faint.original, faint.twin, faint.shown) == (1.0, 1.0, 0.0)
+    assert (faint.original, faint.twin, faint.back, faint.shown) == (1.0, 1.0, 0.0, 0.0)
     assert max(strong.original, strong.twin) < 1.0 and 0 < strong.shown < strong.noise
 
 
 def test_the_text_is_a_table():
-    lines = probe.text(probe.table(_pairs(1), _group(), SIZES, 1, BATCH)).splitlines()[1:]
-    assert lines[0].split() == ["made", "for", "pairs", "distortion", "noise", "shown", "original", "twin"]
+    lines = probe.text(probe.table(_pairs(1), _group(), SIZES, 1, BATCH)).splitlines()[1:-1]
+    assert lines[0].split() == ["made", "for", "pairs", "distortion", "noise", "shown", "original", "twin", "back"]
     assert len({len(line) for line in lines}) == 1 and lines[1].split()[:2] == ["net-1", str(COUNT)]
