@@ -21,6 +21,8 @@ _OPTIONS = {
     "package": _TASK_OPTIONS,
     "verify": {"--workdir": "runs", "--peers": ""},
     "replay": {"--workdir": "runs", "--peers": "", "--out": "", "--picture": ""},
+    "transfer": {"--workdir": "runs", "--peers": "", "--rescale": "[0.1]", "--csv": "", "--picture": ""},
+    "probe": {"--workdir": "runs", "--peers": "", "--noise": "", "--draws": "10", "--csv": "", "--picture": ""},
 }
 _REQUIRED = {"run": ["--config"], "mine": ["--config"], "train": ["--config"], "package": ["--config"]}
 _HELP = {"-h", "--help", "--helpshort", "--helpfull"}
@@ -60,10 +62,10 @@ def test_help_lists_every_command_and_the_exit_codes(peerpressure):
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
-        ([], "a command is missing; give one of run, train, mine, package, verify, replay, transfer, or"),
+        ([], "a command is missing; give one of run, train, mine, package, verify, replay, transfer, probe, or"),
         (
             ["frobnicate"],
-            "unknown command 'frobnicate'; expected one of run, train, mine, package, verify, replay, transfer.",
+            "unknown command 'frobnicate'; expected one of run, train, mine, package, verify, replay, transfer, probe.",
         ),
         (["pakcage"], "unknown command 'pakcage'; did you mean package?"),
         (["run"], "`peerpressure run` needs --config; `peerpressure run --help` says what to give."),
@@ -130,6 +132,10 @@ def test_a_missing_configuration_is_told(peerpressure, tmp_path):
         ({"seeds": {"dataset": "mnist"}}, "[seeds] dataset 'mnist' is not prepared in"),
         ({"seeds": {"image_folder": "/no/such/folder"}}, "[seeds] image_folder /no/such/folder is not a folder"),
         ({"seeds": {"dataset": "digits", "splits": ["tset"]}}, "no split 'tset'; it has test, train"),
+        (
+            {"peers": {"architectures": ["mlp-4", "mlp-8"], "trained_on": ["train[:50%]", "tran[50%:]"]}},
+            "[peers] trained_on: 'tran[50%:]' is no part of digits; expected a part of 'test' (359 images) and 'train'",
+        ),
         ({"search": {"targets": ["mlp-5"]}}, "[search] targets names 'mlp-5', expected 'all' or some of mlp-4"),
         ({"search": {"patiense": 3}}, "did you mean 'patience'?"),
     ],

@@ -12,7 +12,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from pipeline import pairs, records, transfer
+from pipeline import pairs, records
 
 NAME = "adversarial_pairs/tiny"
 PGD = {"method": "pgd", "targets": ["mlp-8", "mlp-12"]}
@@ -96,8 +96,9 @@ def test_the_summary_says_what_was_fooled_and_who_else(mined):
     work, outcome = mined
     found = [example["target_net"].decode() for example in _examples(work).values()]
     for net in ("mlp-8", "mlp-12"):
-        attacked, fooled = outcome.out.split(f"\n{net}")[1].split()[:2]
+        attacked, fooled, *_, broken, before, after = outcome.out.split(f"\n{net}")[1].splitlines()[0].split()
         assert int(fooled) == found.count(net) <= int(attacked)
+        assert (broken, before, after) == ("0", "-", "-"), "projected descent is judged on the grid"
     assert "that each net (column) misreads" in outcome.out
 
 
@@ -168,10 +169,38 @@ def test_a_wrong_transfer_is_one_sentence(mined, peerpressure, arguments, senten
     assert outcome.code == 2 and outcome.err.count("\n") == 1 and sentence in outcome.err
 
 
-def test_noise_belongs_to_its_seed_image_alone():
-    both, one = transfer.gaussian(["a", "b"], (28, 28, 1)), transfer.gaussian(["b"], (28, 28, 1))
-    np.testing.assert_array_equal(both[1], one[0])
-    assert abs(both.mean()) < 0.1 and abs(both.std() - 1) < 0.05 and abs((both[0] * both[1]).mean()) < 0.15
+def test_probe_prints_the_same_table_twice_and_draws_it(mined, peerpressure, tmp_path):
+    work, _ = mined
+    table, picture = tmp_path / "table.csv", tmp_path / "table.png"
+    arguments = ("probe", NAME, "--workdir", work.path, "--noise", 0.2, 0.02, "--draws", 2)
+    outcome = peerpressure(*arguments, "--csv", table, "--picture", picture)
+    assert outcome.code == 0, outcome
+    rows = list(csv.DictReader(table.read_text().splitlines()))
+    assert [(row["made for"], row["noise"]) for row in rows] == [
+        (net, size) for net in ("mlp-8", "mlp-12") for size in ("0.02", "0.2")
+    ]
+    found = [example["target_net"].decode() for example in _examples(work).values()]
+    assert [int(row["pairs"]) for row in rows[::2]] == [found.count("mlp-8"), found.count("mlp-12")]
+    assert all(float(faint["original"]) > float(strong["original"]) for faint, strong in zip(rows[::2], rows[1::2]))
+    assert peerpressure(*arguments).out == outcome.out
+    with Image.open(picture) as drawn:
+        assert np.asarray(drawn.convert("L")).std() > 10
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        ((NAME, "--noise", "0.1", "0"), "--noise is 0, expected a standard deviation above 0 and at most 1."),
+        ((NAME, "--noise", "nan"), "--noise is nan, expected a standard deviation above 0 and at most 1."),
+        ((NAME, "--noise", "0.1,0.2"), "--noise: invalid float value: '0.1,0.2'"),
+        ((NAME, "--draws", "0"), "--draws is 0, expected a number from 1 to 1000."),
+        (("high_value_mistakes/tiny",), "`probe` shows pairs, not 'high_value_mistakes/tiny'"),
+        (("adversarial_pairs/none",), "dataset 'adversarial_pairs/none' was not found"),
+    ],
+)
+def test_a_wrong_probe_is_one_sentence(mined, peerpressure, arguments, sentence):
+    outcome = peerpressure("probe", *arguments, "--workdir", mined[0].path)
+    assert outcome.code == 2 and outcome.err.count("\n") == 1 and sentence in outcome.err
 
 
 def test_replay_draws_the_pair(mined, peerpressure, tmp_path):

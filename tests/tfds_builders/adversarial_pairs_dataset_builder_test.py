@@ -66,6 +66,7 @@ def row(number: int, outcome: str = records.FOUND) -> dict[str, Any]:
         "aimed_class": 2 if number == 0 else -1,
         "distortion": 0.0625,
         "unrounded_distortion": 0.03125 if number == 0 else math.nan,
+        "broken_by_rounding": number == 0,
         "largest_change": 0.125,
         "c": 0.5,
     }
@@ -171,6 +172,7 @@ def test_a_pair_has_its_records_values(build):
     np.testing.assert_array_equal(pair["probabilities_after"][1], np.float32([0.0, 0.25, 0.75]))
     assert pair["probabilities_before"].shape == (3, CLASSES)
     assert (pair["distortion"], pair["unrounded_distortion"]) == (0.0625, 0.03125)
+    assert pair["broken_by_rounding"] and not examples(build(), "test")[IDS[1]]["broken_by_rounding"]
     assert (pair["largest_change"], pair["c"], pair["evaluations"]) == (0.125, 0.5, 321)
     assert pair["judge"] == {"name": b"judge", "digest": b"digest of judge", "class": 1, "confidence": 0.75}
     assert pair["seed"] == {"dataset": b"made_up:1.0.0", "split": b"test", "id": b"seed 0", "label": 1}
