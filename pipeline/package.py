@@ -36,7 +36,7 @@ def package(workdir: Workdir, dataset: str, task: str) -> Packaged:
     """Writes the version of a dataset (`records.MISTAKES`, ...) with all finished runs of a task, unless it is there.
 
     Version 1.N.0 holds the first N + 1 runs: examples of earlier versions are unchanged, new ones are appended, and
-    near-duplicates of the same seed image and target net are left out.
+    near-duplicates (see `near_duplicates`) are left out.
 
     Raises:
       InputError: there is no finished run, a chunk was changed, or the runs do not fit into one dataset.
@@ -94,18 +94,19 @@ def _check_same_features(runs: list[records.FinishedRun], task: str) -> None:
 def near_duplicates(runs: list[records.FinishedRun]) -> frozenset[tuple[str, str]]:
     """Returns (run id, example id) of examples nearer than 2/255 (RMS) to an earlier one.
 
-    Only examples of the same seed image and target net are compared.
+    Only examples of the same seed image, target net and wrong class are compared: adversarial twins of one image can be
+    near whatever they are taken for, and one that is taken for another class is another find.
     """
     chunks = [(run.manifest["run_id"], path) for run in runs for paths in run.chunks.values() for path in paths]
-    times: collections.Counter[tuple[str, str]] = collections.Counter()
+    times: collections.Counter[tuple[str, str, int]] = collections.Counter()
     for _, path in chunks:
-        table = records.read_table(path, ["seed_id", "target_net", "outcome"]).to_pylist()
-        times.update((row["seed_id"], row["target_net"]) for row in table if row["outcome"] == records.FOUND)
-    kept: dict[tuple[str, str], list[np.ndarray]] = collections.defaultdict(list)
+        table = records.read_table(path, ["seed_id", "target_net", "wrong_class", "outcome"]).to_pylist()
+        times.update(_find(row) for row in table if row["outcome"] == records.FOUND)
+    kept: dict[tuple[str, str, int], list[np.ndarray]] = collections.defaultdict(list)
     left_out = set()
     for run_id, path in chunks if max(times.values(), default=0) > 1 else []:
         for row in records.read_examples(path):
-            find = (row["seed_id"], row["target_net"])
+            find = _find(row)
             if times[find] < 2:
                 continue
             image = records.decode_png(row["image"]) / 255.0
@@ -114,6 +115,10 @@ def near_duplicates(runs: list[records.FinishedRun]) -> frozenset[tuple[str, str
             else:
                 kept[find].append(image)
     return frozenset(left_out)
+
+
+def _find(row: dict[str, Any]) -> tuple[str, str, int]:
+    return row["seed_id"], row["target_net"], row["wrong_class"]
 
 
 def _build(workdir: Workdir, dataset: str, task: str, version: str, runs: list[records.FinishedRun]) -> None:

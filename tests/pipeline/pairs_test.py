@@ -13,39 +13,14 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 from pipeline import pairs, records, transfer
-
-NAME = "adversarial_pairs/tiny"
-PGD = {"method": "pgd", "targets": ["mlp-8", "mlp-12"]}
-ATTACK = {"eps": 0.12, "step_size": 0.02, "steps": 10}
-
-
-@pytest.fixture(scope="module")
-def mined(finished, tmp_path_factory):
-    """A workdir with one run of pairs, and what was printed."""
-    from tests.pipeline import conftest
-
-    folder = tmp_path_factory.mktemp("pairs")
-    work = finished.copy(folder / "work", ran=False)
-    task = conftest.write_config(folder / "tiny.toml", search=PGD, attack=ATTACK)
-    outcome = conftest.call("run", "--config", task, "--workdir", work.path, "--run_id", "first")
-    assert outcome.code == 0, outcome
-    return work, outcome
-
-
-def _examples(work, version=""):
-    builder = tfds.builder(NAME + version, data_dir=work.datasets)
-    return {example["id"].decode(): example for example in tfds.as_numpy(builder.as_dataset(split="test"))}
-
-
-def _chunks(work, run_id="first"):
-    folder = work.path / "ledger" / NAME / run_id / "chunks"
-    return {path.name: path.read_bytes() for path in sorted(folder.iterdir())}
+from tests.pipeline.conftest import ATTACK, PGD
+from tests.pipeline.conftest import PAIRS as NAME
 
 
 def test_every_image_is_attacked_once_for_each_target_that_reads_it_right(mined):
     work, _ = mined
     count = tfds.builder("digits", data_dir=work.datasets).info.splits["test"].num_examples
-    trials = pq.read_table(work.path / "ledger" / NAME / "first" / "trials.parquet").to_pylist()
+    trials = pq.read_table(work.ledger / "first" / "trials.parquet").to_pylist()
     assert {trial["outcome"] for trial in trials} <= {
         records.FOUND,
         records.EXHAUSTED,
@@ -63,14 +38,14 @@ def test_a_failed_attack_keeps_its_reason_and_its_best_try_and_is_no_example(min
     work, _ = mined
     failed = [
         row
-        for path in sorted((work.path / "ledger" / NAME / "first" / "chunks").iterdir())
+        for path in sorted((work.ledger / "first" / "chunks").iterdir())
         for row in pq.read_table(path).to_pylist()
         if row["outcome"] == records.EXHAUSTED
     ]
     assert failed, "these nets and this eps leave some images unmisread"
     assert {row["reason"] for row in failed} == {pairs.NO_TWIN}
     assert all(records.decode_png(row["image"]).shape == (28, 28, 1) for row in failed)
-    assert not {row["id"] for row in failed} & _examples(work).keys()
+    assert not {row["id"] for row in failed} & work.examples().keys()
 
 
 def test_every_stored_twin_fools_its_net_within_eps(mined):
@@ -79,7 +54,7 @@ def test_every_stored_twin_fools_its_net_within_eps(mined):
         name: tf.keras.models.load_model(path, compile=False)
         for name, path in zip(("mlp-4", "mlp-8", "mlp-12"), work.nets(), strict=True)
     }
-    examples = _examples(work)
+    examples = work.examples()
     assert len(examples) > 100
     for example in list(examples.values())[:40]:
         answers = {name: net(example["image"][None] / np.float32(255)).numpy()[0] for name, net in nets.items()}
@@ -94,7 +69,7 @@ def test_every_stored_twin_fools_its_net_within_eps(mined):
 
 def test_the_summary_says_what_was_fooled_and_who_else(mined):
     work, outcome = mined
-    found = [example["target_net"].decode() for example in _examples(work).values()]
+    found = [example["target_net"].decode() for example in work.examples().values()]
     for net in ("mlp-8", "mlp-12"):
         attacked, fooled = outcome.out.split(f"\n{net}")[1].split()[:2]
         assert int(fooled) == found.count(net) <= int(attacked)
@@ -104,30 +79,17 @@ def test_the_summary_says_what_was_fooled_and_who_else(mined):
 def test_units_and_order_do_not_change_the_examples(mined, config, peerpressure, same_features, tmp_path):
     work, _ = mined
     other = work.copy(tmp_path / "other", ran=False)
-    task = config(search=PGD, attack=ATTACK, run={"unit_size": 100})
+    task = config(**other.changes, run={"unit_size": 100})
     assert peerpressure("run", "--config", task, "--workdir", other.path, "--run_id", "first").code == 0
-    ours, theirs = _examples(work), _examples(other)
+    ours, theirs = work.examples(), other.examples()
     assert ours.keys() == theirs.keys()
     for example_id, example in ours.items():
         np.testing.assert_array_equal(example["image"], theirs[example_id]["image"])
 
 
-def test_a_killed_run_goes_on_with_the_missing_units_only(mined, config, peerpressure, tmp_path):
-    work, _ = mined
-    other = work.copy(tmp_path / "other", ran=True)
-    folder = other.path / "ledger" / NAME / "first"
-    whole = _chunks(other)
-    (folder / "manifest.json").unlink()
-    (folder / "chunks" / "000002.parquet").unlink()
-    kept = (folder / "chunks" / "000001.parquet").stat().st_mtime_ns
-    task = config("tiny", search=PGD, attack=ATTACK)
-    assert peerpressure("mine", "--config", task, "--workdir", other.path, "--run_id", "first").code == 0
-    assert _chunks(other) == whole and (folder / "chunks" / "000001.parquet").stat().st_mtime_ns == kept
-
-
 def test_verify_passes_and_replay_attacks_again_to_the_same_bytes(mined, peerpressure):
     work, _ = mined
-    examples = _examples(work)
+    examples = work.examples()
     outcome = peerpressure("verify", NAME, "--workdir", work.path)
     assert outcome == (0, f"{NAME}: {len(examples)} examples checked, 0 shown of those that fail\n", "")
     for example_id in list(examples)[:2]:
@@ -145,7 +107,7 @@ def test_the_transfer_table_agrees_with_the_stored_answers(mined, peerpressure, 
     assert [(row["made for"], row["size"]) for row in rows if "noise" not in row["made for"]] == [
         (net, size) for net in ("mlp-8", "mlp-12") for size in ("natural", "0.2")
     ]
-    mine = [example for example in _examples(work).values() if example["target_net"] == b"mlp-8"]
+    mine = [example for example in work.examples().values() if example["target_net"] == b"mlp-8"]
     fooled = 100 * np.mean([example["fooled"] for example in mine], axis=0)
     np.testing.assert_allclose([float(rows[0][name]) for name in ("mlp-4", "mlp-8", "mlp-12")], fooled, atol=0.051)
     assert float(rows[0]["mlp-8"]) == 100.0 > float(rows[1]["mlp-8"])
@@ -177,7 +139,7 @@ def test_noise_belongs_to_its_seed_image_alone():
 def test_replay_draws_the_pair(mined, peerpressure, tmp_path):
     work, _ = mined
     picture = tmp_path / "pair.png"
-    outcome = peerpressure("replay", NAME, next(iter(_examples(work))), "--workdir", work.path, "--picture", picture)
+    outcome = peerpressure("replay", NAME, next(iter(work.examples())), "--workdir", work.path, "--picture", picture)
     assert outcome.code == 0
     with Image.open(picture) as drawn:
         assert np.asarray(drawn.convert("L")).std() > 10
@@ -207,7 +169,7 @@ def _rename(feature):
 )
 def test_a_tampered_pair_is_named_with_the_reason(mined, peerpressure, tmp_path, edit, reason):
     copied = mined[0].copy(tmp_path / "copied", ran=True)
-    path = next((copied.datasets / NAME / "1.0.0").glob("*-test.tfrecord-*"))
+    path = next((copied.published / "1.0.0").glob("*-test.tfrecord-*"))
     stored = [tf.train.Example.FromString(record.numpy()) for record in tf.data.TFRecordDataset(str(path))]
     edit(stored[0].features.feature)
     with tf.io.TFRecordWriter(str(path)) as writer:
