@@ -38,6 +38,16 @@ from pipeline.search.lbfgs import LBFGS
 
 _LEAST_SECONDS = 5.0  # turns are taken until Foolbox has had so many
 _LINF_EPS, _L2_EPS = 0.1, 0.07  # about what half of the images need; l2: as a distortion
+_COLUMNS = (
+    "attacks",
+    "pairs/s",
+    "ratio",
+    "CPU",
+    "before rounding",
+    "as stored",
+    "distortion before",
+    "as stored (of both)",
+)
 
 if not hasattr(np, "find_common_type"):  # EagerPy 0.30, under Foolbox, calls what NumPy 2 has no more
     np.find_common_type = lambda types, _: np.result_type(*types)
@@ -164,10 +174,7 @@ def main() -> None:
     for architecture, net, start in attack.subjects(arguments.workdir, arguments.images):
         tf.random.set_seed(0)
         print(f"\n{architecture}, {arguments.images} images at a time, ours / Foolbox {foolbox.__version__}\n")
-        print(
-            "| attacks | pairs/s | ratio | CPU | before rounding | as stored | distortion before | as stored (of both) |"
-        )
-        print("| --- | --- | --- | --- | --- | --- | --- | --- |")
+        print(f"| {' | '.join(_COLUMNS)} |\n|{' --- |' * len(_COLUMNS)}")
         for match in _matches(math.prod(start.images.shape[1:])):
             print(_measure(match, net, start), flush=True)
 

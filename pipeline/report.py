@@ -137,8 +137,10 @@ def pair_table(chunks: Sequence[epath.PathLike], nets: list[str], target_nets: l
 
 def _pair_row(mine: pa.Table, net: str, nets: int) -> PairRow:
     twins = mine.filter(pc.equal(mine["outcome"], records.FOUND))
-    after = np.array(twins["probabilities_after"].to_pylist(), np.float32).reshape(twins.num_rows, nets, -1)
-    wrong = after.argmax(-1) != twins["label"].to_numpy()[:, None] if twins.num_rows else np.zeros((0, nets))
+    induced = (math.nan,) * nets
+    if twins.num_rows:
+        after = np.array(twins["probabilities_after"].to_pylist(), np.float32).reshape(twins.num_rows, nets, -1)
+        induced = tuple((after.argmax(-1) != twins["label"].to_numpy()[:, None]).mean(axis=0))
     return PairRow(
         net,
         mine.num_rows,
@@ -146,7 +148,7 @@ def _pair_row(mine: pa.Table, net: str, nets: int) -> PairRow:
         _mean(twins["distortion"]),
         _mean(twins["unrounded_distortion"]),
         _mean(mine["candidates"]),
-        tuple(wrong.mean(axis=0)) if twins.num_rows else (math.nan,) * nets,
+        induced,
     )
 
 

@@ -35,7 +35,7 @@ from pipeline.seeds import FolderSeeds, SeedSource, TfdsSeeds
 _OURS = ("digits",)  # datasets that need no download
 _NOTHING_FOUND = {
     records.MISTAKES: "no mistake was found: lower the thresholds in [search], or widen the ranges in [operator].",
-    records.PAIRS: "no adversarial twin was found: raise eps or the number of steps in [attack].",
+    records.PAIRS: "no adversarial twin was found: change aim, or raise eps or the number of steps, in [attack].",
 }
 
 

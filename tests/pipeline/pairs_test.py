@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -167,17 +170,12 @@ def _rename(feature):
         (_rename, "the id does not belong to the record"),
     ],
 )
-def test_a_tampered_pair_is_named_with_the_reason(mined, peerpressure, tmp_path, edit, reason):
+def test_a_tampered_pair_is_named_with_the_reason(mined, peerpressure, tmp_path, tamper, edit, reason):
     copied = mined[0].copy(tmp_path / "copied", ran=True)
-    path = next((copied.published / "1.0.0").glob("*-test.tfrecord-*"))
-    stored = [tf.train.Example.FromString(record.numpy()) for record in tf.data.TFRecordDataset(str(path))]
-    edit(stored[0].features.feature)
-    with tf.io.TFRecordWriter(str(path)) as writer:
-        for example in stored:
-            writer.write(example.SerializeToString(deterministic=True))
+    example_id = tamper(copied, edit)
     outcome = peerpressure("verify", NAME, "--workdir", copied.path)
     assert outcome.code == 1 and f"1 examples: {reason}" in outcome.out
-    assert stored[0].features.feature["id"].bytes_list.value[0].decode() in outcome.out
+    assert example_id in outcome.out
 
 
 def test_both_datasets_of_a_task_live_side_by_side(mined, config, peerpressure, tmp_path):
@@ -191,8 +189,10 @@ def test_both_datasets_of_a_task_live_side_by_side(mined, config, peerpressure, 
     ("attack", "sentence"),
     [
         ({"aim": 10}, "[attack] aim is 10, expected a class from 0 to 9."),
+        ({"aim": -1}, "[attack] aim is -1, expected a class from 0 to 9."),
         ({"aim": "nearest"}, "aim is 'nearest', expected a whole number or 'random' or 'next' or 'untargeted'."),
         ({"eps": 0.0}, "eps is 0.0, expected a number from 1e-06 to 1."),
+        ({"eps": -0.1}, "eps is -0.1, expected a number from 1e-06 to 1."),
         ({"eps": 1.5}, "eps is 1.5, expected a number from 1e-06 to 1."),
         ({"epss": 0.1}, "[attack]: unknown key 'epss'; did you mean 'eps'?"),
     ],
@@ -210,3 +210,75 @@ def test_images_of_the_aimed_class_are_skipped_with_the_reason(work, config, pee
     own = [trial for trial in trials if trial["reason"] == pairs.AIM_IS_LABEL]
     assert own and all(trial["seed_label"] == 3 and trial["outcome"] == records.SKIPPED for trial in own)
     assert json.loads((folder / "manifest.json").read_text())["reasons"][pairs.AIM_IS_LABEL] == len(own)
+
+
+def test_where_all_images_are_of_the_aimed_class_none_is_attacked_and_why_is_said(
+    finished, pictures, tmp_path, config, peerpressure
+):
+    threes = tmp_path / "threes"
+    shutil.copytree(pictures, threes)
+    for path in threes.rglob("*.png"):
+        if path.parent.name != "3":
+            path.unlink()  # the empty folders keep the other classes' names
+    task = config(
+        seeds={"image_folder": str(threes), "splits": ["test"]},
+        peers={"files": finished.nets()[2:]},
+        search={"method": "fgsm"},
+        attack={"aim": 3},
+    )
+    outcome = peerpressure("run", "--config", task, "--workdir", tmp_path / "own")
+    assert outcome.code == 0
+    count = len(list(threes.rglob("*.png")))
+    trials = [pq.read_table(path) for path in (tmp_path / "own").rglob("trials.parquet")]
+    reasons = trials[0]["reason"].to_pylist()
+    assert len(reasons) == count > 0 and set(reasons) <= {pairs.AIM_IS_LABEL, pairs.READ_WRONG}
+    assert f"{reasons.count(pairs.AIM_IS_LABEL)} rows: the aimed class is the image's own" in outcome.out
+    assert "no adversarial twin was found: change aim" in outcome.out
+
+
+_EXPORT = """
+import sys
+import tensorflow as tf
+
+class Net(tf.Module):
+    def __init__(self, change):
+        self.change = change
+        self.weights = tf.Variable(0.1 * tf.random.stateless_normal([784, 10], [1, 2]))
+
+    @tf.function(input_signature=[tf.TensorSpec([None, 28, 28, 1], tf.float32)])
+    def serve(self, images):
+        return tf.nn.softmax(self.change(tf.reshape(images, [-1, 784]) @ self.weights))
+
+options = tf.saved_model.SaveOptions(experimental_custom_gradients=False)
+for name, change in {"swish": tf.nn.silu, "rounding": tf.round, "relu": tf.nn.relu}.items():
+    net = Net(change)
+    tf.saved_model.save(net, f"{sys.argv[1]}/{name}", signatures=net.serve, options=options)
+"""
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    """SavedModels without the gradients that are functions of their own, as another process sees them."""
+    folder = tmp_path_factory.mktemp("exported")
+    subprocess.run([sys.executable, "-c", _EXPORT, str(folder)], check=True, capture_output=True)
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("name", "sentence"),
+    [
+        ("swish", "Net 'swish' fails when its gradient is asked for (No gradient defined for operation"),
+        ("rounding", "Net 'rounding' has no gradient with respect to its images; give a `.keras` file"),
+    ],
+)
+def test_a_saved_model_without_its_gradient_is_one_sentence(exported, work, config, peerpressure, name, sentence):
+    task = config(peers={"files": [str(exported / name)]}, search={"method": "pgd"})
+    outcome = peerpressure("mine", "--config", task, "--workdir", work.path)
+    assert outcome.code == 2 and outcome.err.count("\n") == 1
+    assert outcome.err.startswith(f"peerpressure: error: {sentence}") and not (work.path / "ledger").exists()
+
+
+def test_a_saved_model_with_its_gradient_is_attacked(exported, work, config, peerpressure):
+    task = config(peers={"files": [str(exported / "relu")]}, search={"method": "fgsm"}, attack={"eps": 0.3})
+    outcome = peerpressure("mine", "--config", task, "--workdir", work.path)
+    assert outcome.code == 0 and "\nrelu" in outcome.out
