@@ -37,7 +37,7 @@ def package(workdir: Workdir, dataset: str, task: str) -> Packaged:
     """Writes the version of a dataset (`records.MISTAKES`, ...) with all finished runs of a task, unless it is there.
 
     Version 1.N.0 holds the first N + 1 runs: examples of earlier versions are unchanged, new ones are appended, and
-    near-duplicates of the same seed image (garbage images: class) and target net are left out.
+    near-duplicates (see `near_duplicates`) are left out.
 
     Raises:
       InputError: there is no finished run, a chunk was changed, or the runs do not fit into one dataset.
@@ -92,19 +92,13 @@ def _check_same_features(runs: list[records.FinishedRun], task: str) -> None:
             )
 
 
-_SAME_FIND = {  # examples that agree in these may be near-duplicates
-    records.MISTAKES: ("seed_id", "target_net"),
-    records.PAIRS: ("seed_id", "target_net"),
-    records.GARBAGE: ("wrong_class", "target_net"),
-}
-
-
 def near_duplicates(runs: list[records.FinishedRun], dataset: str) -> frozenset[tuple[str, str]]:
     """Returns (run id, example id) of examples nearer than 2/255 (RMS) to an earlier one.
 
-    Only examples of the same seed image (garbage images: class) and target net are compared.
+    Only examples of the same target net, wrong class and seed image (if they have one) are compared: adversarial twins
+    of one image can be near whatever they are taken for, and one that is taken for another class is another find.
     """
-    columns = _SAME_FIND[dataset]
+    columns = ["target_net", "wrong_class", *([] if dataset == records.GARBAGE else ["seed_id"])]
     chunks = [(run.manifest["run_id"], path) for run in runs for paths in run.chunks.values() for path in paths]
     times: collections.Counter[tuple[Any, ...]] = collections.Counter()
     for _, path in chunks:

@@ -147,7 +147,7 @@ def test_a_task_that_cannot_be_run_is_told(work, peerpressure, config, tmp_path,
         "run", "--config", config(**changes), "--workdir", work.path, "--data_dir", tmp_path / data_dir
     )
     assert _is_one_sentence(outcome) and message in outcome.err
-    assert not half_written(work.path) and not work.mistakes.exists()
+    assert not half_written(work.path) and not work.published.exists()
 
 
 def test_a_workdir_that_cannot_be_written_to_is_told(peerpressure, config, tmp_path):
@@ -193,7 +193,7 @@ def test_a_net_that_does_not_fit_is_named(work, peerpressure, config, tmp_path, 
     task = config(peers={"files": [work.nets()[0], str(bad)]})
     outcome = peerpressure("run", "--config", task, "--workdir", work.path)
     assert _is_one_sentence(outcome) and "'bad'" in outcome.err and message in outcome.err
-    assert not half_written(work.path) and not work.ledger.exists() and not work.mistakes.exists()
+    assert not half_written(work.path) and not work.ledger.exists() and not work.published.exists()
 
 
 def test_two_nets_of_one_name_are_told(work, peerpressure, config):
