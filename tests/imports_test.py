@@ -10,8 +10,10 @@ ROOT = pathlib.Path(__file__).parent.parent
 LAYERS = [
     {"pipeline.seeding", "pipeline.records"},
     {"pipeline.transforms", "pipeline.criteria", "pipeline.seeds", "pipeline.picture", "pipeline.report"},
-    {"pipeline.search.lanes", "pipeline.search.gradient", "pipeline.chunk", "pipeline.transfer"},
-    {"pipeline.search.hillclimb", "pipeline.search.lbfgs", "pipeline.pairs"},
+    {"pipeline.search.lanes", "pipeline.search.gradient", "pipeline.search.elites", "pipeline.search.direct"}
+    | {"pipeline.chunk", "pipeline.transfer"},
+    {"pipeline.search.hillclimb", "pipeline.search.lbfgs", "pipeline.search.map_elites", "pipeline.search.cppn"}
+    | {"pipeline.pairs"},
     {"pipeline.search.unit"},
     {"pipeline.search.scan", "pipeline.verify"},
     {"pipeline.config"},
