@@ -8,27 +8,17 @@ import pytest
 ROOT = pathlib.Path(__file__).parent.parent
 # Every module may import from its own layer's list only those named before it.
 LAYERS = [
-    {"pipeline.seeding", "pipeline.records", "pipeline.tables"},
-    {
-        "pipeline.transforms",
-        "pipeline.criteria",
-        "pipeline.seeds",
-        "pipeline.picture",
-        "pipeline.report",
-        "pipeline.noise",
-    },
-    {
-        "pipeline.search.lanes",
-        "pipeline.search.gradient",
-        "pipeline.chunk",
-        "pipeline.transfer",
-        "pipeline.probe",
-    },
-    {"pipeline.search.hillclimb", "pipeline.search.lbfgs", "pipeline.pairs"},
-    {"pipeline.search.unit"},
+    {"pipeline.seeding", "pipeline.records", "pipeline.tables", "pipeline.ledger"},
+    {"pipeline.transforms", "pipeline.criteria", "pipeline.seeds", "pipeline.picture", "pipeline.report"}
+    | {"pipeline.noise"},
+    {"pipeline.search.lanes", "pipeline.search.gradient", "pipeline.search.elites", "pipeline.search.direct"}
+    | {"pipeline.chunk", "pipeline.transfer", "pipeline.probe", "pipeline.plan"},
+    {"pipeline.search.hillclimb", "pipeline.search.lbfgs", "pipeline.search.map_elites", "pipeline.search.cppn"}
+    | {"pipeline.search.ascent", "pipeline.pairs", "pipeline.islands"},
+    {"pipeline.search.unit", "pipeline.garbage"},
     {"pipeline.search.scan", "pipeline.verify"},
     {"pipeline.config"},
-    {"pipeline.ledger", "pipeline.plan", "pipeline.mining", "pipeline.replay"},
+    {"pipeline.mining", "pipeline.replay"},
     {"pipeline.nets", "pipeline.package"},
     {"pipeline.stages"},
     {"pipeline.steps"},

@@ -1,28 +1,29 @@
-"""The CPPN encoding of Nguyen, Yosinski and Clune (arXiv 1412.1897): an image is what a small network says of each pixel.
+"""The CPPN encoding of Nguyen, Yosinski and Clune (arXiv 1412.1897): a small network says of each pixel what it is.
 
-A compositional pattern producing network (Stanley, "Compositional pattern producing networks", 2007) maps a pixel's x, y
-and distance to the centre, and a bias of 1, to its grey level, or to its hue, lightness and saturation. Each of its
-nodes has an activation of its own, and mutation changes its topology. Activations are those of sferes2, which the
-authors used, all within [-1, 1]:
+A compositional pattern producing network (Stanley, "Compositional pattern producing networks", 2007) maps a pixel's x
+and y, its distance to the centre, and a bias of 1 to its grey level, or to its hue, lightness and saturation. Every
+node has an activation of its own, and mutation changes what is connected. Activations, all within [-1, 1], are those of
+sferes2, with which the authors worked:
 
     sine sin(p), sigmoid 2 / (1 + exp(-p)) - 1, gaussian exp(-p^2), linear p cut to [-3, 3], over 3.
 
-What the paper leaves open is done as in the authors' code (github.com/Evolving-AI-Lab/fooling, sferes2's nn2): a first
-genome connects every input with every output, weights uniform; outputs have activations that are drawn and mutate as
-those of hidden nodes; a channel is an output's absolute value, here rounded to the nearest of 256 levels; a new neuron
-takes a connection's place and both its connections have the weight of the old one. Weights mutate first, then
+What the paper leaves open is done as in the authors' code (github.com/Evolving-AI-Lab/fooling, with sferes2's nn2): a
+first genome connects every input with every output, weights uniform; outputs have activations that are drawn and mutate
+as those of hidden nodes; a channel is an output's absolute value, here rounded to the nearest of 256 levels; a new
+neuron takes a connection's place, and both its connections have the weight of the old one. Weights mutate first, then
 activations; then a connection comes, one goes, a neuron comes, one goes.
 
-There are three departures. The authors' code gives x and y in pixels and the distance alone in [-1, 1]; here all are, so
-that a genome is an image of any size. Their neurons may be connected in any way without a cycle, twice too; here
-neurons are in a row, and a connection goes from an earlier to a later one, of a pair at most one. Their genomes have no
-bound; here a full genome does not grow.
+There are three departures. The authors' code gives x and y in pixels and the distance alone in units of half an image;
+here all are, so that a genome is an image of any size. Their neurons may be connected in any way without a cycle, and
+twice; here neurons are in a row, a connection goes from an earlier to a later one, and there is one of a pair at most.
+Their genomes have no bound; here a full genome does not grow.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -44,8 +45,8 @@ _PI_HIGH = 3.140625  # exact in 9 bits: a multiple up to 2^15 of it is exact in 
 class Genomes(NamedTuple):
     """B networks of at most M hidden nodes and C outputs; one network in NumPy has no axis B.
 
-    Targets of connections are the C outputs, then the M hidden nodes; sources are the 4 inputs, then the M hidden nodes.
-    A hidden node's sources are the inputs and the hidden nodes before it. What is not there is 0; a connection whose
+    Targets of connections are the C outputs, then the hidden nodes; sources are the 4 inputs, then the hidden nodes. A
+    hidden node's sources are the inputs and the hidden nodes before it. What is not there is 0; a connection whose
     weight becomes 0 is not there.
 
     Attributes:
@@ -173,7 +174,7 @@ class CPPN:
         moved = self._move(genomes._replace(weights=tf.where(old, 0.0, genomes.weights)), place, 1)
         is_target = tf.range(self._targets) == (place + self._outputs)[:, None]
         is_source = tf.range(self._sources) == (place + len(INPUTS))[:, None]
-        new = _pairs(is_target, source) | _pairs(_move(target, 1, place + self._outputs, 1), is_source)
+        new = _pairs(is_target, source) | _pairs(_shift(target, 1, place + self._outputs, 1), is_source)
         return Genomes(
             moved.hidden + tf.cast(added, tf.int32),
             tf.where(is_target, _activation(uniform[:, 1:]), moved.activations),
@@ -195,35 +196,36 @@ class CPPN:
         target, source = place + self._outputs, place + len(INPUTS)
         return Genomes(
             genomes.hidden,
-            _move(genomes.activations, 1, target, step),
-            _move(_move(genomes.weights, 1, target, step), 2, source, step),
+            _shift(genomes.activations, 1, target, step),
+            _shift(_shift(genomes.weights, 1, target, step), 2, source, step),
         )
 
     def render(self, genomes: Genomes) -> tf.Tensor:
-        """See `Encoding`.
-
-        Genome by genome, as that is fastest on a CPU: no more nodes than there are, and all values in its cache.
-        """
+        """See `Encoding`."""
+        together = _together(genomes.hidden.shape[0])
+        groups = tf.nest.map_structure(lambda field: tf.reshape(field, [-1, together, *field.shape[1:]]), genomes)
+        values = tf.map_fn(self._values, groups, fn_output_signature=tf.float32, parallel_iterations=1)
         height, width, outputs = self.shape
-        values = tf.map_fn(self._values, genomes, fn_output_signature=tf.float32, parallel_iterations=1)
-        channels = tf.reshape(values, [-1, height, width, outputs])
-        return tf.floor(_colours(tf, channels) * 255.0 + 0.5) / 255.0
+        return _on_grid(tf, _colours(tf, tf.reshape(values, [-1, height, width, outputs]))) / 255.0
 
-    def _values(self, genome: Genomes) -> tf.Tensor:
-        """Returns the absolute values of the outputs of one genome without axis B, float32 `[H W, C]`."""
-        inputs = tf.constant(_inputs(*self.shape[:2], 0, self.shape[0]).reshape([len(INPUTS), -1]), tf.float32)
+    def _values(self, genomes: Genomes) -> tf.Tensor:
+        """Returns the outputs' absolute values at every pixel, float32 `[B, H W, C]`, node by node for all genomes."""
+        weights, activations = tf.transpose(genomes.weights, [1, 2, 0]), tf.transpose(genomes.activations)
+        rows, pixels = genomes.hidden.shape[0], self.shape[0] * self.shape[1]
 
-        def value(target: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
+        def value(target: Any, values: tf.Tensor) -> tf.Tensor:
             # Not a matrix product, which on some devices is not of float32 precision.
-            potential = tf.reduce_sum(genome.weights[target][:, None] * values, axis=0)
-            return _activate(genome.activations[target], potential)
+            potential = tf.reduce_sum(weights[target][:, :, None] * values, axis=0)
+            return _activate(activations[target][:, None], potential)
 
         def body(node: tf.Tensor, values: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             new = value(self._outputs + node, values)
             return node + 1, tf.tensor_scatter_nd_update(values, [[len(INPUTS) + node]], new[None])
 
-        values = tf.pad(inputs, [[0, self.max_hidden], [0, 0]])
-        _, values = tf.while_loop(lambda node, values: node < genome.hidden, body, (tf.constant(0), values))
+        most = tf.reduce_max(genomes.hidden)
+        inputs = _inputs(*self.shape[:2], 0, self.shape[0]).reshape([len(INPUTS), 1, pixels])
+        values = tf.pad(tf.tile(tf.constant(inputs, tf.float32), [1, rows, 1]), [[0, self.max_hidden], [0, 0], [0, 0]])
+        _, values = tf.while_loop(lambda node, values: node < most, body, (tf.constant(0), values))
         return tf.abs(tf.stack([value(output, values) for output in range(self._outputs)], axis=-1))
 
     def image(self, genome: Genomes) -> np.ndarray:
@@ -259,12 +261,9 @@ def parse(text: str) -> Genomes:
         raise InputError("CPPN genome: not JSON; give the text that is stored with the image.") from None
     if not isinstance(fields, dict) or fields.get("encoding") != "cppn":
         raise InputError('CPPN genome: no JSON object with encoding "cppn"; give the text stored with the image.')
-    if fields.get("version") != VERSION:
-        raise InputError(
-            f"CPPN genome: version {fields.get('version')!r}, expected {VERSION}; read it with its release."
-        )
-    if fields.get("inputs") != list(INPUTS):
-        raise InputError(f"CPPN genome: inputs {fields.get('inputs')!r}, expected {list(INPUTS)}.")
+    for key, expected in {"version": VERSION, "inputs": list(INPUTS)}.items():
+        if fields.get(key) != expected:
+            raise InputError(f"CPPN genome: {key} is {fields.get(key)!r:.80}, expected {expected!r}.")
     hidden, outputs = _activations(fields, "hidden"), _activations(fields, "outputs")
     if len(hidden) > _MOST_HIDDEN:
         raise InputError(f"CPPN genome: {len(hidden)} hidden nodes, expected at most {_MOST_HIDDEN}.")
@@ -309,7 +308,7 @@ def _connection(place: int, given: Any, before: int, outputs: int) -> tuple[int,
             f"target from {len(INPUTS)} to {before + outputs - 1}."
         )
     if not -_WEIGHT <= weight <= _WEIGHT or not np.float32(weight):  # nor is NaN
-        raise InputError(f"{what} has weight {weight}, expected one from {-_WEIGHT:g} to {_WEIGHT:g} that is not 0.")
+        raise InputError(f"{what} has weight {weight!r:.80}, expected one within [-10, 10] and not 0.")
     return source, target, weight
 
 
@@ -334,14 +333,21 @@ def render_at(genome: str | Genomes, height: int, width: int) -> np.ndarray:
     genome = parse(genome) if isinstance(genome, str) else genome
     nodes = sum(genome.weights.shape)
     rows = max(1, _STRIP // (nodes * width))
-    strips = [_strip(genome, height, width, top, min(top + rows, height)) for top in range(0, height, rows)]
-    return np.concatenate(strips)
+    image = np.empty([height, width, _outputs(genome)], np.uint8)
+    for top in range(0, height, rows):
+        image[top : top + rows] = _strip(genome, height, width, top, min(top + rows, height))
+    return image
+
+
+def _outputs(genome: Genomes) -> int:
+    targets, sources = genome.weights.shape
+    return targets - (sources - len(INPUTS))
 
 
 def _strip(genome: Genomes, height: int, width: int, top: int, bottom: int) -> np.ndarray:
     """Returns the rows from `top` to before `bottom`, uint8 `[bottom - top, W, C]`."""
     values = list(_inputs(height, width, top, bottom))
-    outputs = len(genome.activations) - (genome.weights.shape[1] - len(INPUTS))
+    outputs = _outputs(genome)
 
     def value(target: int) -> np.ndarray:
         potential = np.zeros(values[0].shape)
@@ -352,10 +358,10 @@ def _strip(genome: Genomes, height: int, width: int, top: int, bottom: int) -> n
     for node in range(int(genome.hidden)):
         values.append(value(outputs + node))
     channels = np.abs(np.stack([value(output) for output in range(outputs)], axis=-1))
-    return np.floor(_colours(np, channels) * 255.0 + 0.5).astype(np.uint8)
+    return _on_grid(np, _colours(np, channels)).astype(np.uint8)
 
 
-_FUNCTIONS = {
+_FUNCTIONS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "sine": np.sin,
     "sigmoid": lambda potential: np.tanh(potential / 2.0),
     "gaussian": lambda potential: np.exp(-np.square(potential)),
@@ -363,8 +369,18 @@ _FUNCTIONS = {
 }
 
 
+def _together(rows: int) -> int:
+    """Returns how many genomes are rendered at a time.
+
+    One on a CPU: no more nodes than that one has, and all values in the cache. All elsewhere, where every turn of a
+    loop costs.
+    """
+    kinds = {device.device_type for device in tf.config.list_physical_devices()}
+    return 1 if kinds == {"CPU"} else rows
+
+
 def _activate(activation: tf.Tensor, potential: tf.Tensor) -> tf.Tensor:
-    """`_FUNCTIONS` in a graph, with one exponential: an int32 scalar and float32 `[P]` -> `[P]`."""
+    """`_FUNCTIONS` in a graph, with one exponential: int32 and float32 `[P]` -> `[P]`."""
     sine, sigmoid, gaussian = (activation == place for place in range(3))
     power = tf.exp(tf.where(gaussian, -tf.square(potential), -potential))
     linear = tf.clip_by_value(potential, -3.0, 3.0) / 3.0
@@ -412,11 +428,15 @@ def _colours(library: Any, channels: Any) -> Any:
     def channel(offset: float) -> Any:
         around = offset + 12.0 * hue
         around = library.where(around < 12.0, around, around - 12.0)
-        return lightness - reach * library.maximum(
-            library.minimum(library.minimum(around - 3.0, 9.0 - around), 1.0), -1.0
-        )
+        rise = library.minimum(around - 3.0, 9.0 - around)
+        return lightness - reach * library.maximum(library.minimum(rise, 1.0), -1.0)
 
     return library.stack([channel(offset) for offset in (0.0, 8.0, 4.0)], axis=-1)
+
+
+def _on_grid(library: Any, channels: Any) -> Any:
+    """Returns the nearest grey levels, 0 to 255, of channels in [0, 1]."""
+    return library.floor(channels * 255.0 + 0.5)
 
 
 def _event(uniform: tf.Tensor, rate: float) -> tuple[tf.Tensor, tf.Tensor]:
@@ -469,7 +489,7 @@ def _locate(counts: tf.Tensor, place: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     return here, place - tf.reduce_sum(tf.where(here, starts, 0), axis=1)
 
 
-def _move(field: tf.Tensor, axis: int, first: tf.Tensor, step: int) -> tf.Tensor:
+def _shift(field: tf.Tensor, axis: int, first: tf.Tensor, step: int) -> tf.Tensor:
     """Moves what lies from places int32 `[B]` on by one along an axis, onwards (1) or back over the first (-1).
 
     What becomes free is 0 or False. There is nothing to lose at the end of the axis where the step is onwards.
