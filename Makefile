@@ -1,7 +1,7 @@
 # Every target sets up .venv by itself; `make help` lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench clean
+.PHONY: help demo test lint bench flink clean
 
 BIN := .venv/bin
 STAMP := .venv/.installed
@@ -37,8 +37,14 @@ bench: $(BENCH_STAMP)  ## Measure the search and the attack against their limits
 	TF_CPP_MIN_LOG_LEVEL=2 $(BIN)/python -m benchmarks.attack
 	TF_CPP_MIN_LOG_LEVEL=2 $(BIN)/python -m benchmarks.foolbox_attack
 
-clean:  ## Remove .venv, runs and caches
-	rm -rf .venv runs build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
+flink: .flink/.fetched  ## Run the demo on a Flink cluster, kill a part of it, compare (needs Java and Maven)
+	$(BIN)/python deploy/flink/demo.py
+
+.flink/.fetched: deploy/flink/fetch deploy/flink/pom.xml | $(STAMP)
+	deploy/flink/fetch $(BIN)/python
+
+clean:  ## Remove .venv, .flink, runs and caches
+	rm -rf .venv .flink runs build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(STAMP): setup.py pyproject.toml

@@ -1,6 +1,6 @@
 """The Beam stages: work units in, chunk files out. The only module that imports Beam.
 
-    Create(units) | Reshuffle | Map(read) | RunInference(search and verify) | Map(write chunk)
+    Create(units) | Reshuffle | Filter(missing) | Map(read) | RunInference(search and verify) | Map(write chunk)
 
 Linear, one output, no side inputs, so that it also runs on the simpler runners.
 """
@@ -81,6 +81,11 @@ class MiningHandler(ModelHandler[_Work, PredictionResult, Miner]):
         return "mining"
 
 
+def _is_missing(unit: Unit, folder: ledger.RunFolder) -> bool:
+    # A runner that lost a worker starts the stage anew, with units that were finished meanwhile.
+    return not folder.chunk(unit.number).exists()
+
+
 def _read(unit: Unit, source: Source) -> _Work:
     return _Work(unit.number, source.read(unit.split, unit.positions))
 
@@ -115,6 +120,7 @@ def mine(
             pipeline
             | "Units" >> beam.Create(list(units), reshuffle=False)
             | "Spread" >> beam.Reshuffle()
+            | "Missing" >> beam.Filter(_is_missing, folder=folder)
             | "Read" >> beam.Map(_read, source=source)
             | "SearchAndVerify" >> RunInference(MiningHandler(task, nets, device))
             | "WriteChunk" >> beam.Map(_write, folder=folder)

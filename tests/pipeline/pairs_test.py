@@ -144,7 +144,7 @@ def test_probe_prints_the_same_table_twice_and_draws_it(mined, peerpressure, tmp
     assert [(row["made for"], row["noise"]) for row in rows] == [
         (net, size) for net in ("mlp-8", "mlp-12") for size in ("0.02", "0.2")
     ]
-    found = [example["target_net"].decode() for example in _examples(work).values()]
+    found = [example["target_net"].decode() for example in work.examples().values()]
     assert [int(row["pairs"]) for row in rows[::2]] == [found.count("mlp-8"), found.count("mlp-12")]
     assert all(float(faint["original"]) > float(strong["original"]) for faint, strong in zip(rows[::2], rows[1::2]))
     assert peerpressure(*arguments).out == outcome.out

@@ -12,6 +12,7 @@ import time
 import pytest
 
 from pipeline import seeds
+from pipeline.ledger import RunFolder
 from pipeline.seeds import TfdsSeeds
 
 _DEADLINE_S = 180
@@ -83,6 +84,17 @@ def test_what_was_half_written_is_swept_and_written_again(broken_off, made, peer
     assert tree(chunks) == tree(made.ledger / "first" / "chunks")
     assert tree(broken_off.published) == tree(made.published)
     assert _manifest_without_time(broken_off) == _manifest_without_time(made)
+
+
+def test_a_stage_started_anew_leaves_the_units_that_were_finished_meanwhile(
+    broken_off, finished, peerpressure, config, tree, monkeypatch
+):
+    chunks = broken_off.ledger / "first" / "chunks"
+    before = {path: path.stat().st_mtime_ns for path in chunks.glob("*.parquet")}
+    monkeypatch.setattr(RunFolder, "finished_units", lambda folder: set())  # as when the stage was first started
+    assert peerpressure("mine", "--config", config(), "--workdir", broken_off.path, "--run_id", "first").code == 0
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+    assert tree(chunks) == tree(finished.ledger / "first" / "chunks")
 
 
 def test_a_run_without_its_manifest_is_not_packaged(broken_off, peerpressure, config):
