@@ -21,8 +21,10 @@ install = if command -v uv >/dev/null 2>&1; then uv pip install --python $(BIN)/
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
-demo: $(STAMP)  ## Run the pipeline end to end on the built-in handwritten digits, into runs/
+demo: $(STAMP)  ## Make all three datasets of the built-in handwritten digits, into runs/
 	$(BIN)/peerpressure run --config configs/digits.toml --workdir runs
+	$(BIN)/peerpressure run --config configs/digits_pairs.toml --workdir runs
+	$(BIN)/peerpressure run --config configs/digits_garbage.toml --workdir runs
 
 test: lint  ## Lint, type-check, then run the tests
 	TF_CPP_MIN_LOG_LEVEL=2 $(BIN)/python -m pytest -n 2 tests
