@@ -34,10 +34,11 @@ lint: $(STAMP)  ## Check style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy $(SOURCES)
 
-bench: $(BENCH_STAMP)  ## Measure the search and the attack against their limits and peers (needs MNIST prepared)
+bench: $(BENCH_STAMP)  ## Measure the searches and the attack against their limits and peers (needs MNIST prepared)
 	TF_CPP_MIN_LOG_LEVEL=2 $(BIN)/python -m benchmarks.search
 	TF_CPP_MIN_LOG_LEVEL=2 $(BIN)/python -m benchmarks.attack
 	TF_CPP_MIN_LOG_LEVEL=2 $(BIN)/python -m benchmarks.foolbox_attack
+	TF_CPP_MIN_LOG_LEVEL=2 $(BIN)/python -m benchmarks.garbage
 
 flink: .flink/.fetched  ## Run the demo on a Flink cluster, kill a part of it, compare (needs Java and Maven)
 	$(BIN)/python deploy/flink/demo.py

@@ -26,6 +26,7 @@ INSTALL_REQUIRES = [
 EXTRAS_REQUIRE = {
     "bench": [
         "foolbox>=3.3.4,<4",
+        "ribs>=0.8,<1",
         "numba>=0.68",  # Foolbox's Brendel-Bethge attack compiles with it.
     ],
     "dev": [

@@ -1,0 +1,153 @@
+"""How fast garbage images evolve beside the bare net, and beside pyribs driving it: `python -m benchmarks.garbage`.
+
+- island / bare: images that MAP-Elites has the net judge a second, over what the net alone answers at its best batch
+  size, in turns.
+- island / pyribs: the same over pyribs' scheduler with a `GridArchive` of one cell a class, its own Gaussian emitter
+  and the net compiled as here. pyribs adds a solution to the one cell of its measures, so that a child is offered to
+  the class it is most confident of, and not to all classes as here: it has less to do for an image.
+
+Compilation is left out. Every figure is from this run and this machine; only the ratios carry over.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import tempfile
+import time
+import warnings
+from collections.abc import Callable
+
+import numpy as np
+import tensorflow as tf
+
+from models import training
+from models.training import Training
+from pipeline import seeding
+from pipeline.search.cppn import CPPN
+from pipeline.search.direct import Direct
+from pipeline.search.elites import Island, Key
+from pipeline.search.map_elites import Encoding, MapElites
+from pipeline.seeds import TfdsSeeds
+
+_SHAPE, _CLASSES = (28, 28, 1), 10
+_NETS = ("cnn-32-64-200", "mlp-50")
+_BATCHES = (50, 100, 200, 400, 1000)
+_POPULATION, _BLOCK = 200, 20
+_NEVER_DONE = 2.0  # no probability reaches it
+
+Step = Callable[[], int]
+
+
+def main() -> None:
+    """Measures every net with both encodings, and prints the ratios."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--seconds", type=float, default=10.0, help="for each figure (default: 10)")
+    parser.add_argument("--workdir", default="", help="folder that keeps the trained nets (default: a new one)")
+    arguments = parser.parse_args()
+    source = TfdsSeeds("mnist", os.environ.get("PEERPRESSURE_SHARED_TFDS"))
+    data = source.read("train", range(source.count("train")))
+    with tempfile.TemporaryDirectory() as folder:
+        for architecture in _NETS:
+            path = os.path.join(arguments.workdir or folder, f"{architecture}.keras")
+            training.train_cached(path, architecture, 0, Training(epochs=2), data.images, data.labels, _CLASSES, "cpu")
+            _measure(architecture, tf.keras.models.load_model(path, compile=False), arguments.seconds)
+
+
+def _measure(name: str, net: tf.keras.Model, seconds: float) -> None:
+    bare, size = _best_bare(net)
+    steps = {
+        "bare": bare,
+        "direct": _island(net, Direct(_SHAPE)),
+        "CPPN": _island(net, CPPN(_SHAPE)),
+        "pyribs": _pyribs(net),
+    }
+    rates = _in_turns(steps, seconds)
+    print(f"{name}: the bare net {rates['bare']:,.0f} images/s (batches of {size})")
+    for encoding in ("direct", "CPPN"):
+        rate = rates[encoding]
+        print(
+            f"  {encoding}: {rate:,.0f} images/s, {rate / rates['bare']:.2f} of the bare net, "
+            f"{rate / rates['pyribs']:.1f} x pyribs ({rates['pyribs']:,.0f} images/s)"
+        )
+
+
+def _in_turns(steps: dict[str, Step], seconds: float) -> dict[str, float]:
+    """Returns images a second of each, run in turns, for the machine's speed drifts."""
+    images, spent = dict.fromkeys(steps, 0), dict.fromkeys(steps, 0.0)
+    while min(spent.values()) < seconds:
+        for name, step in steps.items():
+            start = time.perf_counter()
+            while time.perf_counter() - start < 0.5:
+                images[name] += step()
+            spent[name] += time.perf_counter() - start
+    return {name: images[name] / spent[name] for name in steps}
+
+
+def _best_bare(net: tf.keras.Model) -> tuple[Step, int]:
+    compiled = tf.function(lambda images: net(images, training=False), jit_compile=True)
+
+    def step(size: int) -> Step:
+        images = tf.random.stateless_uniform([size, *_SHAPE], [0, 0])
+        compiled(images)
+
+        def run() -> int:
+            compiled(images).numpy()
+            return size
+
+        return run
+
+    steps = {str(size): step(size) for size in _BATCHES}
+    rates = _in_turns(steps, 1.0)
+    best = max(rates, key=lambda name: rates[name])
+    return steps[best], int(best)
+
+
+def _island(net: tf.keras.Model, encoding: Encoding) -> Step:
+    """Returns a step of `_BLOCK` generations of an island that is never done."""
+    predict = lambda images: net(images, training=False)  # noqa: E731
+    island = Island(
+        MapElites(encoding, _POPULATION), predict, tuple(range(_CLASSES)), _NEVER_DONE, 2**30 // _POPULATION, _BLOCK
+    )
+    key = Key(tf.constant(0, tf.uint32), tf.constant(seeding.seed_key("benchmark"), tf.uint32))
+    state, _ = island.begin()(key)
+    advance = island.advance()
+    held = [advance(key, state, tf.constant(0))[:2]]
+
+    def run() -> int:
+        held[0] = advance(key, *held[0])[:2]
+        held[0][1].numpy()
+        return _BLOCK * _POPULATION
+
+    return run
+
+
+def _pyribs(net: tf.keras.Model) -> Step:
+    """Returns a generation of pyribs' scheduler, with its Gaussian emitter on pixels in [0, 1]."""
+    from ribs.archives import GridArchive
+    from ribs.emitters import GaussianEmitter
+    from ribs.schedulers import Scheduler
+
+    warnings.filterwarnings("ignore", module="ribs")
+    pixels = int(np.prod(_SHAPE))
+    archive = GridArchive(solution_dim=pixels, dims=[_CLASSES], ranges=[(-0.5, _CLASSES - 0.5)], seed=0)
+    first = np.random.default_rng(0).random((_POPULATION, pixels))
+    emitter = GaussianEmitter(
+        archive, sigma=0.1, initial_solutions=first, bounds=[(0.0, 1.0)] * pixels, batch_size=_POPULATION, seed=0
+    )
+    scheduler = Scheduler(archive, [emitter])
+    compiled = tf.function(lambda images: net(images, training=False), jit_compile=True)
+
+    def run() -> int:
+        images = np.round(scheduler.ask() * 255.0).astype(np.float32).reshape(-1, *_SHAPE) / 255.0
+        answers = compiled(tf.constant(images)).numpy()
+        classes = answers.argmax(axis=1)
+        scheduler.tell(answers[np.arange(len(answers)), classes], classes[:, None])
+        return len(answers)
+
+    run()
+    return run
+
+
+if __name__ == "__main__":
+    main()
