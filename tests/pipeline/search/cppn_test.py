@@ -339,6 +339,12 @@ def test_images_of_two_channels_cannot_be_encoded():
         CPPN((28, 28, 2))
 
 
+@pytest.mark.parametrize("max_hidden", [0, 1001])
+def test_genomes_of_no_size_or_an_absurd_one_are_refused(max_hidden):
+    with pytest.raises(InputError, match=f"max_hidden is {max_hidden}; set it from 1 to 1000"):
+        CPPN((28, 28, 1), max_hidden)
+
+
 def _connected(*connection: Any) -> dict[str, Any]:
     return {"connections": [connection]}
 
