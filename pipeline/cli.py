@@ -1,6 +1,7 @@
 """The command line, `peerpressure COMMAND`.
 
-Exit codes: 0, done; 1, a check found something wrong; 2, a mistake in what was given (one sentence on stderr).
+Exit codes: 0, done; 1, a check found something wrong; 2, a mistake in what was given (one sentence on stderr). `run`,
+`mine` and `package` end with one line "peerpressure: status=done key=value ...".
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ import argparse
 import contextlib
 import dataclasses
 import difflib
+import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
@@ -24,7 +26,7 @@ from models.errors import InputError
 from models.loading import load as load_net
 from pipeline import config, picture, probe, records, replay, stages, steps, tables, transfer, verify
 from pipeline import package as packaging
-from pipeline.ledger import Workdir
+from pipeline.ledger import RunFolder, Workdir
 from pipeline.search import cppn
 
 OK, CHECK_FAILED, WRONG_INPUT = 0, 1, 2
@@ -266,12 +268,15 @@ def _mine(arguments: argparse.Namespace) -> int:
     folder = steps.mine(_job(arguments), arguments.run_id, arguments.beam_arguments)
     print(steps.summary(folder))
     print(f"run {folder.run_id}: {folder.path}")
+    _print_last_line(**_of_run(folder))
     return OK
 
 
 def _package(arguments: argparse.Namespace) -> int:
     job = _job(arguments)
-    _show_package(job, packaging.package(job.workdir, job.config.dataset, job.config.task))
+    packaged = packaging.package(job.workdir, job.config.dataset, job.config.task)
+    _show_package(job, packaged)
+    _print_last_line(**_of_version(packaged))
     return OK
 
 
@@ -281,6 +286,7 @@ def _run(arguments: argparse.Namespace) -> int:
     packaged = packaging.package(job.workdir, job.config.dataset, job.config.task)
     print(steps.summary(folder))
     _show_package(job, packaged)
+    _print_last_line(**_of_run(folder), **_of_version(packaged))
     return OK
 
 
@@ -293,8 +299,24 @@ def _show_package(job: steps.Job, packaged: packaging.Packaged) -> None:
     print(f'    tfds.load("{packaged.dataset}", data_dir="{job.workdir.datasets}", split="{split}")')
 
 
+def _of_run(folder: RunFolder) -> dict[str, Any]:
+    manifest = folder.manifest()
+    assert manifest is not None
+    counted = {"examples": manifest["examples"], "set_aside": manifest["set_aside"]}
+    return {"run": folder.run_id, **counted, "manifest": folder.path / "manifest.json"}
+
+
+def _of_version(packaged: packaging.Packaged) -> dict[str, Any]:
+    return {"dataset": packaged.dataset, "dataset_examples": sum(packaged.examples.values())}
+
+
+def _print_last_line(**fields: Any) -> None:
+    """Prints what a log is grepped for: key=value, with what the shell would split in quotes."""
+    print("peerpressure: status=done", *(f"{key}={shlex.quote(str(value))}" for key, value in fields.items()))
+
+
 def _verify(arguments: argparse.Namespace) -> int:
-    published = replay.open_dataset(arguments.dataset, Workdir(epath.Path(arguments.workdir)).datasets)
+    published = replay.open_dataset(arguments.dataset, Workdir.at(arguments.workdir).datasets)
     groups = {run_id: _group(run, arguments) for run_id, run in published.runs.items()}
     verified = replay.check(published, groups, _BATCH)
     print(
@@ -357,7 +379,7 @@ def _pairs(arguments: argparse.Namespace) -> tuple[list[dict[str, Any]], PeerGro
         raise InputError(
             f"`{arguments.command}` shows pairs, not '{arguments.dataset}'; expected adversarial_pairs/TASK[:VERSION]."
         )
-    published = replay.open_dataset(arguments.dataset, Workdir(epath.Path(arguments.workdir)).datasets)
+    published = replay.open_dataset(arguments.dataset, Workdir.at(arguments.workdir).datasets)
     runs = list(published.runs.values())
     if any(run["nets"] != runs[0]["nets"] for run in runs):
         raise InputError(f"the runs of '{arguments.dataset}' are of different nets; name the version of the first run.")
@@ -381,7 +403,7 @@ def _writing(option: str, path: str) -> Iterator[None]:
 def _group(run: dict[str, Any], arguments: argparse.Namespace) -> PeerGroup:
     """Finds a run's nets by their digests: in --peers, or where the workdir's ledger says they are."""
     peers, shape = run["config"]["peers"], tuple(run["image_shape"])
-    workdir = Workdir(epath.Path(arguments.workdir))
+    workdir = Workdir.at(arguments.workdir)
     manifest = workdir.run(arguments.dataset.split(":")[0], run["run_id"]).manifest() or {"net_paths": {}}
     # A workdir may have been moved: its own nets first, by name.
     paths = [epath.Path(path) for path in manifest["net_paths"].values()]
@@ -401,7 +423,7 @@ def _group(run: dict[str, Any], arguments: argparse.Namespace) -> PeerGroup:
 
 
 def _replay(arguments: argparse.Namespace) -> int:
-    published = replay.open_dataset(arguments.dataset, Workdir(epath.Path(arguments.workdir)).datasets)
+    published = replay.open_dataset(arguments.dataset, Workdir.at(arguments.workdir).datasets)
     example = replay.find(published, arguments.id)
     run = published.run(example)
     image = _made_again(published.dataset, example, run, arguments)
@@ -450,7 +472,7 @@ def _open_garbage(arguments: argparse.Namespace) -> replay.Published:
             f"`{arguments.command}` draws garbage images, not '{arguments.dataset}'; expected "
             f"{records.GARBAGE}/TASK[:VERSION]."
         )
-    return replay.open_dataset(arguments.dataset, Workdir(epath.Path(arguments.workdir)).datasets)
+    return replay.open_dataset(arguments.dataset, Workdir.at(arguments.workdir).datasets)
 
 
 def _render(arguments: argparse.Namespace) -> int:

@@ -21,11 +21,13 @@ import re
 import uuid
 from typing import Any
 
+import tensorflow as tf
 from etils import epath
 
 from models.errors import InputError
 
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_IO_ERRORS = (OSError, tf.errors.OpError)  # of a disk, of a bucket
 
 
 def write_whole(path: epath.Path, data: bytes) -> None:
@@ -123,8 +125,12 @@ class RunFolder:
             self.sweep()
             if there is None:
                 write_json(self.path / "plan.json", plan)
-        except OSError as error:
-            raise InputError(f"{self.path} cannot be written to ({error.strerror or error}); mend that.") from error
+        except _IO_ERRORS as error:
+            raise InputError(f"{self.path} cannot be written to ({_reason(error)}); mend that.") from error
+
+
+def _reason(error: Exception) -> str:
+    return " ".join(str(getattr(error, "strerror", None) or error).split())
 
 
 def _read_json(path: epath.Path) -> dict[str, Any] | None:
@@ -136,6 +142,14 @@ class Workdir:
     """A workdir, local or in a bucket."""
 
     path: epath.Path
+
+    @classmethod
+    def at(cls, path: str) -> Workdir:
+        """Returns the workdir at a path; raises InputError if TensorFlow has no file system for it."""
+        scheme = path.partition("://")[0] if "://" in path else ""
+        if scheme == "file" or scheme not in tf.io.gfile.get_registered_schemes():
+            raise InputError(f"--workdir {path} cannot be reached; expected a local folder or gs://BUCKET/FOLDER.")
+        return cls(epath.Path(path))
 
     @property
     def datasets(self) -> epath.Path:
@@ -167,9 +181,9 @@ class Workdir:
             self.path.mkdir(parents=True, exist_ok=True)
             probe.write_bytes(b"")
             probe.unlink()
-        except OSError as error:
+        except _IO_ERRORS as error:
             raise InputError(
-                f"--workdir {self.path} cannot be written to ({error.strerror or error}); name another folder."
+                f"--workdir {self.path} cannot be written to ({_reason(error)}); name another folder."
             ) from error
 
 

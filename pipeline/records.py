@@ -143,8 +143,8 @@ def table_bytes(table: pa.Table) -> bytes:
 
 def read_table(path: epath.PathLike, columns: list[str] | None = None) -> pa.Table:
     """Reads a Parquet file, local or in a bucket; only `columns` if given."""
-    with epath.Path(path).open("rb") as stream:
-        return pq.read_table(stream, columns=columns)
+    # Not as a stream: Arrow takes TensorFlow's files in a bucket for closed.
+    return pq.read_table(pa.BufferReader(epath.Path(path).read_bytes()), columns=columns)
 
 
 def read_examples(path: epath.PathLike) -> Iterator[dict[str, Any]]:

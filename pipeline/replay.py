@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 import tensorflow_datasets as tfds
 from etils import epath
 
@@ -70,7 +71,7 @@ def open_dataset(dataset: str, data_dir: epath.Path) -> Published:
         raise InputError(f"dataset '{dataset}' cannot be checked; expected {expected}.")
     try:
         return Published(tfds.builder(dataset, data_dir=data_dir))
-    except (tfds.core.DatasetNotFoundError, ValueError, AssertionError) as error:
+    except (tfds.core.DatasetNotFoundError, tf.errors.NotFoundError, ValueError, AssertionError) as error:
         raise InputError(
             f"dataset '{dataset}' was not found in {data_dir}; expected {expected}. Was it packaged?"
         ) from error

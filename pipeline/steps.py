@@ -58,7 +58,7 @@ def open_job(config: Config, workdir: str, data_dir: str | None, device: str) ->
     Raises:
       InputError: the workdir cannot be written to, or the seed images, a split or their labels are not there.
     """
-    directory = Workdir(epath.Path(workdir))
+    directory = Workdir.at(workdir)
     directory.check_writable()
     devices.device_name(device)
     seeds = config.seeds

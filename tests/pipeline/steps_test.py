@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import subprocess
 import sys
 
@@ -32,6 +33,30 @@ def test_a_run_prints_its_table_and_how_to_load_the_dataset(ran):
     for name in ("mlp-4", "mlp-8", "mlp-12"):
         assert f"\n{name}" in outcome.out
     assert f'tfds.load("{NAME}:1.0.0", data_dir="{work.datasets}", split="test")' in outcome.out
+
+
+def _last_line(outcome):
+    """Returns what the last line says, as a dict."""
+    head, *fields = shlex.split(outcome.out.splitlines()[-1])
+    assert head == "peerpressure:"
+    return dict(field.split("=", 1) for field in fields)
+
+
+def test_the_last_line_sums_a_run_up_for_whoever_greps_the_log(ran, peerpressure, config):
+    work, outcome = ran
+    manifest = work.manifest("first")
+    of_run = {
+        "run": "first",
+        "examples": str(manifest["examples"]),
+        "set_aside": "0",
+        "manifest": str(work.ledger / "first" / "manifest.json"),
+    }
+    of_version = {"dataset": f"{NAME}:1.0.0", "dataset_examples": str(manifest["examples"])}
+    assert _last_line(outcome) == {"status": "done", **of_run, **of_version}
+    task = ["--config", config(), "--workdir", work.path]
+    for command, fields in ((["mine", "--run_id", "first"], of_run), (["package"], of_version)):
+        again = peerpressure(*command, *task)
+        assert again.code == 0 and _last_line(again) == {"status": "done", **fields}
 
 
 def test_the_dataset_loads_by_name_with_its_features(finished):
