@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -48,6 +49,20 @@ def wilson(found: int, trials: int) -> tuple[float, float]:
     middle = (share + weight / 2) / (1 + weight)
     half = _Z95 * math.sqrt(share * (1 - share) / trials + weight / (4 * trials)) / (1 + weight)
     return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def target_names(manifest: Mapping[str, Any]) -> list[str]:
+    """Returns the names of a run's target nets, in the order of its nets."""
+    targets = manifest["config"]["search"]["targets"]
+    wanted = [targets] if isinstance(targets, str) else targets
+    return [net["name"] for net in manifest["nets"] if targets == "all" or net["name"] in wanted]
+
+
+def rate(manifest: Mapping[str, Any], target_net: str) -> tuple[int, int]:
+    """Returns of a run's manifest how many examples were found for a target net, and in how many trials."""
+    own, images = (manifest["counts"].get(net, {}) for net in (target_net, ""))  # images: as in `table`
+    trials = sum(counts.get(outcome, 0) for counts in (own, images) for outcome in records.TRIAL_OUTCOMES)
+    return own.get(records.FOUND, 0), trials
 
 
 def table(trials: pa.Table, target_nets: list[str]) -> list[TargetRow]:
@@ -258,16 +273,16 @@ def garbage_text(
     cross = [["", *nets], *([row.target_net, *(_number(100 * share) for share in row.fooled)] for row in rows)]
     return "\n".join(
         [
-            *_columns(lines),
+            *columns(lines),
             f"confidence: median over the classes; natural: on natural images ({natural_images})",
             "",
             "% of the garbage found for a net (row) to which each net (column) gives the same class:",
-            *_columns(cross),
+            *columns(cross),
         ]
     )
 
 
-def _columns(lines: Sequence[Sequence[str]]) -> list[str]:
+def columns(lines: Sequence[Sequence[str]]) -> list[str]:
     """Lays cells out in columns, the first flush left, the others flush right."""
     widths = [max(len(line[place]) for line in lines) for place in range(len(lines[0]))]
     return [

@@ -8,7 +8,7 @@ import pytest
 ROOT = pathlib.Path(__file__).parent.parent
 # Every module may import from its own layer's list only those named before it.
 LAYERS = [
-    {"pipeline.seeding", "pipeline.records"},
+    {"pipeline.seeding", "pipeline.records", "pipeline.lock"},
     {"pipeline.transforms", "pipeline.criteria", "pipeline.seeds", "pipeline.picture", "pipeline.report"},
     {"pipeline.search.lanes", "pipeline.search.gradient", "pipeline.chunk", "pipeline.transfer"},
     {"pipeline.search.hillclimb", "pipeline.search.lbfgs", "pipeline.pairs"},
@@ -16,7 +16,7 @@ LAYERS = [
     {"pipeline.search.scan", "pipeline.verify"},
     {"pipeline.config"},
     {"pipeline.ledger", "pipeline.plan", "pipeline.mining", "pipeline.replay"},
-    {"pipeline.nets", "pipeline.package"},
+    {"pipeline.nets", "pipeline.package", "pipeline.diff"},
     {"pipeline.stages"},
     {"pipeline.steps"},
     {"pipeline.cli"},
