@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import tensorflow_datasets as tfds
+
+from pipeline import package, records
 
 NAME = "high_value_mistakes/tiny"
 
@@ -33,6 +36,17 @@ def test_the_same_run_under_another_id_adds_nothing(copied, peerpressure, config
         same_features(example, new[example_id])
     metadata = tfds.builder(NAME, data_dir=copied.datasets).info.metadata
     assert metadata["near_duplicates_left_out"] == copied.manifest("again")["examples"] == len(old)
+
+
+def test_an_example_with_an_earlier_ones_id_is_left_out_even_if_its_pixels_differ(tmp_path):
+    runs = []
+    for run_id, grey in (("first", 0), ("second", 200)):
+        image = records.encode_png(np.full((4, 4, 1), grey, np.uint8))
+        row = {"id": ["x"], "seed_id": ["s"], "target_net": ["a"], "outcome": [records.FOUND], "image": [image]}
+        path = tmp_path / run_id
+        path.write_bytes(records.table_bytes(records.chunk_table(records.MISTAKES, row, 1)))
+        runs.append(records.FinishedRun({"run_id": run_id}, {"train": [str(path)]}))
+    assert package.near_duplicates(runs, records.MISTAKES) == {("second", "x")}
 
 
 def test_an_empty_result_is_a_version_that_loads(work, peerpressure, config):
