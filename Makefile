@@ -7,10 +7,16 @@ BIN := .venv/bin
 STAMP := .venv/.installed
 # Present while packages are being installed: a .venv that still has it was interrupted and is made anew.
 BUSY := .venv/.installing
+# Present once what only the benchmarks need is there too.
+BENCH_STAMP := .venv/.installed-bench
 SOURCES := pipeline models tfds_builders
 
 SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 PYTHONS := python3.13 python3.12 python3.11 python3 python
+
+# Installs the project with one of its extras.
+install = if command -v uv >/dev/null 2>&1; then uv pip install --python $(BIN)/python -e '.[$(1)]'; \
+	else $(BIN)/python -m pip install -e '.[$(1)]'; fi
 
 help:  ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
@@ -26,9 +32,10 @@ lint: $(STAMP)  ## Check style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy $(SOURCES)
 
-bench: $(STAMP)  ## Measure the search and the attack against their limits and peers (needs MNIST prepared)
+bench: $(BENCH_STAMP)  ## Measure the search and the attack against their limits and peers (needs MNIST prepared)
 	TF_CPP_MIN_LOG_LEVEL=2 $(BIN)/python -m benchmarks.search
 	TF_CPP_MIN_LOG_LEVEL=2 $(BIN)/python -m benchmarks.attack
+	TF_CPP_MIN_LOG_LEVEL=2 $(BIN)/python -m benchmarks.foolbox_attack
 
 clean:  ## Remove .venv, runs and caches
 	rm -rf .venv runs build dist *.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis
@@ -47,10 +54,15 @@ $(STAMP): setup.py pyproject.toml
 	mkdir -p .venv; touch $(BUSY); \
 	if command -v uv >/dev/null 2>&1; then \
 	  [ -e $(BIN)/python ] || uv venv --allow-existing --python "$$(command -v "$$python")" .venv; \
-	  uv pip install --python $(BIN)/python -e '.[dev]'; \
 	else \
 	  [ -e $(BIN)/python ] || "$$python" -m venv .venv; \
 	  $(BIN)/python -m pip --version || $(BIN)/python -m ensurepip; \
-	  $(BIN)/python -m pip install -e '.[dev]'; \
 	fi; \
+	$(call install,dev); \
 	rm $(BUSY); touch $@
+
+$(BENCH_STAMP): $(STAMP)
+	@set -ex; \
+	mv $(STAMP) $(BUSY); \
+	$(call install,bench); \
+	mv $(BUSY) $(STAMP); touch $(STAMP) $@

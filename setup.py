@@ -24,6 +24,10 @@ INSTALL_REQUIRES = [
 ]
 
 EXTRAS_REQUIRE = {
+    "bench": [
+        "foolbox>=3.3.4,<4",
+        "numba>=0.68",  # Foolbox's Brendel-Bethge attack compiles with it.
+    ],
     "dev": [
         "dill>=0.3.8",  # TFDS's test cases import it.
         "hypothesis>=6.100,<7",

@@ -12,6 +12,7 @@ import argparse
 import os
 import tempfile
 import time
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import tensorflow as tf
@@ -28,13 +29,33 @@ from pipeline.seeds import SeedBatch, TfdsSeeds
 _NETS = ("fc10@1e-4", "fc100-100-10@1e-5,1e-5,1e-6")
 
 
-def _net(architecture: str, workdir: str, data: SeedBatch, epochs: int) -> tf.keras.Model:
-    path = os.path.join(workdir, f"{architecture}-{epochs}.keras")
-    training.train_cached(path, architecture, 0, Training(epochs=epochs), data.images, data.labels, 10, "cpu")
+def command_line(description: str | None) -> argparse.ArgumentParser:
+    """Returns a parser of what the comparisons of attacks have in common."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--images", type=int, default=256, help="images that are attacked at a time (default: 256)")
+    parser.add_argument("--workdir", default="", help="folder that keeps the trained nets (default: a new one)")
+    return parser
+
+
+def subjects(workdir: str, count: int) -> Iterator[tuple[str, tf.keras.Model, Originals]]:
+    """Yields each net's name, the net, and `count` images that it reads right."""
+    source = TfdsSeeds("mnist", os.environ.get("PEERPRESSURE_SHARED_TFDS"))
+    data, test = source.read("train", range(source.count("train"))), source.read("test", range(2 * count))
+    with tempfile.TemporaryDirectory() as folder:
+        for architecture in _NETS:
+            net = _trained(architecture, workdir or folder, data)
+            yield architecture, net, _originals(net, test, count)
+
+
+def _trained(architecture: str, workdir: str, data: SeedBatch) -> tf.keras.Model:
+    """Returns a net trained for 10 epochs, from the workdir if it is there."""
+    path = os.path.join(workdir, f"{architecture}.keras")
+    training.train_cached(path, architecture, 0, Training(epochs=10), data.images, data.labels, 10, "cpu")
     return tf.keras.models.load_model(path, compile=False)
 
 
 def _originals(net: tf.keras.Model, seeds: SeedBatch, count: int) -> Originals:
+    """Returns the first `count` images that the net reads right, each with an aimed class drawn at random."""
     images = seeds.images.astype(np.float32) / 255.0
     right = np.flatnonzero(net.predict(images, verbose=0).argmax(-1) == seeds.labels)[:count]
     words = np.array([seeding.seed_key(seeds.ids[row]) for row in right], np.uint32)
@@ -45,16 +66,22 @@ def _originals(net: tf.keras.Model, seeds: SeedBatch, count: int) -> Originals:
     return Originals(*(tf.constant(part) for part in parts))
 
 
-def _measure(architecture: str, net: tf.keras.Model, start: Originals, reference: int) -> None:
-    lbfgs = LBFGS()
+def compiled(attack: gradient.Attack, net: tf.keras.Model) -> Callable[[Originals], gradient.Twins]:
+    """Returns an attack, compiled as the pipeline compiles it, to be called with as many images each time."""
 
     @tf.function(jit_compile=True, autograph=False)
-    def attack(*parts: tf.Tensor) -> gradient.Twins:
-        return lbfgs.attack(net, tf.constant(0, tf.uint32), Originals(*parts))
+    def run(*parts: tf.Tensor) -> gradient.Twins:
+        return attack.attack(net, tf.constant(0, tf.uint32), Originals(*parts))
 
-    attack(*start)
+    return lambda start: gradient.Twins(*(field.numpy() for field in run(*start)))
+
+
+def _measure(architecture: str, net: tf.keras.Model, start: Originals, reference: int) -> None:
+    lbfgs = LBFGS()
+    attack = compiled(lbfgs, net)
+    attack(start)
     began = time.perf_counter()
-    twins = gradient.Twins(*(field.numpy() for field in attack(*start)))
+    twins = attack(start)
     batched = len(twins.misread) / (time.perf_counter() - began)
     scipy_attack.twin(net, start, 0, lbfgs, eager=True)
     began = time.perf_counter()
@@ -74,17 +101,11 @@ def _measure(architecture: str, net: tf.keras.Model, start: Originals, reference
 
 def main() -> None:
     """Measures both nets and prints the ratios."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--images", type=int, default=256, help="images that are attacked at a time (default: 256)")
+    parser = command_line(__doc__)
     parser.add_argument("--reference", type=int, default=8, help="images that SciPy attacks (default: 8)")
-    parser.add_argument("--workdir", default="", help="folder that keeps the trained nets (default: a new one)")
     arguments = parser.parse_args()
-    source = TfdsSeeds("mnist", os.environ.get("PEERPRESSURE_SHARED_TFDS"))
-    data, test = source.read("train", range(source.count("train"))), source.read("test", range(2 * arguments.images))
-    with tempfile.TemporaryDirectory() as folder:
-        for architecture in _NETS:
-            net = _net(architecture, arguments.workdir or folder, data, epochs=10)
-            _measure(architecture, net, _originals(net, test, arguments.images), arguments.reference)
+    for architecture, net, start in subjects(arguments.workdir, arguments.images):
+        _measure(architecture, net, start, arguments.reference)
 
 
 if __name__ == "__main__":

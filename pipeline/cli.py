@@ -1,4 +1,4 @@
-"""The command line: `peerpressure run | train | mine | package | verify | replay | diff | transfer | ...`.
+"""The command line, `peerpressure COMMAND`.
 
 Exit codes: 0, done; 1, a check found something wrong; 2, a mistake in what was given; 3, another run holds the task (2
 and 3 with one sentence on stderr).
@@ -23,7 +23,7 @@ from etils import epath
 from models.classifier import PeerGroup
 from models.errors import InputError
 from models.loading import load as load_net
-from pipeline import config, diff, lock, picture, records, replay, stages, steps, transfer, verify
+from pipeline import config, diff, lock, picture, probe, records, replay, stages, steps, tables, transfer, verify
 from pipeline import package as packaging
 from pipeline.ledger import Workdir
 from pipeline.search import cppn
@@ -144,6 +144,7 @@ def _parser() -> tuple[Any, Any]:
     _replay_options(command("replay", _replay, "Re-create one example from its record and compare the bytes."))
     _diff_options(command("diff", _diff, "Tell what one version of a dataset has that another has not."))
     _transfer_options(command("transfer", _transfer, "Show adversarial twins, and noise of their size, to all nets."))
+    _probe_options(command("probe", _probe, "Show how adversarial twins and their originals hold out against noise."))
     _render_options(command("render", _render, "Draw a CPPN garbage image again, at any size."))
     _sheet_options(command("sheet", _sheet, "Draw garbage images as a contact sheet, with their classes."))
     return parser, commands
@@ -173,6 +174,7 @@ def _run_options(parser: Any) -> None:
         metavar="auto|N",
         help="in place of the configuration's [run] run_seed; auto derives it from --run_id",
     )
+    parser.add_argument("--islands", type=int, help="garbage images: in place of [garbage] islands")
 
 
 def _lock_options(parser: Any) -> None:
@@ -236,6 +238,23 @@ def _transfer_options(parser: Any) -> None:
     parser.add_argument("--picture", default="", metavar="PNG", help="draw the table here")
 
 
+def _probe_options(parser: Any) -> None:
+    parser.add_argument("dataset", help="adversarial_pairs/TASK, with or without :VERSION")
+    _workdir_option(parser)
+    _peers_option(parser)
+    parser.add_argument(
+        "--noise",
+        nargs="+",
+        type=float,
+        default=[0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5],
+        metavar="SIZE",
+        help="standard deviations of the noise, in (0, 1], pixels in [0, 1]",
+    )
+    parser.add_argument("--draws", type=int, default=10, help="how often noise is drawn for each image")
+    parser.add_argument("--csv", default="", metavar="FILE", help="write the table here")
+    parser.add_argument("--picture", default="", metavar="PNG", help="draw the curves here")
+
+
 def _render_options(parser: Any) -> None:
     parser.add_argument("dataset", help="garbage_images/TASK, with or without :VERSION, or a genome's .json file")
     parser.add_argument("id", nargs="?", default="", help="the example's id, or enough of its start")
@@ -268,6 +287,10 @@ def _job_alone(task: config.Config, arguments: argparse.Namespace, who: str) -> 
 
 def _run_alone(arguments: argparse.Namespace) -> contextlib.AbstractContextManager[steps.Job]:
     task = config.load(arguments.config).with_run_seed(arguments.run_seed, arguments.run_id)
+    if (islands := arguments.islands) is not None:
+        if islands < 1:
+            raise InputError(f"--islands is {islands}, expected at least 1.")
+        task = dataclasses.replace(task, garbage=dataclasses.replace(task.garbage, islands=islands))
     who = f"run '{arguments.run_id}'" if arguments.run_id else "a run without --run_id"
     return _job_alone(task, arguments, who)
 
@@ -330,22 +353,12 @@ def _transfer(arguments: argparse.Namespace) -> int:
     for size in arguments.rescale:
         if not 0.0 < size <= 1.0:
             raise InputError(f"--rescale is {size:g}, expected a distortion above 0 and at most 1.")
-    if not arguments.dataset.startswith(f"{records.PAIRS}/"):
-        raise InputError(
-            f"`transfer` shows pairs, not '{arguments.dataset}'; expected adversarial_pairs/TASK[:VERSION]."
-        )
-    published = replay.open_dataset(arguments.dataset, Workdir(epath.Path(arguments.workdir)).datasets)
-    runs = list(published.runs.values())
-    if any(run["nets"] != runs[0]["nets"] for run in runs):
-        raise InputError(f"the runs of '{arguments.dataset}' are of different nets; name the version of the first run.")
-    group, examples = _group(runs[0], arguments), list(published.examples())
-    if not examples:
-        raise InputError(f"'{arguments.dataset}' is empty; there is nothing to show to other nets.")
+    examples, group = _pairs(arguments)
     rows = transfer.table(examples, group, arguments.rescale, _BATCH)
     print(transfer.text(rows, group.names))
     if arguments.csv:
         with _writing("--csv", arguments.csv):
-            epath.Path(arguments.csv).write_text(transfer.to_csv(rows, group.names))
+            epath.Path(arguments.csv).write_text(tables.to_csv(transfer.cells(rows, group.names)))
     if arguments.picture:
         named = [(f"{row.made_for}, {row.size}", row.induced) for row in rows]
         named += [(f"noise: {row.made_for}, {row.size}", row.noise) for row in rows]
@@ -353,6 +366,47 @@ def _transfer(arguments: argparse.Namespace) -> int:
         with _writing("--picture", arguments.picture):
             picture.draw_table(np.array(shares), names, group.names, arguments.picture)
     return OK
+
+
+def _probe(arguments: argparse.Namespace) -> int:
+    for size in arguments.noise:
+        if not 0.0 < size <= 1.0:
+            raise InputError(f"--noise is {size:g}, expected a standard deviation above 0 and at most 1.")
+    if not 1 <= arguments.draws <= 1000:
+        raise InputError(f"--draws is {arguments.draws}, expected a number from 1 to 1000.")
+    examples, group = _pairs(arguments)
+    rows = probe.table(examples, group, sorted(set(arguments.noise)), arguments.draws, _BATCH)
+    print(probe.text(rows))
+    if arguments.csv:
+        with _writing("--csv", arguments.csv):
+            epath.Path(arguments.csv).write_text(tables.to_csv(probe.cells(rows)))
+    if arguments.picture:
+        with _writing("--picture", arguments.picture):
+            _draw_probe(rows, arguments.picture)
+    return OK
+
+
+def _draw_probe(rows: Sequence[probe.Row], path: str) -> None:
+    distortions = {row.made_for: row.distortion for row in rows}
+    sizes = [row.noise for row in rows if row.made_for == rows[0].made_for]
+    kept = np.array([(row.original, row.twin) for row in rows]).reshape(len(distortions), len(sizes), 2)
+    picture.draw_probe(list(distortions), list(distortions.values()), sizes, kept, path)
+
+
+def _pairs(arguments: argparse.Namespace) -> tuple[list[dict[str, Any]], PeerGroup]:
+    """Opens a dataset of pairs: its examples, and the nets that its runs have in common."""
+    if not arguments.dataset.startswith(f"{records.PAIRS}/"):
+        raise InputError(
+            f"`{arguments.command}` shows pairs, not '{arguments.dataset}'; expected adversarial_pairs/TASK[:VERSION]."
+        )
+    published = replay.open_dataset(arguments.dataset, Workdir(epath.Path(arguments.workdir)).datasets)
+    runs = list(published.runs.values())
+    if any(run["nets"] != runs[0]["nets"] for run in runs):
+        raise InputError(f"the runs of '{arguments.dataset}' are of different nets; name the version of the first run.")
+    group, examples = _group(runs[0], arguments), list(published.examples())
+    if not examples:
+        raise InputError(f"'{arguments.dataset}' is empty; there is nothing to show to nets.")
+    return examples, group
 
 
 @contextlib.contextmanager
@@ -480,8 +534,8 @@ def _genome(arguments: argparse.Namespace) -> tuple[str, tuple[int, ...]]:
     example = replay.find(published, arguments.id)
     if not example["genome"]:
         raise InputError(
-            f"{example['id'].decode()} is of the encoding '{example['encoding'].decode()}': the image is its genome and "
-            "has one size; only 'cppn' can be rendered at another."
+            f"{example['id'].decode()} is of the encoding '{example['encoding'].decode()}': its genome is the image "
+            "itself, of one size; only 'cppn' can be rendered at another."
         )
     return example["genome"].decode(), example["image"].shape[:2]
 

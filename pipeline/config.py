@@ -53,6 +53,8 @@ class Peers:
 
     Attributes:
       architectures: names of the zoo ("mlp-30", "cnn"), one net each.
+      trained_on: what each of the architectures learns from, in TFDS's split syntax ("train[:50%]"); by default all of
+        them from the whole of "train", or of the first split if there is none.
       files: instead of architectures, `.keras` files or SavedModel folders.
       names: the files' names in records; by default the file names.
       init_seed: seed of the first net's weights; the next net has the next seed.
@@ -61,6 +63,7 @@ class Peers:
     """
 
     architectures: tuple[str, ...] = ()
+    trained_on: tuple[str, ...] = ()
     files: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
     init_seed: int = 0
@@ -515,6 +518,13 @@ def _check_nets(config: Config, path: str) -> None:
         raise InputError(
             f"{path}: [peers] names has {len(config.peers.names)} entries for {len(config.peers.files)} files; "
             "give one each."
+        )
+    if config.peers.trained_on and config.peers.files:
+        raise InputError(f"{path}: [peers] trained_on is for architectures, files are trained already; leave it out.")
+    if config.peers.trained_on and len(config.peers.trained_on) != len(config.peers.architectures):
+        raise InputError(
+            f"{path}: [peers] trained_on has {len(config.peers.trained_on)} entries for "
+            f"{len(config.peers.architectures)} architectures; give one each."
         )
     if config.judge.architecture and config.judge.file:
         raise InputError(f"{path}: [judge] has both architecture and file; give one of them.")

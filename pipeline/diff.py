@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from models.errors import InputError
-from pipeline import records, report
+from pipeline import records, report, tables
 from pipeline.replay import Published
 
 _LISTED = 10  # ids that are named in the text
@@ -218,7 +218,7 @@ def text(diff: Diff) -> str:
         "",
         *_counts_text("class", diff.by_class),
         "",
-        *report.columns([["% found by run", *diff.newest_runs], *(_rate_line(*entry) for entry in diff.rates.items())]),
+        *tables.aligned([["% found by run", *diff.newest_runs], *(_rate_line(*entry) for entry in diff.rates.items())]),
         "",
         *(_change("net", name, *(digest[:_DIGITS] for digest in both)) for name, both in diff.nets.items()),
         *(_change("config", key, *map(_setting, both)) for key, both in diff.config.items()),
@@ -236,7 +236,7 @@ def _run_text(run: Run) -> str:
 
 
 def _counts_text(head: str, counts: Mapping[str, Counts]) -> list[str]:
-    return report.columns([[head, *Counts._fields], *([name, *map(str, row)] for name, row in counts.items())])
+    return tables.aligned([[head, *Counts._fields], *([name, *map(str, row)] for name, row in counts.items())])
 
 
 def _rate_line(net: str, rates: tuple[Rate | None, Rate | None]) -> list[str]:

@@ -114,7 +114,7 @@ class Course:
                     return None
                 flat = [_like(saved[f"state_{at}"], tensor) for at, tensor in enumerate(tf.nest.flatten(like))]
                 kept = {name: saved[name] for name in _KEPT}
-        except (OSError, ValueError, KeyError, zipfile.BadZipFile):
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
             return None
         return cls(tf.nest.pack_sequence_as(like, flat), **{**kept, "generation": int(kept["generation"])})
 
@@ -164,4 +164,5 @@ def merge(chunks: Sequence[pa.Table]) -> pa.Table:
     order = [("target_net", "ascending"), ("wrong_class", "ascending"), ("target_confidence", "descending")]
     rows = rows.sort_by([*order, ("id", "ascending")])
     cells = list(zip(rows["target_net"].to_pylist(), rows["wrong_class"].to_pylist(), strict=True))
-    return rows.take([at for at in range(len(cells)) if at == 0 or cells[at] != cells[at - 1]])
+    first = [at for at in range(len(cells)) if at == 0 or cells[at] != cells[at - 1]]
+    return rows.take(pa.array(first, pa.int64()))

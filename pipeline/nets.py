@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from etils import epath
 
 from models import loading, preflight, training
@@ -13,7 +14,7 @@ from models.classifier import PeerGroup
 from models.errors import InputError
 from pipeline.config import Config
 from pipeline.ledger import Workdir
-from pipeline.seeds import SeedSource, has_split
+from pipeline.seeds import Part, SeedSource, has_split
 
 Progress = Callable[[str, int, int, float], None]
 
@@ -61,17 +62,22 @@ def prepare(config: Config, workdir: Workdir, source: SeedSource, device: str, p
     Args:
       config: the task.
       workdir: trained nets go to `WORKDIR/nets`, named by a digest of what makes them.
-      source: the seed images; nets learn from their "train" split (else the first of [seeds] splits).
+      source: the seed images; nets learn from their "train" split (else the first of [seeds] splits), or from the parts
+        that [peers] trained_on names.
       device: as in `models.devices`.
       progress: called after each epoch with the net's name, epoch, epochs and training accuracy.
     """
     classes = len(source.class_names())
-    trainer = _Trainer(config.seeds.splits, workdir, source, device, progress)
+    trainer = _Trainer(workdir, source, device, progress)
+    whole = _whole(source, config.seeds.splits)
     if config.peers.architectures:
         seeds = range(config.peers.init_seed, config.peers.init_seed + len(config.peers.architectures))
         names = _unique(config.peers.architectures)
-        jobs = zip(names, config.peers.architectures, seeds, strict=True)
-        peers = tuple(trainer.net(name, architecture, seed, config.training) for name, architecture, seed in jobs)
+        parts = _parts(source, config.peers.trained_on) or [whole] * len(names)
+        jobs = zip(names, config.peers.architectures, seeds, parts, strict=True)
+        peers = tuple(
+            trainer.net(name, architecture, seed, config.training, part) for name, architecture, seed, part in jobs
+        )
     else:
         names = list(config.peers.names) or [epath.Path(path).stem for path in config.peers.files]
         logits, signature = config.peers.from_logits, config.peers.signature
@@ -82,7 +88,7 @@ def prepare(config: Config, workdir: Workdir, source: SeedSource, device: str, p
     judge_file = NetFile("judge", judge.file, judge.from_logits) if judge.file else None
     if judge.architecture:
         judged = dataclasses.replace(config.training, epochs=judge.epochs)
-        judge_file = trainer.net(f"judge-{judge.architecture}", judge.architecture, judge.init_seed, judged)
+        judge_file = trainer.net(f"judge-{judge.architecture}", judge.architecture, judge.init_seed, judged, whole)
     return NetFiles(peers, judge_file, source.shape(), classes)
 
 
@@ -96,38 +102,64 @@ def _unique(names: tuple[str, ...]) -> list[str]:
     return unique
 
 
-class _Trainer:
-    """Trains nets of the zoo on the seed images' dataset, reading it once and only if a net is missing."""
+def _whole(source: SeedSource, splits: tuple[str, ...]) -> Part:
+    split = "train" if "train" in splits or has_split(source, "train") else splits[0]
+    return [(split, range(source.count(split)))]
 
-    def __init__(self, splits: tuple[str, ...], workdir: Workdir, source: SeedSource, device: str, progress: Progress):
+
+def _parts(source: SeedSource, names: tuple[str, ...]) -> list[Part]:
+    try:
+        return [source.part(name) for name in names]
+    except InputError as error:
+        raise InputError(f"[peers] trained_on: {error}") from error
+
+
+class _Trainer:
+    """Trains nets of the zoo on parts of the seed images' dataset, reading them only if a net is missing."""
+
+    def __init__(self, workdir: Workdir, source: SeedSource, device: str, progress: Progress):
         self._workdir, self._source = workdir, source
         self._device, self._progress = device, progress
-        self._split = "train" if "train" in splits or has_split(source, "train") else splits[0]
-        self._data: Any = None
+        self._read: tuple[Part, np.ndarray, np.ndarray] | None = None  # the last part, its images and labels
 
-    def net(self, name: str, architecture: str, init_seed: int, how: training.Training) -> NetFile:
+    def net(self, name: str, architecture: str, init_seed: int, how: training.Training, part: Part) -> NetFile:
         """Returns a net's file, trained if it is not there."""
-        data_digest = f"{self._source.name}/{self._split}/{self._source.count(self._split)}"
-        key = training.digest(architecture, init_seed, how, data_digest)
+        key = training.digest(architecture, init_seed, how, self._digest(part))
         path = self._workdir.nets / f"{name}-{key[:12]}.keras"
         if not path.exists():
-            self._train(path, name, architecture, init_seed, how)
+            self._train(path, name, architecture, init_seed, how, part)
         return NetFile(name, str(path))
 
-    def _train(self, path: epath.Path, name: str, architecture: str, init_seed: int, how: training.Training) -> None:
+    def _digest(self, part: Part) -> str:
+        """Names the data; a whole split by its name alone, for that is what the nets of older workdirs have."""
+        pieces = [
+            split if positions == range(self._source.count(split)) else f"{split}[{positions.start}:{positions.stop}]"
+            for split, positions in part
+        ]
+        return f"{self._source.name}/{'+'.join(pieces)}/{sum(len(positions) for _, positions in part)}"
+
+    def _train(
+        self, path: epath.Path, name: str, architecture: str, init_seed: int, how: training.Training, part: Part
+    ) -> None:
         classes = len(self._source.class_names())
         if not classes:
             raise InputError(f"[seeds] {self._source.name} has no labels to train nets on; give [peers] files instead.")
-        if self._data is None:
-            self._data = self._source.read(self._split, range(self._source.count(self._split)))
+        images, labels = self._data(part)
         training.train_cached(
             path,
             architecture,
             init_seed,
             how,
-            self._data.images,
-            self._data.labels,
+            images,
+            labels,
             classes,
             device=self._device,
             progress=lambda epoch, epochs, accuracy: self._progress(name, epoch, epochs, accuracy),
         )
+
+    def _data(self, part: Part) -> tuple[np.ndarray, np.ndarray]:
+        if self._read is None or self._read[0] != part:
+            batches = [self._source.read(split, positions) for split, positions in part]
+            images, labels = zip(*((batch.images, batch.labels) for batch in batches), strict=True)
+            self._read = part, np.concatenate(images), np.concatenate(labels)
+        return self._read[1:]

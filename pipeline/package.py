@@ -40,7 +40,7 @@ def package(workdir: Workdir, dataset: str, task: str) -> Packaged:
     """Writes the version of a dataset (`records.MISTAKES`, ...) with all finished runs of a task, unless it is there.
 
     Version 1.N.0 holds the first N + 1 runs: examples of earlier versions are unchanged, new ones are appended, and
-    near-duplicates of the same seed image (garbage images: class) and target net are left out.
+    near-duplicates (see `near_duplicates`) are left out.
 
     Raises:
       InputError: there is no finished run, a chunk was changed, or the runs do not fit into one dataset.
@@ -95,38 +95,35 @@ def _check_same_features(runs: list[records.FinishedRun], task: str) -> None:
             )
 
 
-_SAME_FIND = {  # examples that agree in these may be near-duplicates
-    records.MISTAKES: ("seed_id", "target_net"),
-    records.PAIRS: ("seed_id", "target_net"),
-    records.GARBAGE: ("wrong_class", "target_net"),
-}
-
-
 def near_duplicates(runs: list[records.FinishedRun], dataset: str) -> frozenset[tuple[str, str]]:
     """Returns (run id, example id) of examples nearer than 2/255 (RMS) to an earlier one.
 
-    Only examples of the same seed image (garbage images: class) and target net are compared. One with the id of an
-    earlier one is left out too, though another device may have given it other pixels.
+    Only examples of the same target net, wrong class and seed image (if they have one) are compared: adversarial twins
+    of one image can be near whatever they are taken for, and one that is taken for another class is another find. What
+    has the id of an earlier one is left out too: the same trial, to which another device may have given other pixels.
     """
-    columns = _SAME_FIND[dataset]
+    columns = ["target_net", "wrong_class", *([] if dataset == records.GARBAGE else ["seed_id"])]
     chunks = [(run.manifest["run_id"], path) for run in runs for paths in run.chunks.values() for path in paths]
     times: collections.Counter[tuple[Any, ...]] = collections.Counter()
-    for _, path in chunks:
-        table = records.read_table(path, [*columns, "outcome"]).to_pylist()
-        times.update(tuple(row[name] for name in columns) for row in table if row["outcome"] == records.FOUND)
-    kept: dict[tuple[Any, ...], dict[str, np.ndarray]] = collections.defaultdict(dict)
-    left_out = set()
+    ids, left_out = set(), set()
+    for run_id, path in chunks:
+        table = records.read_table(path, ["id", "outcome", *columns]).to_pylist()
+        for row in (row for row in table if row["outcome"] == records.FOUND):
+            times[tuple(row[name] for name in columns)] += 1
+            if row["id"] in ids:
+                left_out.add((run_id, row["id"]))
+            ids.add(row["id"])
+    kept: dict[tuple[Any, ...], list[np.ndarray]] = collections.defaultdict(list)
     for run_id, path in chunks if max(times.values(), default=0) > 1 else []:
         for row in records.read_examples(path):
             find = tuple(row[name] for name in columns)
-            if times[find] < 2:
+            if times[find] < 2 or (run_id, row["id"]) in left_out:
                 continue
             image = records.decode_png(row["image"]) / 255.0
-            others = kept[find]
-            if row["id"] in others or any(np.sqrt(np.mean((image - other) ** 2)) < _NEAR for other in others.values()):
+            if any(np.sqrt(np.mean((image - other) ** 2)) < _NEAR for other in kept[find]):
                 left_out.add((run_id, row["id"]))
             else:
-                others[row["id"]] = image
+                kept[find].append(image)
     return frozenset(left_out)
 
 

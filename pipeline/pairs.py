@@ -19,7 +19,7 @@ from pipeline.seeds import SeedBatch
 Aim = Literal["random", "next", "untargeted"]
 
 NO_TWIN = "no image within reach of the attack is misread"
-NO_GRADIENT = "the net's gradient vanishes at the image"
+NO_GRADIENT = "the net's gradient is zero or not finite at the image"
 NOT_MISREAD = "the target net does not misread the stored image"
 AIM_IS_LABEL = "the aimed class is the image's own"
 READ_WRONG = "the target net gets the seed image wrong"
@@ -185,6 +185,7 @@ class PairMiner:
                 aimed_class=int(attacked.aims[place]),
                 distortion=distortion,
                 unrounded_distortion=float(twins.unrounded_distortion[place]),
+                broken_by_rounding=bool(twins.broken_by_rounding[place]),
                 largest_change=largest_change,
                 c=float(twins.c[place]),
             )

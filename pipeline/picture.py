@@ -100,6 +100,48 @@ def draw_table(shares: np.ndarray, rows: Sequence[str], columns: Sequence[str], 
     pyplot.close(figure)
 
 
+def draw_probe(
+    nets: Sequence[str], distortions: Sequence[float], sizes: Sequence[float], kept: np.ndarray, path: str
+) -> None:
+    """Draws how often originals and twins keep their class under noise as PNG, a panel for each net.
+
+    Args:
+      nets: whose pairs they are, `[R]`.
+      distortions: mean of each net's twins, `[R]`, drawn as a dotted line.
+      sizes: standard deviations of the noise, ascending, `[S]`.
+      kept: shares `[R, S, 2]` in [0, 1], of originals and of twins.
+      path: the file to write.
+    """
+    across = min(len(nets), 3)
+    down = -(-len(nets) // across)
+    figure, axes = pyplot.subplots(
+        down,
+        across,
+        figsize=(2.6 * across + 0.6, 1.9 * down + 0.6),
+        squeeze=False,
+        sharex=True,
+        sharey=True,
+        layout="constrained",
+    )
+    for axis, net, distortion, shares in zip(axes.flat, nets, distortions, kept):
+        for curve, color, name in zip(shares.T, (_RIGHT, _WRONG), ("original", "twin"), strict=True):
+            axis.plot(sizes, 100 * curve, color=color, marker="o", markersize=3, label=name)
+        axis.axvline(distortion, color=_PEER, linestyle=":", label="mean distortion of the twins")
+        axis.set_title(net, fontsize=8)
+        axis.set(xscale="log", ylim=(-3, 103))
+        axis.set_xticks(sizes, [f"{size:g}" for size in sizes], fontsize=7)
+        axis.set_xticks([], minor=True)
+        axis.tick_params(labelsize=7, labelbottom=True)  # the panel below may be an empty one
+    for axis in axes.flat[len(nets) :]:
+        axis.axis("off")
+    figure.supxlabel("standard deviation of the noise", fontsize=8)
+    figure.supylabel("% that keep their class", fontsize=8)
+    handles, names = axes[0, 0].get_legend_handles_labels()
+    figure.legend(handles, names, loc="outside upper center", ncols=3, fontsize=8, frameon=False)
+    figure.savefig(path, dpi=130, format="png")
+    pyplot.close(figure)
+
+
 def draw_sheet(images: np.ndarray, titles: Sequence[str], path: str) -> None:
     """Draws images, uint8 `[B, H, W, C]` with B >= 1, as a contact sheet, PNG, each under its title `[B]`."""
     columns = min(len(images), 10)

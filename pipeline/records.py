@@ -73,6 +73,7 @@ _PAIR_FIELDS = [  # also filled, with `image` the best try, where the attack fou
     pa.field("aimed_class", pa.int32()),  # -1: any class but the label
     pa.field("distortion", pa.float32()),  # sqrt(mean squared change), pixels in [0, 1]
     pa.field("unrounded_distortion", pa.float32()),  # the same before rounding to uint8; NaN if none was misread
+    pa.field("broken_by_rounding", pa.bool_()),  # that nearest image is not misread once rounded: another was found
     pa.field("largest_change", pa.float32()),  # of any pixel (L-inf), pixels in [0, 1]
     pa.field("c", pa.float32()),  # L-BFGS: the weight of the squared change; else 0
 ]

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from etils import epath
 
-from pipeline import records
+from pipeline import records, tables
 
 _Z95 = 1.959963984540054
 
@@ -89,7 +89,7 @@ def _row(mine: pa.Table, net: str, images: int) -> TargetRow:
 
 
 def _mean(column: pa.ChunkedArray) -> float:
-    mean = pc.mean(column).as_py()
+    mean = pc.mean(column.filter(pc.is_finite(column))).as_py()
     return math.nan if mean is None else mean
 
 
@@ -125,8 +125,11 @@ class PairRow:
       attacked: images that it got right, and that were changed.
       fooled: how many gave a verified twin.
       distortion: mean of sqrt(mean((x' - x)^2)) over the twins, pixels in [0, 1], NaN without twins.
-      unrounded: the same before rounding to uint8.
+      unrounded: the same before rounding to uint8, over the twins for which there is such a distortion.
       evaluations: mean number of points at which the target net was asked, over all attacked images.
+      broken: attacked images whose nearest misread image was no longer misread once rounded to uint8.
+      broken_before: mean distortion of these before rounding, where another twin was found; NaN if none was.
+      broken_after: mean distortion of those other twins; NaN if there is none.
       induced: share of the twins that each net of the group reads otherwise than the original's class, `[N]`.
     """
 
@@ -136,23 +139,28 @@ class PairRow:
     distortion: float
     unrounded: float
     evaluations: float
+    broken: int
+    broken_before: float
+    broken_after: float
     induced: tuple[float, ...]
 
 
-_PAIR_COLUMNS = ["target_net", "outcome", "candidates", "label", "distortion", "unrounded_distortion"]
+_PAIR_COLUMNS = [
+    *("target_net", "outcome", "candidates", "label", "distortion", "unrounded_distortion", "broken_by_rounding"),
+    "probabilities_after",
+]
 
 
 def pair_table(chunks: Sequence[epath.PathLike], nets: list[str], target_nets: list[str]) -> list[PairRow]:
     """Returns a row for each target net, from the chunk files of a run of adversarial pairs."""
-    columns = [*_PAIR_COLUMNS, "probabilities_after"]
-    rows = pa.concat_tables([records.read_table(path, columns) for path in chunks])
+    rows = pa.concat_tables([records.read_table(path, _PAIR_COLUMNS) for path in chunks])
     rows = rows.filter(pc.is_in(rows["outcome"], pa.array(records.TRIAL_OUTCOMES)))
     return [_pair_row(rows.filter(pc.equal(rows["target_net"], net)), net, len(nets)) for net in target_nets]
 
 
 def _pair_row(mine: pa.Table, net: str, nets: int) -> PairRow:
     twins = mine.filter(pc.equal(mine["outcome"], records.FOUND))
-    wrong = _classes(twins, nets) != twins["label"].to_numpy()[:, None]
+    mended = twins.filter(twins["broken_by_rounding"])
     return PairRow(
         net,
         mine.num_rows,
@@ -160,7 +168,10 @@ def _pair_row(mine: pa.Table, net: str, nets: int) -> PairRow:
         _mean(twins["distortion"]),
         _mean(twins["unrounded_distortion"]),
         _mean(mine["candidates"]),
-        tuple(wrong.mean(axis=0)) if twins.num_rows else (math.nan,) * nets,
+        pc.sum(mine["broken_by_rounding"]).as_py() or 0,
+        _mean(mended["unrounded_distortion"]),
+        _mean(mended["distortion"]),
+        _shares(_classes(twins, nets) != twins["label"].to_numpy()[:, None]),
     )
 
 
@@ -172,23 +183,36 @@ def _classes(found: pa.Table, nets: int) -> np.ndarray:
     return after.reshape(found.num_rows, nets, -1).argmax(-1)
 
 
+def _shares(flags: np.ndarray) -> tuple[float, ...]:
+    """Returns the share of true ones in each column of bool `[R, N]`, NaN without rows."""
+    return tuple(flags.mean(axis=0)) if len(flags) else (math.nan,) * flags.shape[1]
+
+
 def pair_text(rows: list[PairRow], nets: list[str]) -> str:
     """Formats the table of pairs for a terminal: success and distortion, then the errors that twins induce."""
-    width = max([6, *(len(name) for name in nets)])
-    heads = ["attacked", "fooled", "% fooled", "distortion", "unrounded", "evaluations"]
-    lines = ["  ".join(["target".ljust(width), *heads])]
-    for row in rows:
-        share = 100 * row.fooled / row.attacked if row.attacked else math.nan
-        cells = [f"{row.attacked}", f"{row.fooled}", f"{share:.1f}", f"{row.distortion:.4f}", f"{row.unrounded:.4f}"]
-        cells.append(_number(row.evaluations))
-        padded = [cell.rjust(len(head)) for cell, head in zip(cells, heads, strict=True)]
-        lines.append("  ".join([row.target_net.ljust(width), *padded]))
-    lines += ["", "% of the twins made for a net (row) that each net (column) misreads:"]
-    lines.append("  ".join(["".ljust(width), *(name.rjust(8) for name in nets)]))
-    for row in rows:
-        cells = [_number(100 * share).rjust(max(8, len(name))) for share, name in zip(row.induced, nets, strict=True)]
-        lines.append("  ".join([row.target_net.ljust(width), *cells]))
-    return "\n".join(lines)
+    heads = ["target", "attacked", "fooled", "% fooled", "distortion", "unrounded", "evaluations"]
+    attacks = [[*heads, "broken", "before", "after"], *(_pair_cells(row) for row in rows)]
+    note = (
+        "broken: attacks whose nearest misread image was no longer misread in uint8; "
+        "before, after: mean distortion of it and of the twin found instead"
+    )
+    about = "% of the twins made for a net (row) that each net (column) misreads:"
+    induced = [["", *nets], *([row.target_net, *(_number(100 * share) for share in row.induced)] for row in rows)]
+    return "\n".join([*tables.aligned(attacks), note, "", about, *tables.aligned(induced)])
+
+
+def _pair_cells(row: PairRow) -> list[str]:
+    share = 100 * row.fooled / row.attacked if row.attacked else math.nan
+    before, after = (_distortion(value) for value in (row.broken_before, row.broken_after))
+    return [
+        *(row.target_net, f"{row.attacked}", f"{row.fooled}", _number(share)),
+        *(_distortion(row.distortion), _distortion(row.unrounded), _number(row.evaluations)),
+        *(f"{row.broken}", before, after),
+    ]
+
+
+def _distortion(value: float) -> str:
+    return "-" if math.isnan(value) else f"{value:.4f}"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -235,7 +259,6 @@ def garbage_table(
 def _garbage_row(net: str, champions: pa.Table, merged: pa.Table, nets: int) -> GarbageRow:
     mine, best = (table.filter(pc.equal(table["target_net"], net)) for table in (champions, merged))
     found = mine.filter(pc.equal(mine["outcome"], records.FOUND))
-    same = _classes(found, nets) == found["wrong_class"].to_numpy()[:, None]
     return GarbageRow(
         net,
         mine.num_rows,
@@ -245,7 +268,7 @@ def _garbage_row(net: str, champions: pa.Table, merged: pa.Table, nets: int) -> 
         _median(best["target_confidence"]),
         _median(found["generation"]),
         _mean(mine["candidates"]),
-        tuple(same.mean(axis=0)) if found.num_rows else (math.nan,) * nets,
+        _shares(_classes(found, nets) == found["wrong_class"].to_numpy()[:, None]),
     )
 
 
@@ -273,19 +296,10 @@ def garbage_text(
     cross = [["", *nets], *([row.target_net, *(_number(100 * share) for share in row.fooled)] for row in rows)]
     return "\n".join(
         [
-            *columns(lines),
+            *tables.aligned(lines),
             f"confidence: median over the classes; natural: on natural images ({natural_images})",
             "",
             "% of the garbage found for a net (row) to which each net (column) gives the same class:",
-            *columns(cross),
+            *tables.aligned(cross),
         ]
     )
-
-
-def columns(lines: Sequence[Sequence[str]]) -> list[str]:
-    """Lays cells out in columns, the first flush left, the others flush right."""
-    widths = [max(len(line[place]) for line in lines) for place in range(len(lines[0]))]
-    return [
-        "  ".join([line[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(line[1:], widths[1:]))])
-        for line in lines
-    ]

@@ -15,6 +15,8 @@ from PIL import Image
 
 from models.errors import InputError
 
+Part = list[tuple[str, range]]  # splits, and the positions in them
+
 _READ_AHEAD = 512
 _PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif")
 
@@ -54,6 +56,9 @@ class SeedSource(Protocol):
 
     def count(self, split: str) -> int:
         """Returns how many images the split has; raises InputError if there is no such split."""
+
+    def part(self, name: str) -> Part:
+        """Returns what TFDS's split syntax names, such as "train[:50%]"; raises InputError if that is nothing."""
 
     def shape(self) -> tuple[int, int, int]:
         """Returns (H, W, C)."""
@@ -102,6 +107,21 @@ class TfdsSeeds:
         if split not in splits:
             raise InputError(f"[seeds] {self.dataset} has no split '{split}'; it has {', '.join(sorted(splits))}.")
         return splits[split].num_examples
+
+    def part(self, name: str) -> Part:
+        """Returns what TFDS's split syntax names, such as "train[:50%]"; raises InputError if that is nothing."""
+        splits = _builder(self.dataset, self.data_dir).info.splits
+        try:
+            pieces = tfds.core.ReadInstruction.from_spec(name).to_absolute(splits)
+        except ValueError as error:
+            sizes = " and ".join(f"'{split}' ({splits[split].num_examples} images)" for split in sorted(splits))
+            raise InputError(
+                f"'{name}' is no part of {self.dataset}; expected a part of {sizes}, as in 'train[:50%]'."
+            ) from error
+        found = [
+            (piece.splitname, range(splits[piece.splitname].num_examples)[piece.from_ : piece.to]) for piece in pieces
+        ]
+        return _not_empty(found, name)
 
     def shape(self) -> tuple[int, int, int]:
         """Returns (H, W, C)."""
@@ -249,6 +269,14 @@ class FolderSeeds:
         """Returns how many images the split has; raises InputError if there is no such split."""
         return len(self._paths(split))
 
+    def part(self, name: str) -> Part:
+        """Returns a whole split; a part would lack classes, for pictures are in the order of their classes."""
+        if "[" in name or "+" in name:
+            raise InputError(
+                f"'{name}' is a part of an image folder, which is in the order of its classes; name a split."
+            )
+        return _not_empty([(name, range(self.count(name)))], name)
+
     def class_names(self) -> list[str]:
         """Returns the classes' names, in the order of the labels; empty without labels."""
         return _folder_classes(self.root) if self.labeled else []
@@ -273,6 +301,12 @@ class FolderSeeds:
             images.append(image)
             labels.append(label if self.labeled else -1)
         return SeedBatch(split, read, ids, _stack(images, shape), np.array(labels, np.int32), failures)
+
+
+def _not_empty(part: Part, name: str) -> Part:
+    if not any(positions for _, positions in part):
+        raise InputError(f"'{name}' holds no image; name a larger part.")
+    return [(split, positions) for split, positions in part if positions]
 
 
 def _read_picture(path: epath.Path) -> tuple[np.ndarray, str]:

@@ -37,8 +37,8 @@ from pipeline.seeds import FolderSeeds, SeedSource, TfdsSeeds, has_split
 _OURS = ("digits",)  # datasets that need no download
 _NOTHING_FOUND = {
     records.MISTAKES: "no mistake was found: lower the thresholds in [search], or widen the ranges in [operator].",
-    records.PAIRS: "no adversarial twin was found: raise eps or the number of steps in [attack].",
     records.GARBAGE: "no class was done: raise generations, or lower confidence, in [garbage].",
+    records.PAIRS: "no adversarial twin was found: change aim, or raise eps or the number of steps, in [attack].",
 }
 
 
@@ -368,6 +368,8 @@ def _finish(job: Job, folder: RunFolder, units: list[plan.Unit], identity: dict[
         ],
     }
     ledger.write_json(folder.path / "manifest.json", manifest)
+    if (checkpoints := folder.path / "checkpoints").exists():
+        checkpoints.rmtree()
 
 
 def _counts(trials: pa.Table) -> tuple[dict[str, dict[str, int]], dict[str, int], list[dict[str, str]]]:

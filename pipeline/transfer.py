@@ -6,18 +6,15 @@ and with every perturbation rescaled to a given distortion.
 
 from __future__ import annotations
 
-import csv
 import dataclasses
-import io
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from models.classifier import PeerGroup
-from pipeline import seeding
+from pipeline import noise, tables
 
-_NOISE_STREAM = 2**32 - 1  # no net's place: the noise's own random numbers
 NATURAL = "natural"
 
 
@@ -68,37 +65,22 @@ def _row(examples: Sequence[dict[str, Any]], name: str, group: PeerGroup, size: 
     labels = np.array([example["label"] for example in examples])
     sizes = np.sqrt(np.mean(changes**2, axis=(1, 2, 3), keepdims=True))
     scale = 1.0 if size is None else size / sizes
-    shown = _on_grid(originals, changes * scale)
-    noise = gaussian([example["seed"]["id"].decode() for example in examples], originals.shape[1:])
-    noisy = _on_grid(originals, noise * sizes * scale)
+    shown = noise.on_grid(originals, changes * scale)
+    directions = noise.gaussian([example["seed"]["id"].decode() for example in examples], originals.shape[1:])
+    noisy = noise.on_grid(originals, directions * sizes * scale)
     wrong = [
         tuple((group.probabilities(images, batch).argmax(-1) != labels).mean(axis=1).tolist())
         for images in (shown, noisy)
     ]
-    apart = (shown.astype(np.float64) - originals) / 255.0
-    distortion = float(np.sqrt(np.mean(apart**2, axis=(1, 2, 3))).mean())
+    distortion = float(noise.distortions(shown, originals).mean())
     return Row(name, NATURAL if size is None else f"{size:g}", len(examples), distortion, *wrong)
-
-
-def _on_grid(originals: np.ndarray, changes: np.ndarray) -> np.ndarray:
-    return np.rint(np.clip(originals / 255.0 + changes, 0.0, 1.0) * 255.0).astype(np.uint8)
-
-
-def gaussian(seed_ids: Sequence[str], shape: Sequence[int]) -> np.ndarray:
-    """Returns standard normal float64 `[B, *shape]`, which depend on each seed image's id alone (Box-Muller)."""
-    count = int(np.prod(shape))
-    words = np.array([seeding.seed_key(seed_id) for seed_id in seed_ids], np.uint32)
-    stream, step = np.full(len(words), _NOISE_STREAM), np.zeros(len(words), np.int64)
-    uniform = seeding.draws(0, words, stream, step, 2 * count)
-    radius = np.sqrt(-2.0 * np.log1p(-uniform[:, :count]))
-    return (radius * np.cos(2.0 * np.pi * uniform[:, count:])).reshape(-1, *shape)
 
 
 def _cells(row: Row, shares: Sequence[float]) -> list[str]:
     return [row.size, str(row.twins), f"{row.distortion:.4f}", *(f"{100 * share:.1f}" for share in shares)]
 
 
-def lines(rows: Sequence[Row], nets: Sequence[str]) -> list[list[str]]:
+def cells(rows: Sequence[Row], nets: Sequence[str]) -> list[list[str]]:
     """Returns the table's cells, heads first: for every row one line for the twins and one for the noise, in %."""
     found = [["made for", "size", "twins", "distortion", *nets]]
     for row in rows:
@@ -109,19 +91,4 @@ def lines(rows: Sequence[Row], nets: Sequence[str]) -> list[list[str]]:
 
 def text(rows: Sequence[Row], nets: Sequence[str]) -> str:
     """Formats the table for a terminal."""
-    cells = lines(rows, nets)
-    widths = [max(len(line[column]) for line in cells) for column in range(len(cells[0]))]
-    padded = [
-        "  ".join(
-            [line[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(line[1:], widths[1:], strict=True))]
-        )
-        for line in cells
-    ]
-    return "\n".join(["% of images that each net misreads", *padded])
-
-
-def to_csv(rows: Sequence[Row], nets: Sequence[str]) -> str:
-    """Formats the table as CSV."""
-    stream = io.StringIO()
-    csv.writer(stream, lineterminator="\n").writerows(lines(rows, nets))
-    return stream.getvalue()
+    return "\n".join(["% of images that each net misreads", *tables.aligned(cells(rows, nets))])

@@ -8,9 +8,22 @@ import pytest
 ROOT = pathlib.Path(__file__).parent.parent
 # Every module may import from its own layer's list only those named before it.
 LAYERS = [
-    {"pipeline.seeding", "pipeline.records", "pipeline.lock"},
-    {"pipeline.transforms", "pipeline.criteria", "pipeline.seeds", "pipeline.picture", "pipeline.report"},
-    {"pipeline.search.lanes", "pipeline.search.gradient", "pipeline.chunk", "pipeline.transfer"},
+    {"pipeline.seeding", "pipeline.records", "pipeline.tables", "pipeline.lock"},
+    {
+        "pipeline.transforms",
+        "pipeline.criteria",
+        "pipeline.seeds",
+        "pipeline.picture",
+        "pipeline.report",
+        "pipeline.noise",
+    },
+    {
+        "pipeline.search.lanes",
+        "pipeline.search.gradient",
+        "pipeline.chunk",
+        "pipeline.transfer",
+        "pipeline.probe",
+    },
     {"pipeline.search.hillclimb", "pipeline.search.lbfgs", "pipeline.pairs"},
     {"pipeline.search.unit"},
     {"pipeline.search.scan", "pipeline.verify"},

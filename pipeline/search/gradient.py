@@ -48,6 +48,8 @@ class Twins(NamedTuple):
       unrounded_distortion: float32 `[L]`, the least distortion of any misread image before rounding to the grid, which
         need not be the one that `images` was rounded from; NaN where there was none. Projected descent is judged on the
         grid alone, and gives the twin's own distortion.
+      broken_by_rounding: bool `[L]`, the misread image of `unrounded_distortion` is no longer misread once rounded, so
+        that `images` is another one. Never so in projected descent.
       evaluations: int32 `[L]`, how often the net was asked about the lane's image.
       c: float32 `[L]`, L-BFGS: the weight of the squared change; else 0.
       flat: bool `[L]`, the loss has no gradient at the original, so that nothing could be climbed.
@@ -56,6 +58,7 @@ class Twins(NamedTuple):
     images: tf.Tensor
     misread: tf.Tensor
     unrounded_distortion: tf.Tensor
+    broken_by_rounding: tf.Tensor
     evaluations: tf.Tensor
     c: tf.Tensor
     flat: tf.Tensor
@@ -87,6 +90,7 @@ def evaluate(net: Net, images: tf.Tensor, originals: Originals) -> Evaluation:
 
     The loss is -log p(aimed class), or -log(1 - p(label)) where any other class will do. The latter has the direction
     of the customary log p(label), but bends the other way: c |r|^2 + log p(label) has no minimum near the boundary.
+    A derivative that is not finite counts as 0: one of them would spoil the whole image.
     """
     with tf.GradientTape() as tape:
         tape.watch(images)
@@ -96,7 +100,9 @@ def evaluate(net: Net, images: tf.Tensor, originals: Originals) -> Evaluation:
         sought = tf.reduce_sum(tf.where(chosen == aimed[:, None], probabilities, 0.0), axis=-1)
         loss = -tf.math.log(sought + _TINY)
         total = tf.reduce_sum(loss)
-    return Evaluation(loss, tape.gradient(total, images), misread(probabilities, originals))
+    gradient = tape.gradient(total, images)
+    gradient = tf.where(tf.math.is_finite(gradient), gradient, 0.0)
+    return Evaluation(loss, gradient, misread(probabilities, originals))
 
 
 def misread(probabilities: tf.Tensor, originals: Originals) -> tf.Tensor:
@@ -150,7 +156,7 @@ class FastGradientSign:
         fooled = evaluate(net, images, originals).misread
         before = tf.where(unrounded, distortion(moved, originals.images), float("nan"))
         zeros = tf.zeros_like(before)
-        return Twins(images, fooled, before, tf.fill(zeros.shape, 3), zeros, is_flat(slope))
+        return Twins(images, fooled, before, unrounded & ~fooled, tf.fill(zeros.shape, 3), zeros, is_flat(slope))
 
 
 class _Descent(NamedTuple):
@@ -194,7 +200,7 @@ class ProjectedGradient:
         found = tf.math.is_finite(last.distance)
         before = tf.where(found, last.distance, float("nan"))
         evaluations, zeros = tf.fill([lanes], self.steps + 1), tf.zeros([lanes])
-        return Twins(last.best, found, before, evaluations, zeros, last.flat)
+        return Twins(last.best, found, before, tf.zeros([lanes], tf.bool), evaluations, zeros, last.flat)
 
     def _step(self, net: Net, state: _Descent, originals: Originals) -> _Descent:
         stored = to_grid(state.position)

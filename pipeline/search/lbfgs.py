@@ -62,6 +62,7 @@ class _Weight(NamedTuple):
       start: `[L, D]`, where the next minimisation starts: at the last success.
       best: `[L, D]`, on the grid: the twin of `good`, or the last try.
       unrounded: `[L]`, the least distortion of a misread minimum; infinity while there is none.
+      broken: bool `[L]`, the minimum of `unrounded` is not misread on the grid.
     """
 
     c: tf.Tensor
@@ -71,6 +72,7 @@ class _Weight(NamedTuple):
     start: tf.Tensor
     best: tf.Tensor
     unrounded: tf.Tensor
+    broken: tf.Tensor
 
 
 class _Loop(NamedTuple):
@@ -119,7 +121,8 @@ class LBFGS:
         loop = tf.while_loop(lambda loop: tf.reduce_any(loop.stage != _DONE), body, (self._start(flat),))[0]
         weight = loop.weight
         before = tf.where(tf.math.is_finite(weight.unrounded), weight.unrounded, float("nan"))
-        return Twins(tf.reshape(weight.best, shape), weight.good > 0, before, loop.evaluations, weight.good, loop.flat)
+        best, found = tf.reshape(weight.best, shape), weight.good > 0
+        return Twins(best, found, before, weight.broken, loop.evaluations, weight.good, loop.flat)
 
     def _start(self, flat: tf.Tensor) -> _Loop:
         lanes, pixels = flat.shape
@@ -131,7 +134,7 @@ class LBFGS:
             tf.fill([lanes], _START),
             _Minimum(flat, zeros, blank, none, blank, zeros + 1.0, count),
             _Pairs(pairs, pairs, tf.zeros([self.memory, lanes], tf.bool)),
-            _Weight(zeros + self.first_c, zeros, zeros + float("inf"), count, flat, flat, zeros + float("inf")),
+            _Weight(zeros + self.first_c, zeros, zeros + float("inf"), count, flat, flat, zeros + float("inf"), none),
             count,
             tf.ones([lanes], tf.bool),
         )
@@ -183,14 +186,16 @@ class LBFGS:
         old, minimum = loop.weight, loop.minimum
         success, failure = checked & misread, checked & ~misread
         kept = success | (failure & (old.good == 0))
-        between = checked & minimum.misread
+        distance = distortion(minimum.position, flat)
+        nearest = checked & minimum.misread & (distance < old.unrounded)
         weight = old._replace(
             good=tf.where(success, old.c, old.good),
             bad=tf.where(failure, old.c, old.bad),
             tries=old.tries + tf.cast(checked, tf.int32),
             start=tf.where(success[:, None], minimum.position, old.start),
             best=tf.where(kept[:, None], asked, old.best),
-            unrounded=tf.where(between, tf.minimum(old.unrounded, distortion(minimum.position, flat)), old.unrounded),
+            unrounded=tf.where(nearest, distance, old.unrounded),
+            broken=tf.where(nearest, failure, old.broken),
         )
         bracketed = (weight.good > 0) & tf.math.is_finite(weight.bad)
         first = checked & bracketed & ~((old.good > 0) & tf.math.is_finite(old.bad))

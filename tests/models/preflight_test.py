@@ -49,6 +49,61 @@ def test_a_failure_names_the_net_and_the_number(predict, message):
         preflight.check(nets.classifier(predict, "faulty"))
 
 
+def _linear(images: tf.Tensor, gain: float = 0.1) -> tf.Tensor:
+    weights = tf.linspace(-gain, gain, 30 * nets.CLASSES)
+    return tf.reshape(images, [-1, 30]) @ tf.reshape(weights, [30, nets.CLASSES])
+
+
+def _rounding(images: tf.Tensor) -> tf.Tensor:
+    return tf.nn.softmax(_linear(tf.round(images)))
+
+
+def _casting(images: tf.Tensor) -> tf.Tensor:
+    return tf.nn.softmax(_linear(tf.cast(tf.cast(images * 255.0, tf.int32), tf.float32)))
+
+
+def _certain(images: tf.Tensor) -> tf.Tensor:
+    return tf.one_hot(tf.argmax(_linear(images), axis=-1), nets.CLASSES)
+
+
+def _saturated(images: tf.Tensor) -> tf.Tensor:
+    return tf.nn.softmax(tf.sigmoid(_linear(images) + [500.0, -500.0, 500.0]))
+
+
+def _ignoring(images: tf.Tensor) -> tf.Tensor:
+    return tf.nn.softmax(_linear(images, gain=0.0))
+
+
+_NONE = "has no gradient with respect to its images; give a `.keras` file, or a SavedModel exported with"
+_ZERO = "has a gradient of zero on a black, a white and a random image: its units are saturated or it is constant"
+
+
+def test_a_sound_net_has_a_gradient():
+    preflight.check_gradient(nets.classifier(nets.seeded("cnn", 1)))
+
+
+@pytest.mark.parametrize(
+    ("predict", "message"),
+    [
+        (_constant(0.2, 0.3, 0.5), _NONE),
+        (_rounding, _NONE),
+        (_casting, _NONE),
+        (_certain, _NONE),
+        (_saturated, _ZERO),
+        (_ignoring, _ZERO),
+    ],
+)
+def test_a_net_that_passes_and_cannot_be_climbed_is_refused_where_a_gradient_is_needed(predict, message):
+    classifier = nets.classifier(predict, "faulty")
+    preflight.check(classifier)
+    with pytest.raises(InputError, match=f"^Net 'faulty' {message}"):
+        preflight.check_gradient(classifier)
+
+
+def test_a_net_that_is_flat_on_a_black_image_alone_has_a_gradient():
+    preflight.check_gradient(nets.classifier(lambda images: tf.nn.softmax(_linear(tf.nn.relu(images - 0.5)))))
+
+
 def test_probabilities_declared_logits_are_refused():
     with pytest.raises(InputError, match=r"'net' gives probabilities where logits are expected.*remove from_logits"):
         preflight.check_logits("net", np.full((2, 4), 0.25))

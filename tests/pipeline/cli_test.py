@@ -14,7 +14,7 @@ from pipeline import cli
 layers = tf.keras.layers
 
 _TASK_OPTIONS = {"--workdir": "runs", "--data_dir": "", "--device": "auto"}
-_RUN_OPTIONS = {"--run_id": "", "--run_seed": "", "--wait": ""}
+_RUN_OPTIONS = {"--run_id": "", "--run_seed": "", "--islands": "", "--wait": ""}
 _OPTIONS = {
     "run": {**_TASK_OPTIONS, **_RUN_OPTIONS},
     "mine": {**_TASK_OPTIONS, **_RUN_OPTIONS},
@@ -23,6 +23,8 @@ _OPTIONS = {
     "verify": {"--workdir": "runs", "--peers": ""},
     "replay": {"--workdir": "runs", "--peers": "", "--out": "", "--picture": ""},
     "diff": {"--workdir": "runs", "--json": ""},
+    "transfer": {"--workdir": "runs", "--peers": "", "--rescale": "[0.1]", "--csv": "", "--picture": ""},
+    "probe": {"--workdir": "runs", "--peers": "", "--noise": "", "--draws": "10", "--csv": "", "--picture": ""},
 }
 _REQUIRED = {"run": ["--config"], "mine": ["--config"], "train": ["--config"], "package": ["--config"]}
 _HELP = {"-h", "--help", "--helpshort", "--helpfull"}
@@ -63,7 +65,7 @@ def test_help_lists_every_command_and_the_exit_codes(peerpressure):
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
-        ([], "a command is missing; give one of run, train, mine, package, verify, replay, diff, transfer,"),
+        ([], "a command is missing; give one of run, train, mine, package, verify, replay, diff, transfer, probe,"),
         (["frobnicate"], "unknown command 'frobnicate'; expected one of run, train, mine, package, verify, replay,"),
         (["pakcage"], "unknown command 'pakcage'; did you mean package?"),
         (["run"], "`peerpressure run` needs --config; `peerpressure run --help` says what to give."),
@@ -145,6 +147,10 @@ def test_a_missing_configuration_is_told(peerpressure, tmp_path):
         ({"seeds": {"dataset": "mnist"}}, "[seeds] dataset 'mnist' is not prepared in"),
         ({"seeds": {"image_folder": "/no/such/folder"}}, "[seeds] image_folder /no/such/folder is not a folder"),
         ({"seeds": {"dataset": "digits", "splits": ["tset"]}}, "no split 'tset'; it has test, train"),
+        (
+            {"peers": {"architectures": ["mlp-4", "mlp-8"], "trained_on": ["train[:50%]", "tran[50%:]"]}},
+            "[peers] trained_on: 'tran[50%:]' is no part of digits; expected a part of 'test' (359 images) and 'train'",
+        ),
         ({"search": {"targets": ["mlp-5"]}}, "[search] targets names 'mlp-5', expected 'all' or some of mlp-4"),
         ({"search": {"patiense": 3}}, "did you mean 'patience'?"),
     ],
@@ -156,7 +162,7 @@ def test_a_task_that_cannot_be_run_is_told(work, peerpressure, config, tmp_path,
         "run", "--config", config(**changes), "--workdir", work.path, "--data_dir", tmp_path / data_dir
     )
     assert _is_one_sentence(outcome) and message in outcome.err
-    assert not half_written(work.path) and not work.mistakes.exists()
+    assert not half_written(work.path) and not work.published.exists()
 
 
 def test_a_workdir_that_cannot_be_written_to_is_told(peerpressure, config, tmp_path):
@@ -202,7 +208,7 @@ def test_a_net_that_does_not_fit_is_named(work, peerpressure, config, tmp_path, 
     task = config(peers={"files": [work.nets()[0], str(bad)]})
     outcome = peerpressure("run", "--config", task, "--workdir", work.path)
     assert _is_one_sentence(outcome) and "'bad'" in outcome.err and message in outcome.err
-    assert not half_written(work.path) and not work.ledger.exists() and not work.mistakes.exists()
+    assert not half_written(work.path) and not work.ledger.exists() and not work.published.exists()
 
 
 def test_two_nets_of_one_name_are_told(work, peerpressure, config):

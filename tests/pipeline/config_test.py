@@ -44,9 +44,9 @@ def _told(load: Any, *arguments: Any) -> str:
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 def test_every_shipped_configuration_loads_and_is_named_as_its_file(path):
     loaded = config.load(str(path))
-    # A task may have a file for each of its datasets; mistakes have the plain name.
+    # A task may have a file for each of its datasets; then mistakes have the plain name.
     suffix = {records.MISTAKES: "", records.PAIRS: "_pairs"}[loaded.dataset]
-    assert loaded.task + suffix == path.stem
+    assert path.stem in (loaded.task, loaded.task + suffix)
     assert f"--config configs/{path.name}" in path.read_text()
 
 
@@ -151,6 +151,11 @@ def test_whole_numbers_are_numbers(load):
         ({"seeds.splits": '["train", "train"]'}, ["[seeds]", "splits"]),
         ({"peers.architectures": '["mlp-3"]'}, ["[peers]", "1 net"]),
         ({"peers.names": '["a"]'}, ["[peers]", "names"]),
+        ({"peers.trained_on": '["train[:50%]"]'}, ["[peers]", "trained_on has 1 entries for 2 architectures"]),
+        (
+            {"peers.architectures": None, "peers.files": '["a.keras", "b.keras"]', "peers.trained_on": '["train"]'},
+            ["[peers]", "trained_on is for architectures"],
+        ),
         ({"judge.architecture": '"cnn"', "judge.file": '"a.keras"'}, ["[judge]", "architecture", "file"]),
         ({"seeds.labeled": "false"}, ["[seeds]", "labeled", "class_from"]),
         ({"seeds.labeled": "false", "search.class_from": '"consensus"'}, ["[seeds]", "labeled", "[peers]", "files"]),
@@ -163,6 +168,12 @@ def test_keys_that_do_not_fit_together_are_told_with_file_and_keys(load, changes
     message = _told(load, changes)
     for key in keys:
         assert key in message
+
+
+def test_what_nets_learn_from_does_not_determine_a_result_but_is_told(load):
+    halves = load({"peers.trained_on": '["train[:50%]", "train[50%:]"]'})
+    assert halves.result_determining() == load().result_determining(), "the nets' digests do"
+    assert halves.to_json()["peers"]["trained_on"] == ("train[:50%]", "train[50%:]")
 
 
 def test_files_of_unlabeled_seeds_are_enough(load):

@@ -19,10 +19,13 @@ import tensorflow_datasets as tfds
 from absl import logging
 from PIL import Image
 
-from pipeline import cli
+from pipeline import cli, records
 
 TASK = "tiny"
-DATASET = f"high_value_mistakes/{TASK}"
+DATASET = f"{records.MISTAKES}/{TASK}"
+PAIRS = f"{records.PAIRS}/{TASK}"
+PGD = {"method": "pgd", "targets": ["mlp-8", "mlp-12"]}
+ATTACK = {"eps": 0.12, "step_size": 0.02, "steps": 10}
 TINY: dict[str, Any] = {
     "task": TASK,
     "seeds": {"dataset": "digits", "splits": ["test"]},
@@ -54,21 +57,23 @@ def call(*argv: Any) -> Outcome:
 
 @dataclasses.dataclass(frozen=True)
 class Work:
-    """A workdir and what is in it."""
+    """A workdir, and which of its datasets is looked at; `changes` are those of its configuration to the tiny task."""
 
     path: pathlib.Path
+    dataset: str = DATASET
+    changes: dict[str, Any] = dataclasses.field(default_factory=dict)
 
     @property
     def ledger(self) -> pathlib.Path:
-        return self.path / "ledger" / DATASET
+        return self.path / "ledger" / self.dataset
 
     @property
     def datasets(self) -> pathlib.Path:
         return self.path / "datasets"
 
     @property
-    def mistakes(self) -> pathlib.Path:
-        return self.datasets / DATASET
+    def published(self) -> pathlib.Path:
+        return self.datasets / self.dataset
 
     def nets(self) -> list[str]:
         """Returns the trained nets' files: mlp-4, mlp-8, mlp-12."""
@@ -79,15 +84,15 @@ class Work:
 
     def examples(self, version: str = "", splits: tuple[str, ...] = ("test",)) -> dict[str, dict[str, Any]]:
         """Returns a version's examples by id, as NumPy; the newest version's if none is given."""
-        builder = tfds.builder(f"{DATASET}:{version}" if version else DATASET, data_dir=self.datasets)
+        builder = tfds.builder(f"{self.dataset}:{version}" if version else self.dataset, data_dir=self.datasets)
         found = [example for split in splits for example in tfds.as_numpy(builder.as_dataset(split=split))]
         return {example["id"].decode(): example for example in found}
 
     def copy(self, to: pathlib.Path, *, ran: bool) -> Work:
-        """Copies the nets and seed images; also the ledger and the dataset if `ran`."""
-        left_out = [] if ran else ["ledger", "high_value_mistakes"]
+        """Copies the nets and seed images; also the ledger and the datasets if `ran`."""
+        left_out = [] if ran else ["ledger", *records.SCHEMAS]
         shutil.copytree(self.path, to, ignore=shutil.ignore_patterns(*left_out))
-        return Work(to)
+        return dataclasses.replace(self, path=to)
 
 
 def write_config(path: pathlib.Path, **sections: Any) -> pathlib.Path:
@@ -147,6 +152,24 @@ def ran(tmp_path_factory) -> tuple[Work, Outcome]:
 def finished(ran) -> Work:
     """The workdir of `ran`."""
     return ran[0]
+
+
+@pytest.fixture(scope="session")
+def mined(finished, tmp_path_factory) -> tuple[Work, Outcome]:
+    """A workdir in which run "first" of adversarial pairs was run, and what was printed. Not to be changed."""
+    folder = tmp_path_factory.mktemp("pairs")
+    changes = {"search": PGD, "attack": ATTACK}
+    work = dataclasses.replace(finished.copy(folder / "work", ran=False), dataset=PAIRS, changes=changes)
+    task = write_config(folder / "tiny.toml", **changes)
+    outcome = call("run", "--config", task, "--workdir", work.path, "--run_id", "first")
+    assert outcome.code == 0, outcome
+    return work, outcome
+
+
+@pytest.fixture(params=[records.MISTAKES, records.PAIRS])
+def made(request) -> Work:
+    """A workdir with run "first" of each kind of task in turn. Not to be changed."""
+    return request.getfixturevalue({records.MISTAKES: "ran", records.PAIRS: "mined"}[request.param])[0]
 
 
 @pytest.fixture
@@ -211,7 +234,7 @@ def tamper() -> Callable[..., str]:
     """Changes the first stored example of a version and returns its id."""
 
     def change(work: Work, edit: Callable[[Any], None]) -> str:
-        path = next((work.mistakes / "1.0.0").glob("*-test.tfrecord-*"))
+        path = next((work.published / "1.0.0").glob("*-test.tfrecord-*"))
         records = [tf.train.Example.FromString(record.numpy()) for record in tf.data.TFRecordDataset(str(path))]
         edit(records[0].features.feature)
         with tf.io.TFRecordWriter(str(path)) as writer:

@@ -45,5 +45,5 @@ def test_an_example_with_another_id_is_another_one(copied, tmp_path, tamper):
 
 
 def test_datasets_of_different_things_are_not_compared():
-    with pytest.raises(InputError, match="and 'garbage_images/tiny:1[.]0[.]0' hold different"):
+    with pytest.raises(InputError, match=r"and 'garbage_images/tiny:1\.0\.0' hold different"):
         diff.compare(Stub(records.MISTAKES), Stub(records.GARBAGE))

@@ -7,24 +7,32 @@ import pytest
 import tensorflow_datasets as tfds
 
 from pipeline import package, records
+from tests.pipeline.conftest import ATTACK
 
 NAME = "high_value_mistakes/tiny"
 
 
-def test_a_run_with_another_seed_is_added_and_old_examples_stay(copied, peerpressure, config, same_features):
-    task = config(run={"run_seed": 1})
+ANOTHER = {
+    records.MISTAKES: {"run": {"run_seed": 1}},
+    records.PAIRS: {"attack": {**ATTACK, "aim": "next"}},
+}
+
+
+def test_another_run_is_added_and_old_examples_stay(made, tmp_path, peerpressure, config, same_features):
+    copied, name = made.copy(tmp_path / "copied", ran=True), made.dataset
+    task = config(**{**made.changes, **ANOTHER[name.split("/")[0]]})
     assert peerpressure("run", "--config", task, "--workdir", copied.path, "--run_id", "second").code == 0
     old, new = copied.examples("1.0.0"), copied.examples("1.1.0")
     for example_id, example in old.items():
         same_features(example, new[example_id])
     added = {example["run"]["id"] for example_id, example in new.items() if example_id not in old}
     assert added == {b"second"}
-    info = tfds.builder(NAME, data_dir=copied.datasets).info
+    info = tfds.builder(name, data_dir=copied.datasets).info
     left_out = info.metadata["near_duplicates_left_out"]
     assert len(new) == len(old) + copied.manifest("second")["examples"] - left_out
     assert str(info.version) == "1.1.0" and [run["run_id"] for run in info.metadata["runs"]] == ["first", "second"]
     assert "second" in info.release_notes["1.1.0"] and "first" in info.release_notes["1.0.0"]
-    assert peerpressure("verify", NAME, "--workdir", copied.path).code == 0
+    assert peerpressure("verify", name, "--workdir", copied.path).code == 0
 
 
 def test_the_same_run_under_another_id_adds_nothing(copied, peerpressure, config, same_features):
@@ -43,6 +51,7 @@ def test_an_example_with_an_earlier_ones_id_is_left_out_even_if_its_pixels_diffe
     for run_id, grey in (("first", 0), ("second", 200)):
         image = records.encode_png(np.full((4, 4, 1), grey, np.uint8))
         row = {"id": ["x"], "seed_id": ["s"], "target_net": ["a"], "outcome": [records.FOUND], "image": [image]}
+        row["wrong_class"] = [grey]
         path = tmp_path / run_id
         path.write_bytes(records.table_bytes(records.chunk_table(records.MISTAKES, row, 1)))
         runs.append(records.FinishedRun({"run_id": run_id}, {"train": [str(path)]}))
@@ -103,15 +112,50 @@ def test_a_run_with_other_classes_does_not_join_the_task(
     outcome = peerpressure("run", "--config", task, "--workdir", copied.path, "--run_id", "other")
     assert outcome.code == 2
     assert "run 'other' has other image sizes or classes than 'first'" in outcome.err
-    assert [path.name for path in copied.mistakes.iterdir()] == ["1.0.0"]
+    assert [path.name for path in copied.published.iterdir()] == ["1.0.0"]
     assert not half_written(copied.path)
 
 
 @pytest.mark.parametrize("lost", ["1.0.0"])
 def test_a_version_is_written_again_with_the_same_bytes(copied, finished, peerpressure, config, tree, lost):
-    for path in sorted((copied.mistakes / lost).iterdir()):
+    for path in sorted((copied.published / lost).iterdir()):
         path.unlink()
-    (copied.mistakes / lost).rmdir()
+    (copied.published / lost).rmdir()
     outcome = peerpressure("package", "--config", config(), "--workdir", copied.path)
     assert outcome.code == 0 and f"{NAME}:{lost} written" in outcome.out
-    assert tree(copied.mistakes) == tree(finished.mistakes)
+    assert tree(copied.published) == tree(finished.published)
+
+
+@pytest.fixture
+def run_of(tmp_path):
+    """Makes a finished run of finds: (id, seed image, target net, wrong class, grey of its 4 x 4 pixels)."""
+
+    def write(run_id: str, dataset: str, *finds: tuple[str, str, str, int, int]) -> records.FinishedRun:
+        keys = ("id", "seed_id", "target_net", "wrong_class", "image")
+        rows = [dict(zip(keys, find, strict=True)) for find in finds]
+        columns = {key: [row[key] for row in rows] for key in keys}
+        columns["image"] = [records.encode_png(np.full((4, 4, 1), grey, np.uint8)) for grey in columns["image"]]
+        columns["outcome"] = [records.FOUND] * len(rows)
+        path = tmp_path / f"{run_id}.parquet"
+        path.write_bytes(records.table_bytes(records.chunk_table(dataset, columns, len(rows))))
+        return records.FinishedRun({"run_id": run_id}, {"test": [str(path)]})
+
+    return write
+
+
+@pytest.mark.parametrize("dataset", [records.MISTAKES, records.PAIRS])
+def test_what_is_near_in_image_net_and_wrong_class_is_left_out_and_nothing_else(run_of, dataset):
+    first = run_of("first", dataset, ("a", "seed", "left", 3, 100), ("b", "other seed", "left", 3, 100))
+    second = run_of(
+        *("second", dataset),
+        ("near", "seed", "left", 3, 101),
+        ("another class", "seed", "left", 4, 100),
+        ("another net", "seed", "right", 3, 100),
+        ("far", "seed", "left", 3, 102),
+        ("near the far one", "seed", "left", 3, 103),
+    )
+    assert package.near_duplicates([first], records.PAIRS) == frozenset()
+    assert package.near_duplicates([first, second], records.PAIRS) == {
+        ("second", "near"),
+        ("second", "near the far one"),
+    }

@@ -37,10 +37,10 @@ def _kill_when(condition, command, cwd):
 
 
 def test_a_killed_run_goes_on_and_ends_as_if_it_had_not_been(
-    finished, tmp_path, peerpressure, program, config, tree, half_written
+    made, tmp_path, peerpressure, program, config, tree, half_written
 ):
-    task = config(run={"unit_size": 8})
-    killed, calm = (finished.copy(tmp_path / name, ran=False) for name in ("killed", "calm"))
+    task = config(**made.changes, run={"unit_size": 8})
+    killed, calm = (made.copy(tmp_path / name, ran=False) for name in ("killed", "calm"))
     arguments = ["--config", task, "--run_id", "first", "--workdir"]
     chunks = killed.ledger / "first" / "chunks"
     _kill_when(lambda: any(chunks.glob("*.parquet")), [program, "mine", *arguments, killed.path], tmp_path)
@@ -52,40 +52,41 @@ def test_a_killed_run_goes_on_and_ends_as_if_it_had_not_been(
     assert {path: path.stat().st_mtime_ns for path in there} == there
     assert not half_written(killed.path)
     assert tree(chunks) == tree(calm.ledger / "first" / "chunks") and len(tree(chunks)) == 45
-    assert tree(killed.mistakes) == tree(calm.mistakes)
+    assert tree(killed.published) == tree(calm.published)
     for name in ("trials.parquet", "plan.json", "set_aside.jsonl"):
         assert (chunks.parent / name).read_bytes() == (calm.ledger / "first" / name).read_bytes()
     assert _manifest_without_time(killed) == _manifest_without_time(calm)
 
 
 @pytest.fixture
-def broken_off(copied):
+def broken_off(made, tmp_path):
     """A run that lacks its third chunk and what sums it up, among what killed starts left."""
+    copied = made.copy(tmp_path / "copied", ran=True)
     run = copied.ledger / "first"
     for name in ("manifest.json", "trials.parquet", "set_aside.jsonl", "chunks/000002.parquet"):
         (run / name).unlink()
     (run / "manifest.json.0123.tmp").write_bytes(b'{"half')
     (run / "chunks" / "000002.parquet.0123.tmp").write_bytes(b"PAR1")
-    (copied.mistakes / "1.0.0").rename(copied.mistakes / "incomplete.ABC123_1.0.0")
+    (copied.published / "1.0.0").rename(copied.published / "incomplete.ABC123_1.0.0")
     return copied
 
 
-def test_what_was_half_written_is_swept_and_written_again(
-    broken_off, finished, peerpressure, config, tree, half_written
-):
+def test_what_was_half_written_is_swept_and_written_again(broken_off, made, peerpressure, config, tree, half_written):
     chunks = broken_off.ledger / "first" / "chunks"
     before = {path: path.stat().st_mtime_ns for path in chunks.glob("*.parquet")}
-    outcome = peerpressure("run", "--config", config(), "--workdir", broken_off.path, "--run_id", "first")
+    outcome = peerpressure(
+        "run", "--config", config(**broken_off.changes), "--workdir", broken_off.path, "--run_id", "first"
+    )
     assert outcome.code == 0
     assert not half_written(broken_off.path)
     assert {path: path.stat().st_mtime_ns for path in before} == before
-    assert tree(chunks) == tree(finished.ledger / "first" / "chunks")
-    assert tree(broken_off.mistakes) == tree(finished.mistakes)
-    assert _manifest_without_time(broken_off) == _manifest_without_time(finished)
+    assert tree(chunks) == tree(made.ledger / "first" / "chunks")
+    assert tree(broken_off.published) == tree(made.published)
+    assert _manifest_without_time(broken_off) == _manifest_without_time(made)
 
 
 def test_a_run_without_its_manifest_is_not_packaged(broken_off, peerpressure, config):
-    outcome = peerpressure("package", "--config", config(), "--workdir", broken_off.path)
+    outcome = peerpressure("package", "--config", config(**broken_off.changes), "--workdir", broken_off.path)
     assert outcome.code == 2 and "task 'tiny' has no finished run" in outcome.err
 
 

@@ -80,6 +80,39 @@ def test_a_version_asked_for_gives_the_same_name_and_seeds(source, data_dir, who
     assert pinned.name == source.name and pinned.read("train", range(TRAIN)).ids == whole.ids
 
 
+def test_parts_of_a_split_do_not_overlap_and_make_the_whole(source):
+    first, second = source.part("train[:50%]"), source.part("train[50%:]")
+    positions = [position for split, rows in [*first, *second] if split == "train" for position in rows]
+    assert positions == list(range(TRAIN)) and abs(len(first[0][1]) - len(second[0][1])) == 1
+    assert source.part("train") == [("train", range(TRAIN))]
+    assert source.part("train[-3:]+test[:2]") == [("train", range(TRAIN - 3, TRAIN)), ("test", range(2))]
+
+
+def test_a_part_is_what_tfds_reads_under_its_name(source, data_dir, whole):
+    ((split, positions),) = source.part("train[30%:60%]")
+    builder = tfds.builder("tiny_seeds", data_dir=data_dir)
+    stored = builder.as_dataset(
+        split="train[30%:60%]",
+        decoders={"image": tfds.decode.SkipDecoding()},
+        read_config=tfds.ReadConfig(add_tfds_id=True),
+    )
+    ids = {example["tfds_id"].decode() for example in tfds.as_numpy(stored)}
+    batch = source.read(split, positions)
+    assert {*batch.ids, *(seed_id for seed_id, _ in batch.failures)} == ids
+
+
+@pytest.mark.parametrize("name", ["valid", "valid[:50%]", "train[", "train[:101%]", f"train[:{TRAIN + 1}]", "", "a b"])
+def test_a_part_that_is_none_is_told_with_the_splits(source, name):
+    with pytest.raises(InputError, match=rf"is no part of tiny_seeds; .*'train' \({TRAIN} images\)"):
+        source.part(name)
+
+
+@pytest.mark.parametrize("name", ["train[:0]", "train[5:5]", "train[:0]+test[:0]"])
+def test_an_empty_part_is_told(source, name):
+    with pytest.raises(InputError, match="holds no image"):
+        source.part(name)
+
+
 def test_every_readable_image_is_read_once_with_its_label(whole):
     originals = {image.tobytes(): number for number, image in enumerate(nets.images(TRAIN))}
     numbers = [originals[image.tobytes()] for image in whole.images]
@@ -178,6 +211,14 @@ def test_a_folder_tells_its_name_sizes_and_classes(tmp_path):
     assert (seeds.name, seeds.count("train"), seeds.count("test")) == ("pictures", 8, 8)
     assert seeds.class_names() == CLASS_NAMES
     assert FolderSeeds(seeds.root, labeled=False).class_names() == []
+
+
+def test_of_a_folder_whole_splits_are_parts_and_nothing_else(tmp_path):
+    seeds = _folder(tmp_path)
+    assert seeds.part("test") == [("test", range(8))]
+    for name, told in (("train[:50%]", "order of its classes"), ("train+test", "name a split"), ("valid", "no split")):
+        with pytest.raises(InputError, match=told):
+            seeds.part(name)
 
 
 def test_an_unlabeled_folder_gives_no_labels(tmp_path):

@@ -12,60 +12,31 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from pipeline import records
+from tests.tfds_builders import made_up
+from tests.tfds_builders.made_up import CLASSES, IDS, SHAPE, examples, picture
 from tfds_builders import runs
 from tfds_builders.adversarial_pairs import adversarial_pairs_dataset_builder as pairs
 
-SHAPE, CLASSES = (6, 5, 1), 3
-IDS = ["a" * 32, "b" * 32, "c" * 32]
 MANIFEST: dict[str, Any] = {
-    "run_id": "first",
-    "run_seed": 7,
-    "config_digest": "d" * 64,
-    "code_version": "0.1.0",
-    "seeds": "made_up:1.0.0",
+    **made_up.MANIFEST,
     "config": {"search": {"method": "lbfgs"}, "attack": {"iterations": 150}},
-    "nets": [{"name": name, "digest": f"digest of {name}"} for name in ("left", "middle", "right")],
-    "judge": {"name": "judge", "digest": "digest of judge"},
-    "image_shape": list(SHAPE),
-    "class_names": ["zero", "one", "two"],
-    "num_classes": CLASSES,
     "operator": None,
 }
 
 
-def picture(number: int) -> np.ndarray:
-    """Returns a random image, uint8 [6, 5, 1]."""
-    return np.random.default_rng(number).integers(0, 256, SHAPE, np.uint8)
-
-
-def row(number: int, outcome: str = records.FOUND) -> dict[str, Any]:
+def row(number: int, outcome: str = records.FOUND) -> made_up.Row:
     """Returns a chunk's row: image `number`, a "one" that net "middle", and "right" with it, takes for a "two".
 
     An attack that found no twin has all the same columns, for its best try.
     """
     return {
-        "seed_id": f"seed {number}",
-        "split": "test",
-        "seed_label": 1,
-        "target_net": "middle",
-        "outcome": outcome,
-        "reason": "",
-        "moves": 0,
-        "candidates": 321,
-        "inferences": 330,
-        "target_confidence": 0.25,
-        "id": IDS[number % len(IDS)],
-        "image": records.encode_png(picture(number)),
-        "seed_image": records.encode_png(picture(100 + number)),
-        "label": 1,
-        "wrong_class": 2,
-        "probabilities_before": [0.1, 0.8, 0.1] * 3,
+        **made_up.trial(number, outcome),
+        **made_up.find(number),
         "probabilities_after": [0.1, 0.8, 0.1, 0.0, 0.25, 0.75, 0.6, 0.3, 0.1],
-        "judge_class": 1,
-        "judge_confidence": 0.75,
         "aimed_class": 2 if number == 0 else -1,
         "distortion": 0.0625,
         "unrounded_distortion": 0.03125 if number == 0 else math.nan,
+        "broken_by_rounding": number == 0,
         "largest_change": 0.125,
         "c": 0.5,
     }
@@ -77,39 +48,19 @@ NONE_FOUND = {"test": [row(0, records.EXHAUSTED), row(1, records.DROPPED)]}
 
 def task(
     folder: pathlib.Path,
-    chunks: dict[str, list[dict[str, Any]]] = FOUND,
+    chunks: dict[str, list[made_up.Row]] = FOUND,
     left_out: frozenset[tuple[str, str]] = frozenset(),
     **changes: Any,
 ) -> runs.RunsConfig:
-    """Writes a chunk a split and returns the task that is made of them; `changes` are the manifest's."""
-    for split, rows in chunks.items():
-        columns = {field.name: [one[field.name] for one in rows] for field in records.SCHEMAS[records.PAIRS]}
-        table = records.chunk_table(records.PAIRS, columns, len(rows))
-        (folder / f"{split}.parquet").write_bytes(records.table_bytes(table))
-    paths = {split: [str(folder / f"{split}.parquet")] for split in chunks}
-    return runs.RunsConfig(
-        name="made_up",
-        version="1.0.0",
-        description="Made up.",
-        release_notes={"1.0.0": "Made up."},
-        runs=(records.FinishedRun(MANIFEST | changes, paths),),
-        left_out=left_out,
-    )
+    """Writes the chunks and returns the task that is made of them; `changes` are the manifest's."""
+    return made_up.task(folder, records.PAIRS, MANIFEST | changes, chunks, left_out)
 
 
-class AdversarialPairsTest(tfds.testing.DatasetBuilderTestCase):
+class AdversarialPairsTest(made_up.RunsBuilderTest, tfds.testing.DatasetBuilderTestCase):
     """TFDS's own checks: registration, info, tags, shapes and types, counts, splits that do not overlap."""
 
     DATASET_CLASS = pairs.Builder
-    SPLITS = {"test": 2, "train": 1}
-    EXAMPLE_DIR = pathlib.Path(__file__).parent  # Nothing is downloaded, so there are no fake examples to find.
-
-    def test_registered(self):
-        """It is not, so that TFDS finds the packaged files where the name alone is asked for."""
-        self.assertNotIn(self.builder.name, tfds.list_builders(with_community_datasets=False))
-
-    def _make_builder(self, config=None):
-        return self.DATASET_CLASS(data_dir=self.tmp_dir, config=config or task(pathlib.Path(self.tmp_dir)))
+    task = staticmethod(task)
 
 
 @pytest.fixture
@@ -122,11 +73,6 @@ def build(tmp_path):
         return tfds.builder("adversarial_pairs/made_up", data_dir=tmp_path / "data")
 
     return built
-
-
-def examples(builder: Any, split: str) -> dict[str, dict[str, Any]]:
-    """Returns a split's examples by id."""
-    return {example["id"].decode(): example for example in tfds.as_numpy(builder.as_dataset(split=split))}
 
 
 def test_the_files_load_by_name_although_the_builder_is_imported(build):
@@ -171,7 +117,8 @@ def test_a_pair_has_its_records_values(build):
     np.testing.assert_array_equal(pair["probabilities_after"][1], np.float32([0.0, 0.25, 0.75]))
     assert pair["probabilities_before"].shape == (3, CLASSES)
     assert (pair["distortion"], pair["unrounded_distortion"]) == (0.0625, 0.03125)
-    assert (pair["largest_change"], pair["c"], pair["evaluations"]) == (0.125, 0.5, 321)
+    assert pair["broken_by_rounding"] and not examples(build(), "test")[IDS[1]]["broken_by_rounding"]
+    assert (pair["largest_change"], pair["c"], pair["evaluations"]) == (0.125, 0.5, 9)
     assert pair["judge"] == {"name": b"judge", "digest": b"digest of judge", "class": 1, "confidence": 0.75}
     assert pair["seed"] == {"dataset": b"made_up:1.0.0", "split": b"test", "id": b"seed 0", "label": 1}
     assert pair["run"]["id"] == b"first" and pair["run"]["seed"] == 7

@@ -10,65 +10,32 @@ import pytest
 import tensorflow_datasets as tfds
 
 from pipeline import records
+from tests.tfds_builders import made_up
+from tests.tfds_builders.made_up import CLASSES, IDS, SHAPE, examples, picture
 from tfds_builders import runs
 from tfds_builders.high_value_mistakes import high_value_mistakes_dataset_builder as mistakes
 
-SHAPE, CLASSES = (6, 5, 1), 3
 PARAMETERS = ["rotation_degrees", "translate_x"]
-IDS = ["a" * 32, "b" * 32, "c" * 32]
 MANIFEST: dict[str, Any] = {
-    "run_id": "first",
-    "run_seed": 7,
-    "config_digest": "d" * 64,
-    "code_version": "0.1.0",
-    "seeds": "made_up:1.0.0",
+    **made_up.MANIFEST,
     "config": {"search": {"compose": "matrix"}},
-    "nets": [{"name": name, "digest": f"digest of {name}"} for name in ("left", "middle", "right")],
-    "judge": {"name": "judge", "digest": "digest of judge"},
-    "image_shape": list(SHAPE),
-    "class_names": ["zero", "one", "two"],
-    "num_classes": CLASSES,
     "operator": {"name": "affine", "parameter_names": PARAMETERS},
 }
 
 
-def picture(number: int) -> np.ndarray:
-    """Returns a random image, uint8 [6, 5, 1]."""
-    return np.random.default_rng(number).integers(0, 256, SHAPE, np.uint8)
-
-
-def row(number: int, outcome: str = records.FOUND) -> dict[str, Any]:
+def row(number: int, outcome: str = records.FOUND) -> made_up.Row:
     """Returns a chunk's row, the mistake of net "middle" on image `number` after two moves."""
-    trial = {
-        "seed_id": f"seed {number}",
-        "split": "test",
-        "seed_label": 1,
-        "target_net": "middle",
-        "outcome": outcome,
-        "reason": "",
-        "moves": 2,
-        "candidates": 9,
-        "inferences": 10,
-        "target_confidence": 0.25,
-    }
+    trial = {**made_up.trial(number, outcome), "moves": 2}
     if outcome != records.FOUND:
         return trial
     return {
         **trial,
-        "id": IDS[number],
-        "image": records.encode_png(picture(number)),
-        "seed_image": records.encode_png(picture(100 + number)),
-        "label": 1,
-        "wrong_class": 2,
-        "probabilities_before": [0.1, 0.8, 0.1] * 3,
-        "probabilities_after": [0.1, 0.8, 0.1, 0.0, 0.25, 0.75, 0.2, 0.7, 0.1],
+        **made_up.find(number),
         "steps": [3, 8],
         "parameters": [1 / 3, -0.1, 2 / 3, 0.7],
         "confidences": [0.5, 0.25],
         "composed_matrix": [1.0, 1 / 7, 0.0, -1 / 7, 1.0, 1e-9],
         "peer_margin": 0.5,
-        "judge_class": 1,
-        "judge_confidence": 0.9,
         "grade": records.HIGH,
     }
 
@@ -76,35 +43,14 @@ def row(number: int, outcome: str = records.FOUND) -> dict[str, Any]:
 def task(folder: pathlib.Path, left_out: frozenset[tuple[str, str]] = frozenset()) -> runs.RunsConfig:
     """Writes a chunk a split and returns the task that is made of them."""
     chunks = {"test": [row(0), row(3, records.EXHAUSTED), row(1)], "train": [row(2)]}
-    for split, rows in chunks.items():
-        columns = {field.name: [one.get(field.name) for one in rows] for field in records.SCHEMAS[records.MISTAKES]}
-        table = records.chunk_table(records.MISTAKES, columns, len(rows))
-        (folder / f"{split}.parquet").write_bytes(records.table_bytes(table))
-    paths = {split: [str(folder / f"{split}.parquet")] for split in chunks}
-    run = records.FinishedRun(MANIFEST, paths)
-    return runs.RunsConfig(
-        name="made_up",
-        version="1.0.0",
-        description="Made up.",
-        release_notes={"1.0.0": "Made up."},
-        runs=(run,),
-        left_out=left_out,
-    )
+    return made_up.task(folder, records.MISTAKES, MANIFEST, chunks, left_out)
 
 
-class HighValueMistakesTest(tfds.testing.DatasetBuilderTestCase):
+class HighValueMistakesTest(made_up.RunsBuilderTest, tfds.testing.DatasetBuilderTestCase):
     """TFDS's own checks: registration, info, tags, shapes and types, counts, splits that do not overlap."""
 
     DATASET_CLASS = mistakes.Builder
-    SPLITS = {"test": 2, "train": 1}
-    EXAMPLE_DIR = pathlib.Path(__file__).parent  # Nothing is downloaded, so there are no fake examples to find.
-
-    def test_registered(self):
-        """It is not, so that TFDS finds the packaged files where the name alone is asked for."""
-        self.assertNotIn(self.builder.name, tfds.list_builders(with_community_datasets=False))
-
-    def _make_builder(self, config=None):
-        return self.DATASET_CLASS(data_dir=self.tmp_dir, config=config or task(pathlib.Path(self.tmp_dir)))
+    task = staticmethod(task)
 
 
 @pytest.fixture
@@ -117,11 +63,6 @@ def build(tmp_path):
         return builder
 
     return built
-
-
-def examples(builder: Any, split: str) -> dict[str, dict[str, Any]]:
-    """Returns a split's examples by id."""
-    return {example["id"].decode(): example for example in tfds.as_numpy(builder.as_dataset(split=split))}
 
 
 def test_the_files_load_by_name_although_the_builder_is_imported(build):

@@ -27,6 +27,7 @@ class Builder(runs.RunsBuilder, skip_registration=True):  # type: ignore[call-ar
             "fooled": tfds.features.Sequence(np.bool_),
             "distortion": np.float32,
             "unrounded_distortion": np.float32,
+            "broken_by_rounding": np.bool_,
             "largest_change": np.float32,
             "c": np.float32,
             "perturbation_group": {"original": np.int32, "adversarial": np.int32, "both": np.int32},
@@ -36,7 +37,7 @@ class Builder(runs.RunsBuilder, skip_registration=True):  # type: ignore[call-ar
     def _run_example(self, row: dict[str, Any], manifest: dict[str, Any]) -> dict[str, Any]:
         common = runs.find_values(row, manifest)
         label, wrong_class = row["label"], row["wrong_class"]
-        copied = ("aimed_class", "distortion", "unrounded_distortion", "largest_change", "c")
+        copied = ("aimed_class", "distortion", "unrounded_distortion", "broken_by_rounding", "largest_change", "c")
         return {
             **common,
             **runs.seeded_values(row, manifest),

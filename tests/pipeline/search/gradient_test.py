@@ -164,6 +164,74 @@ def test_evaluations_are_counted(name):
     assert twins.evaluations.tolist() == [len(asked)]
 
 
+# Rounding.
+
+
+def _between_greys_net(images: tf.Tensor) -> tf.Tensor:
+    """Reads class 1 where the first pixel is above 0.1, but above 0.3 if it is a grey level that uint8 can hold."""
+    first = images[:, 0, 0, 0]
+    whole = tf.abs(first * 255.0 - tf.round(first * 255.0)) < 0.01
+    logit = 20.0 * (first - tf.where(whole, 0.3, 0.1))
+    return tf.stack([tf.sigmoid(-logit), tf.sigmoid(logit)], axis=-1)
+
+
+def _black_images() -> Originals:
+    words = tf.zeros([2, 2], tf.uint32)
+    return Originals(tf.zeros([2, 2, 2, 1]), tf.zeros([2], tf.int32), tf.constant([1, UNTARGETED]), words)
+
+
+def test_a_step_that_rounding_breaks_is_told_and_gives_no_twin():
+    twins = _in_steps(FastGradientSign(0.21), _between_greys_net, _black_images())
+    assert twins.broken_by_rounding.all() and not twins.misread.any()
+    np.testing.assert_allclose(twins.unrounded_distortion, 0.21 / 2, rtol=1e-6)
+
+
+def test_a_minimum_that_rounding_breaks_is_told_and_another_twin_is_found():
+    start = _black_images()
+    twins = _attacked(ATTACKS["lbfgs"], _between_greys_net, start)
+    assert twins.broken_by_rounding.all() and twins.misread.all()
+    assert (twins.unrounded_distortion < 0.3 / 2).all() and (_distortions(twins, start) > 0.3 / 2).all()
+
+
+def test_descent_that_is_judged_on_the_grid_is_never_broken_by_rounding():
+    start = _black_images()
+    twins = _in_steps(ProjectedGradient("linf", 0.5, step_size=0.1, steps=4), _between_greys_net, start)
+    assert twins.misread.all() and not twins.broken_by_rounding.any()
+    np.testing.assert_allclose(twins.unrounded_distortion, _distortions(twins, start), rtol=1e-6)
+
+
+def test_a_step_is_broken_by_rounding_where_it_misleads_only_before(start):
+    twins = _attacked(ATTACKS["sign"], _model(), start)
+    np.testing.assert_array_equal(twins.broken_by_rounding, np.isfinite(twins.unrounded_distortion) & ~twins.misread)
+
+
+# Derivatives that are not numbers.
+
+
+def _steep_net(images: tf.Tensor) -> tf.Tensor:
+    """Reads class 1 where the first pixel is bright; the last pixel's derivative is 0 times infinity."""
+    logit = 20.0 * (images[:, 0, 0, 0] - 0.1) + 0.0 * tf.sqrt(0.0 * images[:, 1, 1, 0])
+    return tf.stack([tf.sigmoid(-logit), tf.sigmoid(logit)], axis=-1)
+
+
+def _numberless_net(images: tf.Tensor) -> tf.Tensor:
+    """Says the same of every image; no pixel has a derivative."""
+    return tf.constant([[0.6, 0.4]]) + 0.0 * tf.reduce_sum(tf.sqrt(0.0 * images), axis=(1, 2, 3))[:, None]
+
+
+@pytest.mark.parametrize("name", SHORT)
+def test_a_pixel_without_a_derivative_stays_and_the_others_are_climbed(name):
+    twins = _attacked(SHORT[name], _steep_net, _black_images())  # XLA alone gives NaN here
+    assert np.isfinite(twins.images).all() and twins.misread.all() and not twins.flat.any()
+
+
+@pytest.mark.parametrize("name", SHORT)
+def test_without_any_derivative_the_last_try_is_an_image(name):
+    twins = _attacked(SHORT[name], _numberless_net, _black_images())
+    assert twins.flat.all() and not twins.misread.any()
+    assert twins.images.min() >= 0 and twins.images.max() <= 1
+
+
 # The loss.
 
 

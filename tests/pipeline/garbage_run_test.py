@@ -1,0 +1,227 @@
+"""Garbage images end to end: mined, packaged, verified, bred again, drawn, on tiny nets and real digits."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import tensorflow_datasets as tfds
+from PIL import Image
+
+from pipeline import records
+
+NAME = "garbage_images/tiny"
+BRED = {"confidence": 0.5, "generations": 60, "population": 24}
+DIRECT = {"method": "direct", "targets": ["mlp-8", "mlp-12"]}
+CPPN = {"method": "cppn", "targets": ["mlp-8"]}
+
+
+@pytest.fixture(scope="module")
+def mined(finished, tmp_path_factory):
+    """A workdir with a run of direct garbage (1.0.0) and one of CPPN garbage (1.1.0), and what was printed."""
+    from tests.pipeline import conftest
+
+    folder = tmp_path_factory.mktemp("garbage")
+    work, printed = finished.copy(folder / "work", ran=False), []
+    for run_id, search in (("first", DIRECT), ("second", CPPN)):
+        task = conftest.write_config(folder / f"{run_id}.toml", search=search, garbage=BRED)
+        outcome = conftest.call("run", "--config", task, "--workdir", work.path, "--run_id", run_id)
+        assert outcome.code == 0, outcome
+        printed.append(outcome.out)
+    return work, printed
+
+
+def _examples(work, version):
+    builder = tfds.builder(f"{NAME}:{version}", data_dir=work.datasets)
+    return {example["id"].decode(): example for example in tfds.as_numpy(builder.as_dataset(split="train"))}
+
+
+def _of(examples, encoding):
+    return next(example for example in examples.values() if example["encoding"] == encoding.encode())
+
+
+def test_every_class_of_every_target_net_is_a_trial(mined):
+    work, _ = mined
+    manifest = json.loads((work.path / "ledger" / NAME / "first" / "manifest.json").read_text())
+    for net in ("mlp-8", "mlp-12"):
+        assert sum(manifest["counts"][net].values()) == 10 and manifest["counts"][net][records.FOUND] > 0
+    natural = manifest["natural_confidence"]
+    assert (
+        natural["split"] == "test"
+        and natural["images"] == 359
+        and set(natural["medians"])
+        == {
+            "mlp-4",
+            "mlp-8",
+            "mlp-12",
+        }
+    )
+
+
+def test_an_example_holds_what_every_net_says(mined):
+    work, _ = mined
+    for example in _examples(work, "1.1.0").values():
+        answers = example["probabilities_after"]
+        np.testing.assert_array_equal(example["net_classes"], answers.argmax(axis=1))
+        np.testing.assert_allclose(example["net_confidences"], answers.max(axis=1))
+        np.testing.assert_array_equal(example["fooled"], answers.argmax(axis=1) == example["wrong_class"])
+        target = list(example["nets"]).index(example["target_net"])
+        assert example["confidence"] == answers[target, example["wrong_class"]] >= 0.5
+        assert example["label"] == 10 and 0 < example["natural_confidence"] <= 1
+
+
+def test_a_run_is_appended_and_leaves_earlier_examples_as_they_were(mined, same_features):
+    work, _ = mined
+    before, after = _examples(work, "1.0.0"), _examples(work, "1.1.0")
+    assert 0 < len(before) < len(after)
+    for identity, example in before.items():
+        same_features(example, after[identity])
+
+
+def test_supervised_pairs_are_labelled_garbage(mined):
+    work, _ = mined
+    dataset, info = tfds.load(
+        NAME, data_dir=work.datasets, split="train", as_supervised=True, with_info=True, batch_size=-1
+    )
+    assert set(dataset[1].numpy()) == {10} and info.features["label"].int2str(10) == "garbage"
+
+
+def test_the_table_tells_champions_natural_images_and_who_else_is_fooled(mined):
+    work, (printed, _) = mined
+    found = [example for example in _examples(work, "1.0.0").values() if example["target_net"] == b"mlp-12"]
+    row = next(line.split() for line in printed.splitlines() if line.startswith("mlp-12"))
+    assert row[1] == "10" and int(row[2]) == int(row[4]) == len(found)
+    cross = [line.split() for line in printed.splitlines() if line.startswith("mlp-12")][1]
+    expected = 100 * np.mean([example["fooled"] for example in found], axis=0)
+    np.testing.assert_allclose([float(share) for share in cross[1:]], expected, atol=0.06)
+    assert "natural: on natural images (359 of split test)" in printed
+
+
+def test_curves_and_lineages_are_in_the_run(mined):
+    folder = mined[0].path / "ledger" / NAME / "first"
+    assert not (folder / "checkpoints").exists()
+    with Image.open(folder / "curves.png") as picture:
+        assert picture.format == "PNG"
+    curve = np.loadtxt(folder / "curves" / "000000.csv", delimiter=",", skiprows=1)
+    assert (curve[:, 0] == np.arange(len(curve))).all() and (np.diff(curve[:, 2]) >= 0).all()
+    lineage = records.read_table(folder / "lineages" / "000001.parquet")
+    assert lineage.schema == records.LINEAGE_SCHEMA and set(lineage["target_net"].to_pylist()) == {"mlp-12"}
+
+
+def test_verify_finds_no_fault(mined, peerpressure):
+    outcome = peerpressure("verify", NAME, "--workdir", mined[0].path)
+    assert outcome.code == 0 and "0 shown of those that fail" in outcome.out, outcome
+
+
+@pytest.mark.parametrize("encoding", ["direct", "cppn"])
+def test_replay_breeds_the_same_bytes(mined, peerpressure, tmp_path, encoding):
+    work, _ = mined
+    example = _of(_examples(work, "1.1.0"), encoding)
+    identity = example["id"].decode()
+    pictures = [tmp_path / "out.png", tmp_path / "picture.png"]
+    outcome = peerpressure(
+        "replay", NAME, identity, "--workdir", work.path, "--out", pictures[0], "--picture", pictures[1]
+    )
+    assert outcome.code == 0 and "equal, byte for byte" in outcome.out, outcome
+    np.testing.assert_array_equal(records.decode_png(pictures[0].read_bytes()), example["image"])
+    assert pictures[1].exists()
+
+
+def test_more_islands_give_more_champions_and_the_first_ones_again(mined, peerpressure, config):
+    work, _ = mined
+    task = config("more", search=CPPN, garbage=BRED, task="more")
+    arguments = ["run", "--config", task, "--workdir", work.path, "--run_id", "more", "--islands", 2]
+    assert peerpressure(*arguments).code == 0
+    builder = tfds.builder("garbage_images/more", data_dir=work.datasets)
+    found = list(tfds.as_numpy(builder.as_dataset(split="train")))
+    first = [example for example in _examples(work, "1.1.0").values() if example["encoding"] == b"cppn"]
+    assert {example["island"] for example in found} == {0, 1}
+    images = {example["image"].tobytes() for example in found if example["island"] == 0}
+    assert images == {example["image"].tobytes() for example in first}
+
+
+def test_render_draws_a_cppn_at_any_size_from_the_dataset_and_from_a_file(mined, peerpressure, tmp_path):
+    work, _ = mined
+    example = _of(_examples(work, "1.1.0"), "cppn")
+    genome, large, small = tmp_path / "genome.json", tmp_path / "large.png", tmp_path / "small.png"
+    where = ["--workdir", work.path]
+    identity = example["id"].decode()
+    outcome = peerpressure("render", NAME, identity, "--size", 200, "--out", large, "--genome", genome, *where)
+    assert outcome.code == 0, outcome
+    assert records.decode_png(large.read_bytes()).shape == (200, 200, 1)
+    assert peerpressure("render", genome, "--size", 28, "--out", small).code == 0
+    np.testing.assert_array_equal(records.decode_png(small.read_bytes()), example["image"])
+
+
+def test_what_cannot_be_rendered_is_one_sentence(mined, peerpressure, tmp_path):
+    work, _ = mined
+    out, where = ["--out", tmp_path / "x.png"], ["--workdir", work.path]
+    direct = _of(_examples(work, "1.0.0"), "direct")["id"].decode()
+    genome = json.loads(_of(_examples(work, "1.1.0"), "cppn")["genome"])
+    other = tmp_path / "other.json"
+    other.write_text(json.dumps({**genome, "version": 99}))
+    for arguments, words in (
+        ([NAME, direct, *out, *where], "only 'cppn' can be rendered at another"),
+        ([NAME, *out, *where], "needs the id of an example"),
+        (["high_value_mistakes/tiny", "abc", *out, *where], "draws garbage images, not"),
+        ([tmp_path / "missing.json", *out], "the genome cannot be read"),
+        ([other, *out], "version"),
+    ):
+        outcome = peerpressure("render", *arguments)
+        assert outcome.code == 2 and words in outcome.err and outcome.err.count("\n") == 1, outcome
+    assert not (tmp_path / "x.png").exists()
+
+
+def test_a_contact_sheet_shows_what_is_asked(mined, peerpressure, tmp_path):
+    work, _ = mined
+    sheet, where = tmp_path / "sheet.png", ["--workdir", work.path]
+    outcome = peerpressure("sheet", NAME, "--out", sheet, "--limit", 5, *where)
+    assert outcome.code == 0 and outcome.out.startswith(f"{sheet}: 5 of ") and sheet.exists(), outcome
+    nobody = peerpressure("sheet", NAME, "--out", sheet, "--net", "mlp-99", *where)
+    assert nobody.code == 2 and "has no example of mlp-99" in nobody.err
+    assert peerpressure("sheet", NAME, "--out", sheet, "--limit", 0, *where).code == 2
+
+
+@pytest.mark.parametrize(
+    ("section", "words"),
+    [
+        ({"classes": [10]}, "[garbage] classes has 10"),
+        ({"classes": ["ten"]}, "[garbage] classes has 'ten'"),
+        ({"classes": []}, "[garbage] classes is empty"),
+        ({"confidence": 1.0}, "[garbage] confidence is 1, expected a probability above 0 and below 1"),
+        ({"confidence": 0}, "[garbage] confidence is 0"),
+        ({"confidence": 1.5}, "[garbage] confidence is 1.5"),
+        ({"generations": 2**30, "population": 4}, "generations"),
+        ({"populaton": 4}, "did you mean 'population'?"),
+    ],
+)
+def test_wrong_garbage_keys_are_one_sentence(work, peerpressure, config, section, words):
+    task = config(search=DIRECT, garbage=section)
+    outcome = peerpressure("mine", "--config", task, "--workdir", work.path)
+    assert outcome.code == 2 and words in outcome.err and "Traceback" not in outcome.err, outcome
+
+
+def test_a_tampered_image_and_a_tampered_genome_do_not_verify(mined, peerpressure, tmp_path):
+    import tensorflow as tf
+
+    from tests.pipeline.conftest import Work
+
+    work = mined[0].copy(tmp_path / "tampered", ran=True)
+    folder = work.datasets / NAME / "1.1.0"
+    path = next(folder.glob("*.tfrecord-*"))
+    stored = [tf.train.Example.FromString(record.numpy()) for record in tf.data.TFRecordDataset(str(path))]
+    cppn = next(example for example in stored if example.features.feature["genome"].bytes_list.value[0])
+    genome = json.loads(cppn.features.feature["genome"].bytes_list.value[0])
+    genome["connections"] = genome["connections"][:-1]
+    cppn.features.feature["genome"].bytes_list.value[0] = json.dumps(genome).encode()
+    direct = next(example for example in stored if not example.features.feature["genome"].bytes_list.value[0])
+    image = records.decode_png(direct.features.feature["image"].bytes_list.value[0])
+    direct.features.feature["image"].bytes_list.value[0] = records.encode_png(255 - image)
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for example in stored:
+            writer.write(example.SerializeToString(deterministic=True))
+    outcome = peerpressure("verify", NAME, "--workdir", Work(work.path).path)
+    failed = {line.removeprefix("failed: ") for line in outcome.out.splitlines() if line.startswith("failed: ")}
+    expected = {example.features.feature["id"].bytes_list.value[0].decode() for example in (cppn, direct)}
+    assert outcome.code == 1 and failed == expected, outcome

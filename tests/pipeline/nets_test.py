@@ -1,0 +1,123 @@
+"""What the nets of a run learn from, and under which key they are kept; nothing is trained."""
+
+from __future__ import annotations
+
+import pathlib
+from typing import Any
+
+import numpy as np
+import pytest
+from etils import epath
+
+from models import training
+from models.errors import InputError
+from pipeline import config, nets
+from pipeline.ledger import Workdir
+from pipeline.seeds import Part, SeedBatch
+from tests.pipeline.nets import SHAPE, images
+
+SIZES = {"train": 20, "test": 6}
+HOW = training.Training(epochs=1)
+
+
+class Source:
+    """Seed images in memory; their labels are their positions."""
+
+    name = "made_up:1.0.0"
+
+    def __init__(self) -> None:
+        self.read_parts: Part = []
+
+    def count(self, split: str) -> int:
+        if split not in SIZES:
+            raise InputError(f"no split {split}")
+        return SIZES[split]
+
+    def part(self, name: str) -> Part:
+        return {
+            "train": [("train", range(20))],
+            "train[:50%]": [("train", range(10))],
+            "train[50%:]": [("train", range(10, 20))],
+            "train[:10]+test": [("train", range(10)), ("test", range(6))],
+        }[name]
+
+    def shape(self) -> tuple[int, int, int]:
+        return SHAPE
+
+    def class_names(self) -> list[str]:
+        return [str(number) for number in range(max(SIZES.values()))]
+
+    def read(self, split: str, positions: range) -> SeedBatch:
+        self.read_parts.append((split, positions))
+        whole = images(sum(SIZES.values()))[0 if split == "train" else SIZES["train"] :]
+        rows = list(positions)
+        return SeedBatch(split, rows, [f"{row}" for row in rows], whole[rows], np.array(rows, np.int32), [])
+
+
+@pytest.fixture
+def prepare(tmp_path, monkeypatch):
+    """Prepares a task's nets and returns their files, what each learned from, and the source."""
+
+    def call(peers: dict[str, Any], **sections: Any) -> tuple[nets.NetFiles, dict[str, Any], Source]:
+        learned: dict[str, Any] = {}
+
+        def remember(path: epath.Path, *arguments: Any, **_: Any) -> None:
+            path.write_text("a net")
+            learned[path.name] = arguments[3:5]
+
+        monkeypatch.setattr(training, "train_cached", remember)
+        (tmp_path / "nets").mkdir(exist_ok=True)
+        task = config.Config(
+            "tiny",
+            **{name: section() for name, section in config._SECTIONS.items()}
+            | {"seeds": config.Seeds("made_up", splits=("test",)), "peers": config.Peers(**peers), "training": HOW}
+            | sections,
+        )
+        source = Source()
+        files = nets.prepare(task, Workdir(epath.Path(tmp_path)), source, "cpu", lambda *_: None)
+        return files, learned, source
+
+    return call
+
+
+def _names(files: nets.NetFiles) -> list[str]:
+    return [pathlib.Path(net.path).name for net in files.peers]
+
+
+def test_without_parts_all_learn_from_the_whole_of_train_under_the_same_keys_as_ever(prepare):
+    files, learned, source = prepare({"architectures": ("mlp-3", "mlp-4")})
+    keys = [training.digest(f"mlp-{3 + seed}", seed, HOW, "made_up:1.0.0/train/20")[:12] for seed in (0, 1)]
+    assert _names(files) == [f"mlp-3-{keys[0]}.keras", f"mlp-4-{keys[1]}.keras"]
+    assert [labels.tolist() for _, labels in learned.values()] == [list(range(20))] * 2
+    assert source.read_parts == [("train", range(20))], "read once for both"
+
+
+def test_a_whole_split_that_is_named_is_what_nets_learn_from_anyway(prepare):
+    plain, _, _ = prepare({"architectures": ("mlp-3", "mlp-4")})
+    named, learned, _ = prepare({"architectures": ("mlp-3", "mlp-4"), "trained_on": ("train", "train")})
+    assert _names(named) == _names(plain) and not learned
+
+
+def test_nets_of_one_architecture_learn_each_from_its_part(prepare):
+    parts = ("train[:50%]", "train[50%:]", "train[:10]+test")
+    files, learned, source = prepare({"architectures": ("mlp-3",) * 3, "trained_on": parts})
+    assert [net.name for net in files.peers] == ["mlp-3", "mlp-3.2", "mlp-3.3"]
+    expected = [source.part(part) for part in parts]
+    for name, part in zip(_names(files), expected, strict=True):
+        pictures, labels = learned[name]
+        assert labels.tolist() == [row for _, rows in part for row in rows]
+        np.testing.assert_array_equal(pictures, np.concatenate([source.read(*piece).images for piece in part]))
+
+
+def test_another_part_is_another_key(prepare):
+    parts = ("train", "train[:50%]", "train[50%:]", "train[:10]+test")
+    files = [prepare({"architectures": ("mlp-3", "mlp-4"), "trained_on": (part, "train")})[0] for part in parts]
+    assert len({_names(file)[0] for file in files}) == 4 and len({_names(file)[1] for file in files}) == 1
+
+
+def test_the_judge_learns_from_the_whole(prepare):
+    _, learned, _ = prepare(
+        {"architectures": ("mlp-3", "mlp-4"), "trained_on": ("train[:50%]", "train[50%:]")},
+        judge=config.Judge(architecture="cnn"),
+    )
+    assert [len(labels) for _, labels in learned.values()] == [10, 10, 20]
