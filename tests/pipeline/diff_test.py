@@ -23,23 +23,23 @@ def _published(folder) -> Published:
 
 
 def test_an_example_with_other_contents_under_its_id_is_changed(copied, tmp_path, tamper):
-    kept = shutil.copytree(copied.mistakes / "1.0.0", tmp_path / "kept")
+    kept = shutil.copytree(copied.published / "1.0.0", tmp_path / "kept")
     example_id = tamper(copied, lambda feature: feature["peer_margin"].float_list.value.__setitem__(0, 0.125))
-    found = diff.compare(_published(kept), _published(copied.mistakes / "1.0.0"))
+    found = diff.compare(_published(kept), _published(copied.published / "1.0.0"))
     assert found.changed == (example_id,) and found.added == found.dropped == ()
     assert found.unchanged == len(copied.examples()) - 1
     assert f"changed: {example_id}\n" in diff.text(found)
 
 
 def test_an_example_with_another_id_is_another_one(copied, tmp_path, tamper):
-    kept = shutil.copytree(copied.mistakes / "1.0.0", tmp_path / "kept")
+    kept = shutil.copytree(copied.published / "1.0.0", tmp_path / "kept")
     before = set(copied.examples())
 
     def rename(feature):
         feature["id"].bytes_list.value[0] = b"0" * 32
 
     tamper(copied, rename)
-    found = diff.compare(_published(kept), _published(copied.mistakes / "1.0.0"))
+    found = diff.compare(_published(kept), _published(copied.published / "1.0.0"))
     assert found.added == ("0" * 32,) and {*found.dropped} == before - set(copied.examples())
     assert f"dropped: {found.dropped[0]}\n" in diff.text(found)
 

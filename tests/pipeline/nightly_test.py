@@ -202,6 +202,6 @@ def test_two_runs_started_at_once_are_as_one_after_the_other(finished, tmp_path,
     for run_id in sorted(("one", "two"), key=lambda run_id: work.manifest(run_id)["sequence"]):
         assert peerpressure(*command, calm.path, "--run_id", run_id).code == 0
     assert sorted(path.name for path in work.ledger.iterdir()) == ["one", "two"]
-    assert tree(work.mistakes) == tree(calm.mistakes) and (work.mistakes / "1.1.0").is_dir()
+    assert tree(work.published) == tree(calm.published) and (work.published / "1.1.0").is_dir()
     for run_id in ("one", "two"):
         assert tree(work.ledger / run_id / "chunks") == tree(calm.ledger / run_id / "chunks")

@@ -46,18 +46,6 @@ def test_the_same_run_under_another_id_adds_nothing(copied, peerpressure, config
     assert metadata["near_duplicates_left_out"] == copied.manifest("again")["examples"] == len(old)
 
 
-def test_an_example_with_an_earlier_ones_id_is_left_out_even_if_its_pixels_differ(tmp_path):
-    runs = []
-    for run_id, grey in (("first", 0), ("second", 200)):
-        image = records.encode_png(np.full((4, 4, 1), grey, np.uint8))
-        row = {"id": ["x"], "seed_id": ["s"], "target_net": ["a"], "outcome": [records.FOUND], "image": [image]}
-        row["wrong_class"] = [grey]
-        path = tmp_path / run_id
-        path.write_bytes(records.table_bytes(records.chunk_table(records.MISTAKES, row, 1)))
-        runs.append(records.FinishedRun({"run_id": run_id}, {"train": [str(path)]}))
-    assert package.near_duplicates(runs, records.MISTAKES) == {("second", "x")}
-
-
 def test_an_empty_result_is_a_version_that_loads(work, peerpressure, config):
     task = config(search={"target_confidence": 1.0, "patience": 1})
     outcome = peerpressure("run", "--config", task, "--workdir", work.path, "--run_id", "none")
@@ -159,3 +147,9 @@ def test_what_is_near_in_image_net_and_wrong_class_is_left_out_and_nothing_else(
         ("second", "near"),
         ("second", "near the far one"),
     }
+
+
+def test_what_has_the_id_of_an_earlier_example_is_left_out_though_its_pixels_and_class_differ(run_of):
+    first = run_of("first", records.MISTAKES, ("a", "seed", "left", 3, 0))
+    second = run_of("second", records.MISTAKES, ("a", "seed", "left", 4, 200), ("b", "other seed", "left", 4, 200))
+    assert package.near_duplicates([first, second], records.MISTAKES) == {("second", "a")}
