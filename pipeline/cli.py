@@ -1,7 +1,7 @@
 """The command line, `peerpressure COMMAND`.
 
-Exit codes: 0, done; 1, a check found something wrong; 2, a mistake in what was given (one sentence on stderr). `run`,
-`mine` and `package` end with one line "peerpressure: status=done key=value ...".
+Exit codes: 0, done; 1, a check found something wrong; 2, a mistake in what was given; 3, another run holds the task (2
+and 3 with one sentence on stderr). `run`, `mine` and `package` end with one line "peerpressure: status=done key=value ...".
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from etils import epath
 from models.classifier import PeerGroup
 from models.errors import InputError
 from models.loading import load as load_net
-from pipeline import config, picture, probe, records, replay, stages, steps, tables, transfer, verify
+from pipeline import config, diff, lock, picture, probe, records, replay, stages, steps, tables, transfer, verify
 from pipeline import package as packaging
 from pipeline.ledger import RunFolder, Workdir
 from pipeline.search import cppn
 
-OK, CHECK_FAILED, WRONG_INPUT = 0, 1, 2
+OK, CHECK_FAILED, WRONG_INPUT, TASK_HELD = 0, 1, 2, 3
 _BATCH = 256
 
 
@@ -45,7 +45,7 @@ def _main(arguments: argparse.Namespace) -> int:
         return arguments.call(arguments)
     except InputError as error:
         print(_sentence(error), file=sys.stderr)
-        return WRONG_INPUT
+        return TASK_HELD if isinstance(error, lock.HeldError) else WRONG_INPUT
 
 
 def _sentence(error: InputError) -> str:
@@ -92,7 +92,7 @@ class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
     """Says defaults, but not those that mean "not given"."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
-        return action.help if action.default in (None, "", []) else super()._get_help_string(action)
+        return action.help if action.default in (None, False, "", []) else super()._get_help_string(action)
 
 
 class _Parser(argparse_flags.ArgumentParser):
@@ -111,8 +111,8 @@ def _parser() -> tuple[Any, Any]:
     parser = _Parser(
         prog="peerpressure",
         description="Mines the inputs on which one net is wrong while its peers are right, as versioned TFDS datasets.",
-        epilog="Exit codes: 0 done, 1 a check failed, 2 wrong input. Options of Apache Beam (--runner, "
-        "--direct_num_workers, ...) may be given to run and mine.",
+        epilog="Exit codes: 0 done, 1 a check failed, 2 wrong input, 3 another run holds the task. Options of Apache "
+        "Beam (--runner, --direct_num_workers, ...) may be given to run and mine.",
         allow_abbrev=False,
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
@@ -135,9 +135,15 @@ def _parser() -> tuple[Any, Any]:
         ("mine", _mine, "Search, verify and write the chunks of a run; goes on where a killed run stopped."),
         ("package", _package, "Make all finished runs of a task the next version of its dataset."),
     ):
-        _task_options(command(name, call, about), mines=name in ("run", "mine"))
+        step = command(name, call, about)
+        _task_options(step)
+        if name in ("run", "mine"):
+            _run_options(step)
+        if name != "train":
+            _lock_options(step)
     _verify_options(command("verify", _verify, "Check every example of a published dataset against its nets."))
     _replay_options(command("replay", _replay, "Re-create one example from its record and compare the bytes."))
+    _diff_options(command("diff", _diff, "Tell what one version of a dataset has that another has not."))
     _transfer_options(command("transfer", _transfer, "Show adversarial twins, and noise of their size, to all nets."))
     _probe_options(command("probe", _probe, "Show how adversarial twins and their originals hold out against noise."))
     _render_options(command("render", _render, "Draw a CPPN garbage image again, at any size."))
@@ -145,7 +151,7 @@ def _parser() -> tuple[Any, Any]:
     return parser, commands
 
 
-def _task_options(parser: Any, mines: bool) -> None:
+def _task_options(parser: Any) -> None:
     parser.add_argument("--config", required=True, help="the task's TOML file; required", default=argparse.SUPPRESS)
     _workdir_option(parser)
     parser.add_argument(
@@ -157,11 +163,23 @@ def _task_options(parser: Any, mines: bool) -> None:
         default="auto",
         help="where nets are trained and asked; auto takes TPU, GPU, CPU in this order",
     )
-    if mines:
-        parser.add_argument(
-            "--run_id", default="", help="name of the run in the workdir; by default a digest of config and nets"
-        )
-        parser.add_argument("--islands", type=int, help="garbage images: in place of [garbage] islands")
+
+
+def _run_options(parser: Any) -> None:
+    parser.add_argument(
+        "--run_id", default="", help="name of the run in the workdir; by default a digest of config and nets"
+    )
+    parser.add_argument(
+        "--run_seed",
+        default="",
+        metavar="auto|N",
+        help="in place of the configuration's [run] run_seed; auto derives it from --run_id",
+    )
+    parser.add_argument("--islands", type=int, help="garbage images: in place of [garbage] islands")
+
+
+def _lock_options(parser: Any) -> None:
+    parser.add_argument("--wait", action="store_true", help="wait while another run holds the task")
 
 
 def _workdir_option(parser: Any) -> None:
@@ -196,6 +214,13 @@ def _replay_options(parser: Any) -> None:
         metavar="PNG",
         help="draw a mistake's session, move by move, or a pair with its change, or a garbage image, here",
     )
+
+
+def _diff_options(parser: Any) -> None:
+    parser.add_argument("old", help="NAME/TASK:VERSION, such as high_value_mistakes/digits:1.0.0")
+    parser.add_argument("new", help="likewise; without :VERSION, the newest")
+    _workdir_option(parser)
+    parser.add_argument("--json", default="", metavar="FILE", help="write the difference here, with all ids")
 
 
 def _transfer_options(parser: Any) -> None:
@@ -248,24 +273,39 @@ def _sheet_options(parser: Any) -> None:
     parser.add_argument("--limit", type=int, default=100, help="images at most, spread evenly over all")
 
 
-def _job(arguments: argparse.Namespace) -> steps.Job:
-    task = config.load(arguments.config)
-    if (islands := getattr(arguments, "islands", None)) is not None:
-        if islands < 1:
-            raise InputError(f"--islands is {islands}, expected at least 1.")
-        task = dataclasses.replace(task, garbage=dataclasses.replace(task.garbage, islands=islands))
+def _job(task: config.Config, arguments: argparse.Namespace) -> steps.Job:
     return steps.open_job(task, arguments.workdir, arguments.data_dir, arguments.device)
 
 
+@contextlib.contextmanager
+def _job_alone(task: config.Config, arguments: argparse.Namespace, who: str) -> Iterator[steps.Job]:
+    """Opens a job on a task that no other run works on meanwhile."""
+    workdir = Workdir(epath.Path(arguments.workdir))
+    workdir.check_writable()
+    with lock.hold(workdir.lock(task.dataset_name), task.dataset_name, who, arguments.wait):
+        yield _job(task, arguments)
+
+
+def _run_alone(arguments: argparse.Namespace) -> contextlib.AbstractContextManager[steps.Job]:
+    task = config.load(arguments.config).with_run_seed(arguments.run_seed, arguments.run_id)
+    if (islands := arguments.islands) is not None:
+        if islands < 1:
+            raise InputError(f"--islands is {islands}, expected at least 1.")
+        task = dataclasses.replace(task, garbage=dataclasses.replace(task.garbage, islands=islands))
+    who = f"run '{arguments.run_id}'" if arguments.run_id else "a run without --run_id"
+    return _job_alone(task, arguments, who)
+
+
 def _train(arguments: argparse.Namespace) -> int:
-    nets = steps.train(_job(arguments))
+    nets = steps.train(_job(config.load(arguments.config), arguments))
     for net in [*nets.peers, *([nets.judge] if nets.judge else [])]:
         print(f"{net.name}: {net.path}")
     return OK
 
 
 def _mine(arguments: argparse.Namespace) -> int:
-    folder = steps.mine(_job(arguments), arguments.run_id, arguments.beam_arguments)
+    with _run_alone(arguments) as job:
+        folder = steps.mine(job, arguments.run_id, arguments.beam_arguments)
     print(steps.summary(folder))
     print(f"run {folder.run_id}: {folder.path}")
     _print_last_line(**_of_run(folder))
@@ -273,17 +313,17 @@ def _mine(arguments: argparse.Namespace) -> int:
 
 
 def _package(arguments: argparse.Namespace) -> int:
-    job = _job(arguments)
-    packaged = packaging.package(job.workdir, job.config.dataset, job.config.task)
+    with _job_alone(config.load(arguments.config), arguments, "`peerpressure package`") as job:
+        packaged = packaging.package(job.workdir, job.config.dataset, job.config.task)
     _show_package(job, packaged)
     _print_last_line(**_of_version(packaged))
     return OK
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    job = _job(arguments)
-    folder = steps.mine(job, arguments.run_id, arguments.beam_arguments)
-    packaged = packaging.package(job.workdir, job.config.dataset, job.config.task)
+    with _run_alone(arguments) as job:
+        folder = steps.mine(job, arguments.run_id, arguments.beam_arguments)
+        packaged = packaging.package(job.workdir, job.config.dataset, job.config.task)
     print(steps.summary(folder))
     _show_package(job, packaged)
     _print_last_line(**_of_run(folder), **_of_version(packaged))
@@ -442,6 +482,16 @@ def _replay(arguments: argparse.Namespace) -> int:
     print(f"{example['id'].decode()}: {_about(published.dataset, example, run)}")
     print(f"the re-created image and the stored one are {'equal' if equal else 'NOT equal'}, byte for byte")
     return OK if equal else CHECK_FAILED
+
+
+def _diff(arguments: argparse.Namespace) -> int:
+    datasets = Workdir(epath.Path(arguments.workdir)).datasets
+    found = diff.compare(*(replay.open_dataset(name, datasets) for name in (arguments.old, arguments.new)))
+    print(diff.text(found))
+    if arguments.json:
+        with _writing("--json", arguments.json):
+            epath.Path(arguments.json).write_text(diff.to_json(found) + "\n")
+    return OK
 
 
 def _made_again(

@@ -15,7 +15,7 @@ from typing import Any, Literal
 from models import zoo
 from models.errors import InputError
 from models.training import Training
-from pipeline import records
+from pipeline import records, seeding
 from pipeline.criteria import PeerPressure
 from pipeline.search import gradient
 from pipeline.search.ascent import GradientAscent
@@ -276,6 +276,22 @@ class Config:
         search = self.search
         criterion = PeerPressure(search.peer_confidence, search.target_confidence)
         return Hillclimb(self.operator, criterion, search.patience, search.max_moves, search.compose)
+
+    def with_run_seed(self, run_seed: str, run_id: str) -> Config:
+        """Returns the task with another [run] run_seed: "" for its own, a number, or "auto", a function of the run id.
+
+        Raises:
+          InputError: `run_seed` is none of these, or "auto" without a run id.
+        """
+        if not run_seed:
+            return self
+        if run_seed == "auto" and not run_id:
+            raise InputError("--run_seed auto takes the run seed from the run id; give --run_id too.")
+        low, high = (int(limit) for limit in _RANGES["run.run_seed"])
+        if run_seed != "auto" and not (run_seed.isdecimal() and low <= int(run_seed) <= high):
+            raise InputError(f"--run_seed is '{run_seed}', expected 'auto' or a whole number from {low} to {high}.")
+        number = seeding.derived_run_seed(run_id) if run_seed == "auto" else int(run_seed)
+        return dataclasses.replace(self, run=dataclasses.replace(self.run, run_seed=number))
 
     def result_determining(self) -> dict[str, Any]:
         """Returns the part, JSON-able, that with nets, seed image and run seed determines a result."""

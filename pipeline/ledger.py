@@ -6,6 +6,7 @@
         chunks/                           one file for each finished work unit
         checkpoints/, curves/, lineages/  garbage images: one file an island
         trials.parquet, set_aside.jsonl, manifest.json    written when all units are there
+    WORKDIR/ledger/DATASET/TASK.lock      locked by the run that works on the task (`pipeline.lock`)
     WORKDIR/datasets/                     a TFDS data_dir
 
 A file appears whole (written aside, flushed, renamed) or not at all, and a run is finished when its manifest exists.
@@ -166,6 +167,10 @@ class Workdir:
                 f"run id {run_id!r} is not usable: expected letters, digits, '.', '_' and '-', 100 at most."
             )
         return RunFolder(self.path / "ledger" / dataset_name / run_id)
+
+    def lock(self, dataset_name: str) -> epath.Path:
+        """Returns the file that a run for "dataset/task" locks."""
+        return self.path / "ledger" / f"{dataset_name}.lock"
 
     def finished_runs(self, dataset_name: str) -> list[RunFolder]:
         """Returns the finished runs for "dataset/task", first finished first."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -12,15 +13,17 @@ import tensorflow_datasets as tfds
 from etils import epath
 
 from models.errors import InputError
-from pipeline import ledger, records
+from pipeline import ledger, records, report
 from pipeline.ledger import RunFolder, Workdir
 from tfds_builders.adversarial_pairs import adversarial_pairs_dataset_builder as pairs
 from tfds_builders.garbage_images import garbage_images_dataset_builder as garbage
 from tfds_builders.high_value_mistakes import high_value_mistakes_dataset_builder as mistakes
-from tfds_builders.runs import RunsConfig
+from tfds_builders.runs import RunsConfig, class_names
 
 _BUILDERS = {records.MISTAKES: mistakes.Builder, records.PAIRS: pairs.Builder, records.GARBAGE: garbage.Builder}
 _NOUNS = {records.MISTAKES: "mistakes", records.PAIRS: "adversarial pairs", records.GARBAGE: "garbage images"}
+_LISTED = 20  # classes named in a release note, the commonest first
+_DIGITS = 12  # of a digest, where people read it
 _NEAR = 2.0 / 255.0  # root mean square difference, pixels in [0, 1], under which two images are the same find
 
 
@@ -96,20 +99,25 @@ def near_duplicates(runs: list[records.FinishedRun], dataset: str) -> frozenset[
     """Returns (run id, example id) of examples nearer than 2/255 (RMS) to an earlier one.
 
     Only examples of the same target net, wrong class and seed image (if they have one) are compared: adversarial twins
-    of one image can be near whatever they are taken for, and one that is taken for another class is another find.
+    of one image can be near whatever they are taken for, and one that is taken for another class is another find. What
+    has the id of an earlier one is left out too: the same trial, to which another device may have given other pixels.
     """
     columns = ["target_net", "wrong_class", *([] if dataset == records.GARBAGE else ["seed_id"])]
     chunks = [(run.manifest["run_id"], path) for run in runs for paths in run.chunks.values() for path in paths]
     times: collections.Counter[tuple[Any, ...]] = collections.Counter()
-    for _, path in chunks:
-        table = records.read_table(path, [*columns, "outcome"]).to_pylist()
-        times.update(tuple(row[name] for name in columns) for row in table if row["outcome"] == records.FOUND)
+    ids, left_out = set(), set()
+    for run_id, path in chunks:
+        table = records.read_table(path, ["id", "outcome", *columns]).to_pylist()
+        for row in (row for row in table if row["outcome"] == records.FOUND):
+            times[tuple(row[name] for name in columns)] += 1
+            if row["id"] in ids:
+                left_out.add((run_id, row["id"]))
+            ids.add(row["id"])
     kept: dict[tuple[Any, ...], list[np.ndarray]] = collections.defaultdict(list)
-    left_out = set()
     for run_id, path in chunks if max(times.values(), default=0) > 1 else []:
         for row in records.read_examples(path):
             find = tuple(row[name] for name in columns)
-            if times[find] < 2:
+            if times[find] < 2 or (run_id, row["id"]) in left_out:
                 continue
             image = records.decode_png(row["image"]) / 255.0
             if any(np.sqrt(np.mean((image - other) ** 2)) < _NEAR for other in kept[find]):
@@ -120,14 +128,14 @@ def near_duplicates(runs: list[records.FinishedRun], dataset: str) -> frozenset[
 
 
 def _build(workdir: Workdir, dataset: str, task: str, version: str, runs: list[records.FinishedRun]) -> None:
-    noun, first = _NOUNS[dataset], runs[0].manifest
+    noun, first, left_out = _NOUNS[dataset], runs[0].manifest, near_duplicates(runs, dataset)
     config = RunsConfig(
         name=task,
         version=version,
         description=f"{noun.capitalize()} of {len(first['nets'])} nets for {first['seeds']}.",
-        release_notes={f"1.{place}.0": _release_note(run.manifest, noun) for place, run in enumerate(runs)},
+        release_notes={f"1.{place}.0": release_note(run, left_out) for place, run in enumerate(runs)},
         runs=tuple(runs),
-        left_out=near_duplicates(runs, dataset),
+        left_out=left_out,
     )
     builder = _BUILDERS[dataset](config=config, data_dir=workdir.datasets)
     empty = not sum(run.manifest["examples"] for run in runs)
@@ -135,12 +143,48 @@ def _build(workdir: Workdir, dataset: str, task: str, version: str, runs: list[r
     builder.download_and_prepare(download_config=options)
 
 
-def _release_note(manifest: dict[str, Any], noun: str) -> str:
-    found = ", ".join(f"{net} {counts.get(records.FOUND, 0)}" for net, counts in manifest["counts"].items() if net)
-    return (
-        f"Run {manifest['run_id']} (run seed {manifest['run_seed']}, config {manifest['config_digest'][:12]}): "
-        f"{manifest['examples']} {noun} for {manifest['seeds']} ({found})."
+def release_note(run: records.FinishedRun, left_out: frozenset[tuple[str, str]]) -> str:
+    """Returns what a run adds to its dataset, in a few lines.
+
+    Args:
+      run: the run.
+      left_out: (run id, example id) of near-duplicates.
+    """
+    manifest = run.manifest
+    names = class_names(manifest)
+    classes = collections.Counter(names[number] for number in _classes(run, left_out))
+    added = sum(classes.values())
+    seed, digest = manifest["run_seed"], manifest["config_digest"][:_DIGITS]
+    rates = ", ".join(_rate(net, *report.rate(manifest, net)) for net in report.target_names(manifest))
+    nets = ", ".join(f"{net['name']} {net['digest'][:_DIGITS]}" for net in manifest["nets"])
+    return "\n".join(
+        [
+            f"Run {manifest['run_id']} (run seed {seed}, config {digest}): {added} {_NOUNS[manifest['dataset']]} for "
+            f"{manifest['seeds']}, {manifest['examples'] - added} near-duplicates left out.",
+            f"Found: {rates}.",
+            f"Added by class: {_commonest(classes) or 'none'}.",
+            f"Nets: {nets}.",
+        ]
     )
+
+
+def _classes(run: records.FinishedRun, left_out: frozenset[tuple[str, str]]) -> Iterator[int]:
+    """Yields the classes of the examples that a run adds."""
+    column, run_id = records.CLASS[run.manifest["dataset"]], run.manifest["run_id"]
+    for path in (path for paths in run.chunks.values() for path in paths):
+        for row in records.read_table(path, ["id", "outcome", column]).to_pylist():
+            if row["outcome"] == records.FOUND and (run_id, row["id"]) not in left_out:
+                yield row[column]
+
+
+def _rate(target_net: str, found: int, trials: int) -> str:
+    share = f" ({100 * found / trials:.1f}%)" if trials else ""
+    return f"{target_net} {found} of {trials} trials{share}"
+
+
+def _commonest(classes: collections.Counter[str]) -> str:
+    listed = ", ".join(f"{name}: {count}" for name, count in classes.most_common(_LISTED))
+    return listed + (f" and {len(classes) - _LISTED} classes more" if len(classes) > _LISTED else "")
 
 
 def _sweep(folder: epath.Path) -> None:

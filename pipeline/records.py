@@ -23,6 +23,8 @@ from PIL import Image
 
 MISTAKES, PAIRS, GARBAGE = "high_value_mistakes", "adversarial_pairs", "garbage_images"  # the datasets
 
+CLASS = {MISTAKES: "label", PAIRS: "label", GARBAGE: "wrong_class"}  # what examples are counted by
+
 FOUND = "found"  # a verified mistake, pair or garbage image
 EXHAUSTED = "exhausted"  # too many candidates in a row without a move; an attack that found no twin; a class not done
 MOVES_SPENT = "moves_spent"  # the largest number of moves was made

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -48,6 +49,20 @@ def wilson(found: int, trials: int) -> tuple[float, float]:
     middle = (share + weight / 2) / (1 + weight)
     half = _Z95 * math.sqrt(share * (1 - share) / trials + weight / (4 * trials)) / (1 + weight)
     return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def target_names(manifest: Mapping[str, Any]) -> list[str]:
+    """Returns the names of a run's target nets, in the order of its nets."""
+    targets = manifest["config"]["search"]["targets"]
+    wanted = [targets] if isinstance(targets, str) else targets
+    return [net["name"] for net in manifest["nets"] if targets == "all" or net["name"] in wanted]
+
+
+def rate(manifest: Mapping[str, Any], target_net: str) -> tuple[int, int]:
+    """Returns of a run's manifest how many examples were found for a target net, and in how many trials."""
+    own, images = (manifest["counts"].get(net, {}) for net in (target_net, ""))  # images: as in `table`
+    trials = sum(counts.get(outcome, 0) for counts in (own, images) for outcome in records.TRIAL_OUTCOMES)
+    return own.get(records.FOUND, 0), trials
 
 
 def table(trials: pa.Table, target_nets: list[str]) -> list[TargetRow]:

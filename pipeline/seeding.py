@@ -28,6 +28,11 @@ def seed_key(seed_id: str) -> tuple[int, int]:
     return int(words[0]), int(words[1])
 
 
+def derived_run_seed(run_id: str) -> int:
+    """Returns the run seed, uint32, that stands for a run id (the start of a SHA-256)."""
+    return int.from_bytes(hashlib.sha256(run_id.encode()).digest()[:4], "little")
+
+
 def _multiply_numpy(word: np.ndarray, multiplier: int) -> tuple[np.ndarray, np.ndarray]:
     product = word.astype(np.uint64) * np.uint64(multiplier)
     return (product >> np.uint64(32)).astype(np.uint32), product.astype(np.uint32)

@@ -389,8 +389,7 @@ def summary(folder: RunFolder) -> str:
     """Returns a finished run's table, and what was skipped, dropped or set aside and why."""
     manifest = folder.manifest()
     assert manifest is not None
-    wanted = manifest["config"]["search"]["targets"]
-    names = [net["name"] for net in manifest["nets"] if wanted == "all" or net["name"] in wanted]
+    names = report.target_names(manifest)
     if manifest["dataset"] == records.PAIRS:
         nets, chunks = [net["name"] for net in manifest["nets"]], [folder.chunk(u["number"]) for u in manifest["units"]]
         lines = [report.pair_text(report.pair_table(chunks, nets, names), nets)]

@@ -8,7 +8,7 @@ import pytest
 ROOT = pathlib.Path(__file__).parent.parent
 # Every module may import from its own layer's list only those named before it.
 LAYERS = [
-    {"pipeline.seeding", "pipeline.records", "pipeline.tables", "pipeline.ledger"},
+    {"pipeline.seeding", "pipeline.records", "pipeline.tables", "pipeline.ledger", "pipeline.lock"},
     {"pipeline.transforms", "pipeline.criteria", "pipeline.seeds", "pipeline.picture", "pipeline.report"}
     | {"pipeline.noise"},
     {"pipeline.search.lanes", "pipeline.search.gradient", "pipeline.search.elites", "pipeline.search.direct"}
@@ -19,7 +19,7 @@ LAYERS = [
     {"pipeline.search.scan", "pipeline.verify"},
     {"pipeline.config"},
     {"pipeline.mining", "pipeline.replay"},
-    {"pipeline.nets", "pipeline.package"},
+    {"pipeline.nets", "pipeline.package", "pipeline.diff"},
     {"pipeline.stages"},
     {"pipeline.steps"},
     {"pipeline.cli"},

@@ -14,13 +14,15 @@ from pipeline import cli
 layers = tf.keras.layers
 
 _TASK_OPTIONS = {"--workdir": "runs", "--data_dir": "", "--device": "auto"}
+_RUN_OPTIONS = {"--run_id": "", "--run_seed": "", "--islands": "", "--wait": ""}
 _OPTIONS = {
-    "run": {**_TASK_OPTIONS, "--run_id": ""},
-    "mine": {**_TASK_OPTIONS, "--run_id": ""},
+    "run": {**_TASK_OPTIONS, **_RUN_OPTIONS},
+    "mine": {**_TASK_OPTIONS, **_RUN_OPTIONS},
     "train": _TASK_OPTIONS,
-    "package": _TASK_OPTIONS,
+    "package": {**_TASK_OPTIONS, "--wait": ""},
     "verify": {"--workdir": "runs", "--peers": ""},
     "replay": {"--workdir": "runs", "--peers": "", "--out": "", "--picture": ""},
+    "diff": {"--workdir": "runs", "--json": ""},
     "transfer": {"--workdir": "runs", "--peers": "", "--rescale": "[0.1]", "--csv": "", "--picture": ""},
     "probe": {"--workdir": "runs", "--peers": "", "--noise": "", "--draws": "10", "--csv": "", "--picture": ""},
 }
@@ -56,17 +58,15 @@ def test_help_lists_every_command_and_the_exit_codes(peerpressure):
     assert outcome.code == 0
     for command in _OPTIONS:
         assert re.search(rf"^    {command} ", outcome.out, re.MULTILINE)
-    assert "Exit codes: 0 done, 1 a check failed, 2 wrong input" in " ".join(outcome.out.split())
+    codes = "Exit codes: 0 done, 1 a check failed, 2 wrong input, 3 another run holds the task."
+    assert codes in " ".join(outcome.out.split())
 
 
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
-        ([], "a command is missing; give one of run, train, mine, package, verify, replay, transfer, probe, or"),
-        (
-            ["frobnicate"],
-            "unknown command 'frobnicate'; expected one of run, train, mine, package, verify, replay, transfer, probe.",
-        ),
+        ([], "a command is missing; give one of run, train, mine, package, verify, replay, diff, transfer, probe,"),
+        (["frobnicate"], "unknown command 'frobnicate'; expected one of run, train, mine, package, verify, replay,"),
         (["pakcage"], "unknown command 'pakcage'; did you mean package?"),
         (["run"], "`peerpressure run` needs --config; `peerpressure run --help` says what to give."),
         (["verify"], "`peerpressure verify` needs dataset;"),
@@ -93,6 +93,21 @@ def test_what_is_missing_or_not_a_choice_is_told(peerpressure, argv, message):
     ],
 )
 def test_an_unknown_option_suggests_the_nearest(peerpressure, config, tmp_path, more, message):
+    outcome = peerpressure("run", "--config", config(), "--workdir", tmp_path / "work", *more)
+    assert _is_one_sentence(outcome) and message in outcome.err
+    assert not (tmp_path / "work").exists()
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--run_seed", "auto"], "--run_seed auto takes the run seed from the run id; give --run_id too."),
+        (["--run_seed", "x"], "--run_seed is 'x', expected 'auto' or a whole number from 0 to 4294967295."),
+        (["--run_seed=-1"], "--run_seed is '-1', expected"),
+        (["--run_seed", "4294967296"], "--run_seed is '4294967296', expected"),
+    ],
+)
+def test_a_run_seed_that_is_none_is_told(peerpressure, config, tmp_path, more, message):
     outcome = peerpressure("run", "--config", config(), "--workdir", tmp_path / "work", *more)
     assert _is_one_sentence(outcome) and message in outcome.err
     assert not (tmp_path / "work").exists()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import collections
 import json
 
 import numpy as np
@@ -139,6 +140,18 @@ def test_more_islands_give_more_champions_and_the_first_ones_again(mined, peerpr
     assert {example["island"] for example in found} == {0, 1}
     images = {example["image"].tobytes() for example in found if example["island"] == 0}
     assert images == {example["image"].tobytes() for example in first}
+
+
+def test_the_difference_of_two_runs_is_by_the_class_that_garbage_is_taken_for(mined, peerpressure, tmp_path):
+    work, _ = mined
+    both = [f"{NAME}:{version}" for version in ("1.0.0", "1.1.0")]
+    outcome = peerpressure("diff", *both, "--workdir", work.path, "--json", tmp_path / "diff.json")
+    assert outcome.code == 0 and 'config search.method: "direct" -> "cppn"\n' in outcome.out
+    told = json.loads((tmp_path / "diff.json").read_text())
+    added = [example for example in _examples(work, "1.1.0").values() if example["encoding"] == b"cppn"]
+    assert len(told["added"]) == len(added) and told["dropped"] == told["changed"] == []
+    taken_for = collections.Counter(str(example["wrong_class"]) for example in added)
+    assert {name: counts["added"] for name, counts in told["by_class"].items() if counts["added"]} == taken_for
 
 
 def test_render_draws_a_cppn_at_any_size_from_the_dataset_and_from_a_file(mined, peerpressure, tmp_path):

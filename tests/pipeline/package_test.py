@@ -147,3 +147,9 @@ def test_what_is_near_in_image_net_and_wrong_class_is_left_out_and_nothing_else(
         ("second", "near"),
         ("second", "near the far one"),
     }
+
+
+def test_what_has_the_id_of_an_earlier_example_is_left_out_though_its_pixels_and_class_differ(run_of):
+    first = run_of("first", records.MISTAKES, ("a", "seed", "left", 3, 0))
+    second = run_of("second", records.MISTAKES, ("a", "seed", "left", 4, 200), ("b", "other seed", "left", 4, 200))
+    assert package.near_duplicates([first, second], records.MISTAKES) == {("second", "a")}

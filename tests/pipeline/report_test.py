@@ -107,6 +107,25 @@ def test_no_nets_give_a_header_only():
     assert report.text(report.table(_trials([]), [])).startswith("target")
 
 
+@pytest.mark.parametrize("rows", [ROWS, [("a", records.FOUND, 0, 0), ("", records.AGREED, 0, 0)], []])
+def test_the_rate_of_a_manifest_is_that_of_the_table(rows):
+    counts: dict[str, dict[str, int]] = {}
+    for net, outcome, *_ in rows:
+        counts.setdefault(net, {}).setdefault(outcome, 0)
+        counts[net][outcome] += 1
+    for row in report.table(_trials(rows), ["a", "b"]):
+        assert report.rate({"counts": counts}, row.target_net) == (row.found, row.trials)
+
+
+@pytest.mark.parametrize(
+    ("targets", "names"),
+    [("all", ["mlp-1", "mlp-10"]), ("mlp-10", ["mlp-10"]), (["mlp-10", "mlp-1"], ["mlp-1", "mlp-10"])],
+)
+def test_target_nets_are_in_the_order_of_the_nets(targets, names):
+    nets = [{"name": "mlp-1"}, {"name": "mlp-10"}]
+    assert report.target_names({"config": {"search": {"targets": targets}}, "nets": nets}) == names
+
+
 # target_net, outcome, distortion, before rounding, broken by it
 NAN = math.nan
 PAIRS = [

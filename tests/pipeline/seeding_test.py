@@ -123,3 +123,9 @@ def test_a_seed_key_is_the_start_of_a_sha_256():
     data = hashlib.sha256(b"mnist-train.tfrecord-00000-of-00001__7").digest()
     expected = (int.from_bytes(data[:4], "little"), int.from_bytes(data[4:8], "little"))
     assert seeding.seed_key("mnist-train.tfrecord-00000-of-00001__7") == expected
+
+
+def test_a_run_id_has_a_run_seed_of_its_own_within_uint32():
+    expected = int.from_bytes(hashlib.sha256(b"nightly-2026-01-01").digest()[:4], "little")
+    assert seeding.derived_run_seed("nightly-2026-01-01") == expected < 2**32
+    assert seeding.derived_run_seed("nightly-2026-01-02") != expected
