@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -19,6 +20,7 @@ Part = list[tuple[str, range]]  # splits, and the positions in them
 
 _READ_AHEAD = 512
 _PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif")
+_FORMATS = ("PNG", "JPEG", "BMP", "GIF")  # whatever the ending says: Pillow would start Ghostscript for PostScript
 
 
 @dataclasses.dataclass(frozen=True)
@@ -279,7 +281,14 @@ class FolderSeeds:
 
     def class_names(self) -> list[str]:
         """Returns the classes' names, in the order of the labels; empty without labels."""
-        return _folder_classes(self.root) if self.labeled else []
+        names = _folder_classes(self.root) if self.labeled else []
+        for name in names:
+            if name != name.strip() or len(name.splitlines()) > 1:  # TFDS keeps names as the lines of a file
+                raise InputError(
+                    f"[seeds] image_folder {self.root}: the class {name!r} has a line break, or begins or ends with a "
+                    "space; rename its folder."
+                )
+        return names
 
     def shape(self) -> tuple[int, int, int]:
         """Returns (H, W, C)."""
@@ -312,7 +321,10 @@ def _not_empty(part: Part, name: str) -> Part:
 def _read_picture(path: epath.Path) -> tuple[np.ndarray, str]:
     """Returns the image, uint8 `[H, W, 1 or 3]`, or why it could not be read."""
     try:
-        with path.open("rb") as stream, Image.open(stream) as picture:
+        with path.open("rb") as stream, Image.open(stream, formats=_FORMATS) as picture:
+            # Pillow itself only warns up to twice its limit.
+            if picture.width * picture.height > (Image.MAX_IMAGE_PIXELS or math.inf):
+                raise Image.DecompressionBombError
             image = np.asarray(picture if picture.mode in ("L", "RGB") else picture.convert("RGB"))
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         return np.zeros((0, 0, 0), np.uint8), f"the picture cannot be read ({type(error).__name__})"

@@ -301,3 +301,12 @@ def test_a_folder_without_a_readable_picture_is_told_in_one_sentence(tmp_path):
     (tmp_path / "train" / "dark" / "0.png").write_bytes(b"none")
     with pytest.raises(InputError, match="holds no readable picture"):
         FolderSeeds(str(tmp_path)).shape()
+
+
+@pytest.mark.parametrize("name", ["a\nb", " a", "a ", " "])
+def test_a_class_that_tfds_could_not_name_is_told_in_one_sentence(tmp_path, name):
+    (tmp_path / "train" / name).mkdir(parents=True)
+    with pytest.raises(InputError, match=r"the class .* has a line break, or begins or ends with a space") as caught:
+        FolderSeeds(str(tmp_path)).class_names()
+    assert "\n" not in str(caught.value)
+    assert FolderSeeds(str(tmp_path), labeled=False).class_names() == []
