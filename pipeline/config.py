@@ -236,7 +236,8 @@ class Run:
       run_seed: seed of all random numbers of the search.
       unit_size: seed images in a work unit, the piece that is lost at most when a worker is killed.
       lanes: candidates that the nets see at a time; lbfgs keeps 2 * `memory` float32 images for each.
-      max_set_aside: the share of seed images that may be set aside before the run counts as failed.
+      max_set_aside: the share of seed images (garbage images: of classes) that may be set aside before the run counts
+        as failed.
     """
 
     run_seed: int = 0

@@ -31,7 +31,7 @@ MOVES_SPENT = "moves_spent"  # the largest number of moves was made
 AGREED = "agreed"  # scan mode: no net stands alone against all others
 SKIPPED = "skipped"  # some net already gets the seed image wrong: not a trial
 DROPPED = "dropped"  # found by the search, but the stored image did not pass verification
-SET_ASIDE = "set_aside"  # the seed image could not be read or judged
+SET_ASIDE = "set_aside"  # the seed image could not be read or judged, or its unit failed
 
 TRIAL_OUTCOMES = (FOUND, EXHAUSTED, MOVES_SPENT, AGREED, DROPPED)
 HIGH, LOW = "high", "low"
