@@ -1,7 +1,8 @@
 """The command line, `peerpressure COMMAND`.
 
 Exit codes: 0, done; 1, a check found something wrong; 2, a mistake in what was given; 3, another run holds the task (2
-and 3 with one sentence on stderr). `run`, `mine` and `package` end with one line "peerpressure: status=done key=value ...".
+and 3 with one sentence on stderr). `run`, `mine` and `package` end with one line "peerpressure: status=done key=value
+...".
 """
 
 from __future__ import annotations
