@@ -7,7 +7,10 @@ import re
 import subprocess
 import xml.etree.ElementTree
 
+import pytest
 from packaging.specifiers import SpecifierSet
+
+from deploy.flink import demo
 
 ROOT = pathlib.Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
@@ -48,3 +51,16 @@ def test_what_fetches_the_cluster_is_well_formed_and_of_one_flink():
     (runner,) = pom.findall("m:dependencies/m:dependency/m:artifactId", space)
     (cluster,) = re.findall(r"apache-flink-libraries==(\d+\.\d+)\.", fetch.read_text())
     assert runner.text == f"beam-runners-flink-{cluster}"
+
+
+def test_datasets_that_differ_in_a_byte_or_are_not_there_fail_the_comparison(tmp_path):
+    local, distributed = tmp_path / "local", tmp_path / "distributed"
+    for folder in (local, distributed):
+        (folder / "1.0.0").mkdir(parents=True)
+        (folder / "1.0.0" / "shard").write_bytes(b"same")
+    demo._compare(local, distributed)
+    (distributed / "1.0.0" / "shard").write_bytes(b"samE")
+    with pytest.raises(demo.Failed, match=r"differ in 1\.0\.0/shard"):
+        demo._compare(local, distributed)
+    with pytest.raises(demo.Failed, match="empty"):
+        demo._compare(tmp_path / "none", tmp_path / "none")
