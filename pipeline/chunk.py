@@ -11,6 +11,7 @@ from pipeline import records
 from pipeline.seeds import SeedBatch
 
 NOT_FINITE = "a net gave NaN or infinity"
+UNIT_FAILED = "the unit failed twice"  # how the reason begins where a whole unit was set aside
 
 
 class ChunkRows:
@@ -28,10 +29,12 @@ class ChunkRows:
         for name, column in self._columns.items():
             column.extend(values.get(name, [None] * count))
 
-    def add_failure(self, seed_id: str, split: str, reason: str) -> None:
-        """Sets aside a seed image that could not be read."""
+    def add_unreadable(self) -> None:
+        """Sets aside the seed images that could not be read."""
         none = {"moves": [0], "candidates": [0], "inferences": [0], "target_net": [""], "seed_label": [-1]}
-        self._extend(1, seed_id=[seed_id], split=[split], outcome=[records.SET_ASIDE], reason=[reason], **none)
+        for seed_id, reason in self._seeds.failures:
+            fields = {"seed_id": [seed_id], "split": [self._seeds.split], "reason": [reason], **none}
+            self._extend(1, outcome=[records.SET_ASIDE], **fields)
 
     def add_seeds(self, rows: np.ndarray, outcome: str, reason: str) -> None:
         """Adds rows about images as a whole, with no target net."""
@@ -77,3 +80,11 @@ class ChunkRows:
     def table(self) -> pa.Table:
         """Returns the chunk."""
         return records.chunk_table(self._dataset, self._columns, len(self))
+
+
+def set_aside_whole(dataset: str, seeds: SeedBatch, reason: str) -> pa.Table:
+    """Returns the chunk of a unit that failed: every seed image set aside."""
+    rows = ChunkRows(dataset, seeds)
+    rows.add_unreadable()
+    rows.add_seeds(np.arange(len(seeds.images)), records.SET_ASIDE, reason)
+    return rows.table()

@@ -22,10 +22,24 @@ from absl import app, logging
 from absl.flags import argparse_flags
 from etils import epath
 
-from models.classifier import PeerGroup
+from models.classifier import Classifier, PeerGroup
 from models.errors import InputError
 from models.loading import load as load_net
-from pipeline import config, diff, lock, picture, probe, records, replay, stages, steps, tables, transfer, verify
+from pipeline import (
+    config,
+    diff,
+    lock,
+    picture,
+    probe,
+    recheck,
+    records,
+    replay,
+    stages,
+    steps,
+    tables,
+    transfer,
+    verify,
+)
 from pipeline import package as packaging
 from pipeline.ledger import RunFolder, Workdir
 from pipeline.search import cppn
@@ -144,6 +158,7 @@ def _parser() -> tuple[Any, Any]:
             _lock_options(step)
     _verify_options(command("verify", _verify, "Check every example of a published dataset against its nets."))
     _replay_options(command("replay", _replay, "Re-create one example from its record and compare the bytes."))
+    _recheck_options(command("recheck", _recheck, "Show an existing dataset to new nets: what is healed, what is not."))
     _diff_options(command("diff", _diff, "Tell what one version of a dataset has that another has not."))
     _transfer_options(command("transfer", _transfer, "Show adversarial twins, and noise of their size, to all nets."))
     _probe_options(command("probe", _probe, "Show how adversarial twins and their originals hold out against noise."))
@@ -215,6 +230,24 @@ def _replay_options(parser: Any) -> None:
         metavar="PNG",
         help="draw a mistake's session, move by move, or a pair with its change, or a garbage image, here",
     )
+
+
+def _recheck_options(parser: Any) -> None:
+    parser.add_argument("dataset", help="NAME/TASK, with or without :VERSION, such as high_value_mistakes/digits")
+    _workdir_option(parser)
+    parser.add_argument(
+        "--peers",
+        required=True,
+        nargs="+",
+        metavar="NET",
+        default=argparse.SUPPRESS,
+        help="new .keras files or SavedModel folders; each takes the place of the net that its file is named after "
+        "(NAME.keras, or NAME-KEY.keras as in a workdir), or of the one that it is given for, as NAME=FILE. Mistakes "
+        "are shown to all nets of their run, old ones where no new one is given; pairs and garbage to the given nets "
+        "only; required",
+    )
+    parser.add_argument("--csv", default="", metavar="FILE", help="write the table here")
+    parser.add_argument("--status", default="", metavar="FILE", help="write each example's status here, as JSON lines")
 
 
 def _diff_options(parser: Any) -> None:
@@ -370,6 +403,31 @@ def _verify(arguments: argparse.Namespace) -> int:
     return CHECK_FAILED if verified.reasons else OK
 
 
+def _recheck(arguments: argparse.Namespace) -> int:
+    published = replay.open_dataset(arguments.dataset, Workdir.at(arguments.workdir).datasets)
+    first = next(iter(published.runs.values()))
+    given = [_load(path, first, name) for name, path in map(recheck.split_name, arguments.peers)]
+    nets = recheck.successors(published, given)
+    if published.dataset == records.MISTAKES:
+        nets = {run_id: _with_old(published.runs[run_id], new, arguments) for run_id, new in nets.items()}
+    found = recheck.recheck(published, recheck.groups_to_ask(published, nets), _BATCH)
+    print(recheck.text(found, published.dataset))
+    if arguments.csv:
+        with _writing("--csv", arguments.csv):
+            epath.Path(arguments.csv).write_text(tables.to_csv(recheck.cells(found, published.dataset)))
+    if arguments.status:
+        with _writing("--status", arguments.status):
+            epath.Path(arguments.status).write_text(recheck.to_json_lines(found))
+    return OK
+
+
+def _with_old(run: dict[str, Any], new: dict[str, Classifier], arguments: argparse.Namespace) -> dict[str, Classifier]:
+    """Returns a run's nets in their order, new ones where there are, else the run's own."""
+    left = [net for net in run["nets"] if net["name"] not in new]
+    nets = {**new, **_found(left, run, _own_paths(run, arguments) if left else [])}
+    return {net["name"]: nets[net["name"]] for net in run["nets"]}
+
+
 def _transfer(arguments: argparse.Namespace) -> int:
     for size in arguments.rescale:
         if not 0.0 < size <= 1.0:
@@ -443,24 +501,34 @@ def _writing(option: str, path: str) -> Iterator[None]:
 
 def _group(run: dict[str, Any], arguments: argparse.Namespace) -> PeerGroup:
     """Finds a run's nets by their digests: in --peers, or where the workdir's ledger says they are."""
-    peers, shape = run["config"]["peers"], tuple(run["image_shape"])
+    return PeerGroup(tuple(_found(run["nets"], run, arguments.peers or _own_paths(run, arguments)).values()))
+
+
+def _own_paths(run: dict[str, Any], arguments: argparse.Namespace) -> list[str]:
     workdir = Workdir.at(arguments.workdir)
     manifest = workdir.run(arguments.dataset.split(":")[0], run["run_id"]).manifest() or {"net_paths": {}}
     # A workdir may have been moved: its own nets first, by name.
     paths = [epath.Path(path) for path in manifest["net_paths"].values()]
-    own = [str(place) for path in paths for place in (workdir.nets / path.name, path) if place.exists()]
-    loaded = [
-        load_net(path, from_logits=peers["from_logits"], signature=peers["signature"], expected_shape=shape)
-        for path in arguments.peers or own
-    ]
-    found = {net.digest: net for net in loaded}
-    for net in run["nets"]:
-        if net["digest"] not in found:
+    return [str(place) for path in paths for place in (workdir.nets / path.name, path) if place.exists()]
+
+
+def _load(path: str, run: dict[str, Any], name: str = "") -> Classifier:
+    peers, shape = run["config"]["peers"], tuple(run["image_shape"])
+    return load_net(
+        path, name=name, from_logits=peers["from_logits"], signature=peers["signature"], expected_shape=shape
+    )
+
+
+def _found(nets: Sequence[dict[str, str]], run: dict[str, Any], paths: Sequence[str]) -> dict[str, Classifier]:
+    """Returns nets of a run by name, found among files by their digests."""
+    loaded = {net.digest: net for net in (_load(path, run) for path in paths)}
+    for net in nets:
+        if net["digest"] not in loaded:
             raise InputError(
                 f"net '{net['name']}' of run '{run['run_id']}' (digest {net['digest'][:12]}) was not found; "
                 "name its file with --peers."
             )
-    return PeerGroup(tuple(dataclasses.replace(found[net["digest"]], name=net["name"]) for net in run["nets"]))
+    return {net["name"]: dataclasses.replace(loaded[net["digest"]], name=net["name"]) for net in nets}
 
 
 def _replay(arguments: argparse.Namespace) -> int:

@@ -97,6 +97,18 @@ class GarbageMiner:
             ledger.write_whole(task.folder.lineage(material.unit), records.table_bytes(lineage))
         return self._chunk(material, course, champions)
 
+    def set_aside(self, material: Island, reason: str) -> pa.Table:
+        """Returns the chunk of an island that failed: every class set aside."""
+        count = len(self._task.classes)
+        nothing = {name: [0] * count for name in ("moves", "candidates", "inferences")}
+        columns = {
+            **self._common(material),
+            **nothing,
+            "outcome": [records.SET_ASIDE] * count,
+            "reason": [reason] * count,
+        }
+        return records.chunk_table(records.GARBAGE, columns, count)
+
     def evolve(self, island: Island) -> tuple[Course, Champions]:
         """Runs an island, or goes on with it, until every class is done, as stored, or the generations are spent."""
         task = self._task
@@ -149,6 +161,18 @@ class GarbageMiner:
         assert self._task.folder is not None
         ledger.write_whole(self._task.folder.curve(island.unit), course.curve().encode())
 
+    def _common(self, island: Island) -> dict[str, list[Any]]:
+        """Returns the columns that do not hang on what came out."""
+        count = len(self._task.classes)
+        return {
+            "seed_id": [f"island {island.number}"] * count,
+            "split": [SPLIT] * count,
+            "seed_label": [-1] * count,
+            "target_net": [self._group.names[island.net]] * count,
+            "wrong_class": list(self._task.classes),
+            "island": [island.number] * count,
+        }
+
     def _chunk(self, island: Island, course: Course, champions: Champions) -> pa.Table:
         task, held, rows = self._task, champions.elites, len(self._task.classes)
         digest = self._group.digests[island.net]
@@ -159,10 +183,7 @@ class GarbageMiner:
         judged = self._judge.probabilities(champions.images, task.batch)[0] if self._judge else None
         genomes = [tf.nest.map_structure(lambda field, at=at: field[at], held.genomes) for at in range(rows)]
         columns = {
-            "seed_id": [f"island {island.number}"] * rows,
-            "split": [SPLIT] * rows,
-            "seed_label": [-1] * rows,
-            "target_net": [self._group.names[island.net]] * rows,
+            **self._common(island),
             "outcome": outcomes.tolist(),
             "reason": np.where(held.births == NOBODY, NOT_FINITE, [_REASONS[outcome] for outcome in outcomes]).tolist(),
             "moves": [0] * rows,
@@ -171,11 +192,9 @@ class GarbageMiner:
             "target_confidence": champions.confidences.tolist(),
             "id": [example_id(task.config_digest, task.run_seed, island.number, at, digest) for at in task.classes],
             "image": champions.encoded,
-            "wrong_class": list(task.classes),
             "probabilities_after": [champions.probabilities[:, at].ravel() for at in range(rows)],
             "judge_class": [-1] * rows if judged is None else judged.argmax(axis=-1).tolist(),
             "judge_confidence": [0.0] * rows if judged is None else judged.max(axis=-1).tolist(),
-            "island": [island.number] * rows,
             "generation": (held.births // task.search.population).tolist(),
             "individual": [individual(island, birth) for birth in held.births],
             "parents": [individuals(island, pair) for pair in held.parents],

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from models.classifier import PeerGroup
 from pipeline import records, seeding, verify
-from pipeline.chunk import NOT_FINITE, ChunkRows
+from pipeline.chunk import NOT_FINITE, ChunkRows, set_aside_whole
 from pipeline.records import EXHAUSTED, FOUND, MOVES_SPENT, SET_ASIDE, SKIPPED
 from pipeline.search.hillclimb import Hillclimb
 from pipeline.search.scan import scan
@@ -76,11 +76,14 @@ class Miner:
     def mine(self, seeds: SeedBatch) -> pa.Table:
         """Returns the chunk of a unit: set-aside and skipped seed images first, then every trial."""
         columns = ChunkRows(records.MISTAKES, seeds)
-        for seed_id, reason in seeds.failures:
-            columns.add_failure(seed_id, seeds.split, reason)
+        columns.add_unreadable()
         if len(seeds.images):
             (self._scan if self._task.method == "scan" else self._hillclimb)(seeds, columns)
         return columns.table()
+
+    def set_aside(self, seeds: SeedBatch, reason: str) -> pa.Table:
+        """Returns the chunk of a unit that failed."""
+        return set_aside_whole(records.MISTAKES, seeds, reason)
 
     def _hillclimb(self, seeds: SeedBatch, columns: ChunkRows) -> None:
         if self._compiled is None:

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from models.classifier import PeerGroup
 from pipeline import criteria, records, seeding
-from pipeline.chunk import NOT_FINITE, ChunkRows
+from pipeline.chunk import NOT_FINITE, ChunkRows, set_aside_whole
 from pipeline.search.gradient import UNTARGETED, Attack, Originals, Twins
 from pipeline.seeds import SeedBatch
 
@@ -76,8 +76,7 @@ class PairMiner:
     def mine(self, seeds: SeedBatch) -> pa.Table:
         """Returns the chunk of a unit: set-aside and skipped seed images first, then every trial."""
         rows = ChunkRows(records.PAIRS, seeds)
-        for seed_id, reason in seeds.failures:
-            rows.add_failure(seed_id, seeds.split, reason)
+        rows.add_unreadable()
         if len(seeds.images):
             before = self._group.probabilities(seeds.images, self._task.lanes)
             finite = np.isfinite(before).all(axis=(0, 2))
@@ -85,6 +84,10 @@ class PairMiner:
             for attacked in self._attack_each(seeds, before, finite, rows):
                 self._keep(seeds, before, attacked, rows)
         return rows.table()
+
+    def set_aside(self, seeds: SeedBatch, reason: str) -> pa.Table:
+        """Returns the chunk of a unit that failed."""
+        return set_aside_whole(records.PAIRS, seeds, reason)
 
     def _attack_each(
         self, seeds: SeedBatch, before: np.ndarray, finite: np.ndarray, rows: ChunkRows

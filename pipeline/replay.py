@@ -50,6 +50,13 @@ class Published:
             if self.builder.info.splits[split].num_examples:
                 yield from tfds.as_numpy(self.builder.as_dataset(split=split))
 
+    def by_run(self) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+        """Yields the examples of all splits with their run's id, at most 1,024 of one run at a time."""
+        examples = self.examples()
+        while chunk := list(itertools.islice(examples, 1024)):
+            for run_id in sorted({_run_id(example) for example in chunk}):
+                yield run_id, [example for example in chunk if _run_id(example) == run_id]
+
     def run(self, example: dict[str, Any]) -> dict[str, Any]:
         """Returns the manifest of the run that made an example."""
         return self.runs[_run_id(example)]
@@ -181,14 +188,11 @@ def check(published: Published, groups: dict[str, PeerGroup], batch: int) -> Ver
     reasons: collections.Counter[str] = collections.Counter()
     failed: list[str] = []
     checked = 0
-    examples = published.examples()
-    while chunk := list(itertools.islice(examples, 1024)):
-        for run_id in sorted({_run_id(example) for example in chunk}):
-            mine = [example for example in chunk if _run_id(example) == run_id]
-            for example, found in zip(mine, _failures(mine, published, groups[run_id], batch), strict=True):
-                reasons.update(found)
-                failed += [example["id"].decode()] if found else []
-        checked += len(chunk)
+    for run_id, mine in published.by_run():
+        for example, found in zip(mine, _failures(mine, published, groups[run_id], batch), strict=True):
+            reasons.update(found)
+            failed += [example["id"].decode()] if found else []
+        checked += len(mine)
     return Verified(checked, dict(reasons), tuple(failed[:10]))
 
 

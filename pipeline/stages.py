@@ -20,10 +20,11 @@ from apache_beam.ml.inference.base import ModelHandler, PredictionResult, RunInf
 from apache_beam.options import pipeline_options
 from apache_beam.options.pipeline_options import PipelineOptions
 
-from models import devices
+from models import devices, preflight
 from models.classifier import PeerGroup
 from models.errors import InputError
 from pipeline import ledger, records
+from pipeline.chunk import UNIT_FAILED
 from pipeline.nets import NetFiles
 from pipeline.plan import Unit
 
@@ -46,6 +47,9 @@ class Miner(Protocol):
 
     def mine(self, material: Any) -> pa.Table:
         """Returns the chunk of a unit, from what its source gave."""
+
+    def set_aside(self, material: Any, reason: str) -> pa.Table:
+        """Returns the chunk of a unit that failed."""
 
 
 class Task(Protocol):
@@ -72,13 +76,30 @@ class MiningHandler(ModelHandler[_Work, PredictionResult, Miner]):
     ) -> Iterable[PredictionResult]:
         with tf.device(devices.device_name(self._device)):
             for work in batch:
-                yield PredictionResult(work.number, records.table_bytes(model.mine(work.material)))
+                yield PredictionResult(work.number, records.table_bytes(mined(model, work.material)))
 
     def get_num_bytes(self, batch: Sequence[_Work]) -> int:
         return sum(work.material.nbytes for work in batch)
 
     def get_metrics_namespace(self) -> str:
         return "mining"
+
+
+def mined(miner: Miner, material: Any) -> pa.Table:
+    """Mines a unit, tries again if that fails, and sets it aside whole if it fails again.
+
+    Raises:
+      InputError: of the user's mistakes, which no unit is to blame for; likewise OSError, of a disk or a bucket.
+    """
+    failures = []
+    for _ in range(2):
+        try:
+            return miner.mine(material)
+        except (InputError, OSError):
+            raise
+        except Exception as error:  # a net of the user's can fail in any way, and a device too
+            failures.append(f"{type(error).__name__}: {preflight.reason(error)}")
+    return miner.set_aside(material, f"{UNIT_FAILED} ({failures[-1]})")
 
 
 def _is_missing(unit: Unit, folder: ledger.RunFolder) -> bool:

@@ -28,6 +28,7 @@ from models.classifier import PeerGroup
 from models.errors import InputError
 from pipeline import criteria, garbage, ledger, mining, pairs, picture, plan, records, report, stages
 from pipeline import nets as run_nets
+from pipeline.chunk import UNIT_FAILED
 from pipeline.config import Config
 from pipeline.islands import Islands, merge
 from pipeline.ledger import RunFolder, Workdir
@@ -123,6 +124,7 @@ def mine(job: Job, run_id: str, beam_arguments: Sequence[str]) -> RunFolder:
         return folder
     task = task_of(job, group, identity["config_digest"], folder)
     units = _start(job, group, folder, identity)
+    _forget_failed(folder)
     missing = [unit for unit in units if unit.number not in folder.finished_units()]
     bred = job.config.dataset == records.GARBAGE
     if missing:
@@ -155,6 +157,14 @@ def _start(job: Job, group: PeerGroup, folder: RunFolder, identity: dict[str, An
         units = _units(job, group)
     folder.start({**whole, "units": [unit.to_json() for unit in units]})
     return units
+
+
+def _forget_failed(folder: RunFolder) -> None:
+    """Removes the chunks of units that were set aside whole, so that this start tries them again."""
+    for unit in folder.finished_units():
+        reasons = records.read_table(folder.chunk(unit), ["reason"])["reason"]
+        if pc.any(pc.starts_with(reasons, UNIT_FAILED)).as_py():
+            folder.chunk(unit).unlink()
 
 
 def _same(plan_file: dict[str, Any] | None, identity: dict[str, Any]) -> bool:
@@ -327,8 +337,9 @@ def _bred(folder: RunFolder, finished: set[int], units: Sequence[int], generatio
 
 
 def _draw_curves(folder: RunFolder, units: list[plan.Unit]) -> None:
-    """Draws the islands' curves into the run's folder."""
-    curves = [np.loadtxt(folder.curve(unit.number).open(), delimiter=",", skiprows=1, ndmin=2) for unit in units]
+    """Draws the islands' curves, of those that did not fail at once, into the run's folder."""
+    paths = [path for unit in units if (path := folder.curve(unit.number)).exists()]
+    curves = [np.loadtxt(path.open(), delimiter=",", skiprows=1, ndmin=2) for path in paths]
     stream = io.BytesIO()
     picture.draw_curves(curves, stream)
     ledger.write_whole(folder.path / "curves.png", stream.getvalue())
@@ -339,13 +350,14 @@ def _finish(job: Job, folder: RunFolder, units: list[plan.Unit], identity: dict[
     tables = [records.read_table(folder.chunk(unit.number), records.TRIALS_SCHEMA.names) for unit in units]
     trials = pa.concat_tables(tables) if tables else records.TRIALS_SCHEMA.empty_table()
     counts, reasons, set_aside = _counts(trials)
-    images = len(set(trials["seed_id"].to_pylist()))
-    if images and len(set_aside) > job.config.run.max_set_aside * images:
-        first = set_aside[0]
+    bred = job.config.dataset == records.GARBAGE  # islands have no seed images: their classes are set aside
+    tried = trials.num_rows if bred else len(set(trials["seed_id"].to_pylist()))
+    if tried and len(set_aside) > job.config.run.max_set_aside * tried:
+        first, what = set_aside[0], "classes of islands" if bred else "seed images"
         raise InputError(
-            f"run {folder.run_id}: {len(set_aside)} of {images} seed images had to be set aside (first: "
+            f"run {folder.run_id}: {len(set_aside)} of {tried} {what} had to be set aside (first: "
             f"{first['seed_id']}: {first['reason']}), more than [run] max_set_aside = "
-            f"{job.config.run.max_set_aside:g}; mend them or raise it."
+            f"{job.config.run.max_set_aside:g}; mend them or raise it, and start the run again."
         )
     sink = pa.BufferOutputStream()
     pq.write_table(trials, sink, compression="zstd")
@@ -381,7 +393,7 @@ def _counts(trials: pa.Table) -> tuple[dict[str, dict[str, int]], dict[str, int]
         counts[row["target_net"]][row["outcome"]] += row["seed_id_count"]
         if row["reason"]:
             reasons[row["reason"]] += row["seed_id_count"]
-    aside = trials.filter(pc.equal(trials["outcome"], records.SET_ASIDE)).select(["seed_id", "reason"])
+    aside = trials.filter(pc.equal(trials["outcome"], records.SET_ASIDE)).select(["seed_id", "target_net", "reason"])
     return {net: dict(outcomes) for net, outcomes in counts.items()}, dict(reasons), aside.to_pylist()
 
 
@@ -405,7 +417,13 @@ def summary(folder: RunFolder) -> str:
 
 def _garbage_text(folder: RunFolder, manifest: dict[str, Any], target_nets: list[str]) -> str:
     nets = [net["name"] for net in manifest["nets"]]
-    chunks = [records.read_table(folder.chunk(unit["number"])) for unit in manifest["units"]]
+    chunks = [_trials_in(folder.chunk(unit["number"])) for unit in manifest["units"]]
     rows = report.garbage_table(pa.concat_tables(chunks), merge(chunks), nets, target_nets)
     natural = manifest["natural_confidence"]
     return report.garbage_text(rows, nets, natural["medians"], f"{natural['images']} of split {natural['split']}")
+
+
+def _trials_in(chunk: epath.Path) -> pa.Table:
+    """Reads the rows of a chunk that are not set aside or skipped."""
+    rows = records.read_table(chunk)
+    return rows.filter(pc.is_in(rows["outcome"], pa.array(records.TRIAL_OUTCOMES)))

@@ -20,7 +20,7 @@ LAYERS = [
     {"pipeline.search.scan", "pipeline.verify"},
     {"pipeline.config"},
     {"pipeline.mining", "pipeline.replay"},
-    {"pipeline.nets", "pipeline.package", "pipeline.diff"},
+    {"pipeline.nets", "pipeline.package", "pipeline.diff", "pipeline.recheck"},
     {"pipeline.stages"},
     {"pipeline.steps"},
     {"pipeline.cli"},

@@ -23,11 +23,12 @@ _OPTIONS = {
     "package": {**_TASK_OPTIONS, "--wait": ""},
     "verify": {"--workdir": "runs", "--peers": ""},
     "replay": {"--workdir": "runs", "--peers": "", "--out": "", "--picture": ""},
+    "recheck": {"--workdir": "runs", "--csv": "", "--status": ""},
     "diff": {"--workdir": "runs", "--json": ""},
     "transfer": {"--workdir": "runs", "--peers": "", "--rescale": "[0.1]", "--csv": "", "--picture": ""},
     "probe": {"--workdir": "runs", "--peers": "", "--noise": "", "--draws": "10", "--csv": "", "--picture": ""},
 }
-_REQUIRED = {"run": ["--config"], "mine": ["--config"], "train": ["--config"], "package": ["--config"]}
+_REQUIRED = {**{command: ["--config"] for command in ("run", "mine", "train", "package")}, "recheck": ["--peers"]}
 _HELP = {"-h", "--help", "--helpshort", "--helpfull"}
 
 
@@ -66,7 +67,7 @@ def test_help_lists_every_command_and_the_exit_codes(peerpressure):
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
-        ([], "a command is missing; give one of run, train, mine, package, verify, replay, diff, transfer, probe,"),
+        ([], "a command is missing; give one of run, train, mine, package, verify, replay, recheck, diff, transfer,"),
         (["frobnicate"], "unknown command 'frobnicate'; expected one of run, train, mine, package, verify, replay,"),
         (["pakcage"], "unknown command 'pakcage'; did you mean package?"),
         (["run"], "`peerpressure run` needs --config; `peerpressure run --help` says what to give."),

@@ -7,10 +7,13 @@ import json
 
 import numpy as np
 import pytest
+import tensorflow as tf
 import tensorflow_datasets as tfds
 from PIL import Image
 
 from pipeline import records
+
+layers = tf.keras.layers
 
 NAME = "garbage_images/tiny"
 BRED = {"confidence": 0.5, "generations": 60, "population": 24}
@@ -238,3 +241,17 @@ def test_a_tampered_image_and_a_tampered_genome_do_not_verify(mined, peerpressur
     failed = {line.removeprefix("failed: ") for line in outcome.out.splitlines() if line.startswith("failed: ")}
     expected = {example.features.feature["id"].bytes_list.value[0].decode() for example in (cppn, direct)}
     assert outcome.code == 1 and failed == expected, outcome
+
+
+def test_garbage_is_certain_to_its_own_net_and_healed_in_one_that_knows_garbage(mined, peerpressure, tmp_path):
+    work, _ = mined
+    tf.keras.utils.set_random_seed(1)
+    wiser = tf.keras.Sequential([tf.keras.Input((28, 28, 1)), layers.Flatten(), layers.Dense(11, "softmax")])
+    wiser.set_weights([np.zeros((784, 11)), 9.0 * np.eye(11)[10]])  # everything is garbage to it
+    wiser.save(tmp_path / "mlp-8.keras")
+    for given, status in ((work.nets()[1], "certain"), (tmp_path / "mlp-8.keras", "healed")):
+        statuses = tmp_path / "status.jsonl"
+        arguments = ["--workdir", work.path, "--peers", given, "--status", statuses]
+        assert peerpressure("recheck", NAME, *arguments).code == 0
+        told = [json.loads(line) for line in statuses.read_text().splitlines()]
+        assert told and {(one["target_net"], one["status"]) for one in told} == {("mlp-8", status)}

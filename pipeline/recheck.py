@@ -1,0 +1,198 @@
+"""An existing dataset shown to new nets: which mistakes are healed, which remain, which are now shared by peers."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from models.classifier import Classifier, PeerGroup
+from models.errors import InputError
+from pipeline import criteria, records, tables
+from pipeline.replay import Published
+
+HEALED = "healed"  # a mistake: all nets are right; a pair: the twin is read as its original; garbage: as another class
+REMAINING = "remaining"  # the target net is wrong, and it alone
+SHARED = "shared"  # the target net is wrong, and so is a peer
+LOST = "lost"  # the target net is right, and a peer is wrong
+FOOLED = "fooled"  # the target net misreads the twin
+CERTAIN = "certain"  # the target net gives garbage its class with the run's [garbage] confidence
+SAME_CLASS = "same class"  # with less
+
+STATUSES = {
+    records.MISTAKES: (HEALED, REMAINING, SHARED, LOST),
+    records.PAIRS: (HEALED, FOOLED),
+    records.GARBAGE: (HEALED, SAME_CLASS, CERTAIN),
+}
+_LEGENDS = {
+    records.MISTAKES: "healed: all nets are right; remaining: the target net alone is wrong; shared: a peer too; "
+    "lost: a peer is wrong, the target net is not",
+    records.PAIRS: "healed: the twin is read as its original; fooled: as anything else",
+    records.GARBAGE: "certain: at least the run's confidence in the class; same class: less; healed: another class",
+}
+_KEY = re.compile(r"-[0-9a-f]{12}$")  # what a workdir adds to the name of a trained net's file
+
+Groups = Mapping[str, Mapping[str, PeerGroup]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Rechecked:
+    """What became of one example: its id, its target net, and one of the dataset's `STATUSES`."""
+
+    id: str
+    target_net: str
+    status: str
+
+
+def split_name(given: str) -> tuple[str, str]:
+    """Splits NAME=FILE; the name is "" where none is given, or what stands before "=" is a path."""
+    name, _, path = given.partition("=")
+    return (name, path) if path and "/" not in name else ("", given)
+
+
+def successors(published: Published, nets: Sequence[Classifier]) -> dict[str, dict[str, Classifier]]:
+    """Finds the place of new nets in the groups of a dataset's runs.
+
+    A net takes the place of the one of its own name, or of its name without the key that a workdir adds to the file of
+    a trained net (mlp-10-0123456789ab), or of the one that it is, by digest.
+
+    Args:
+      published: the dataset.
+      nets: the new nets, at least one.
+
+    Returns:
+      Run id -> name of the net whose place is taken -> new net, under that name.
+
+    Raises:
+      InputError: a net finds no place, shares it with another, or knows other classes.
+    """
+    runs = published.runs
+    for net in nets:
+        _check_classes(net, next(iter(runs.values())), published.dataset)
+        if not any(_place(net, run) for run in runs.values()):
+            known = sorted({known["name"] for run in runs.values() for known in run["nets"]})
+            raise InputError(
+                f"net '{net.name}' ({net.source}) is named like none of the dataset's nets ({', '.join(known)}); say "
+                "whose place it takes, as in --peers NAME=FILE."
+            )
+    return {run_id: _placed(run, nets) for run_id, run in runs.items()}
+
+
+def _check_classes(net: Classifier, run: dict[str, Any], dataset: str) -> None:
+    count = run["num_classes"]
+    # A net that learned from garbage images knows a class more.
+    fitting = (count, count + 1) if dataset == records.GARBAGE else (count,)
+    if net.num_classes not in fitting:
+        raise InputError(
+            f"net '{net.name}' has {net.num_classes} classes and the dataset's nets have {count}; give a net that was "
+            f"trained on these classes{' (and on garbage as one more, or not)' if len(fitting) > 1 else ''}."
+        )
+
+
+def _place(net: Classifier, run: dict[str, Any]) -> str | None:
+    names = {known["name"]: known["digest"] for known in run["nets"]}
+    same = [name for name, digest in names.items() if digest == net.digest]
+    return next((name for name in (net.name, _KEY.sub("", net.name), *same) if name in names), None)
+
+
+def _placed(run: dict[str, Any], nets: Sequence[Classifier]) -> dict[str, Classifier]:
+    placed: dict[str, Classifier] = {}
+    for net in nets:
+        name = _place(net, run)
+        if name in placed:
+            raise InputError(
+                f"{placed[name].source} and {net.source} both take the place of net '{name}'; give one of them."
+            )
+        if name:
+            placed[name] = dataclasses.replace(net, name=name)
+    return placed
+
+
+def groups_to_ask(published: Published, nets: Mapping[str, Mapping[str, Classifier]]) -> Groups:
+    """Groups nets for `recheck`: run id -> target net -> nets to be asked.
+
+    Args:
+      published: the dataset.
+      nets: run id -> name -> net; of mistakes all nets of the run, for the peers count too.
+    """
+    if published.dataset == records.MISTAKES:
+        whole = {run_id: PeerGroup(tuple(of_run.values())) for run_id, of_run in nets.items()}
+        return {run_id: dict.fromkeys(group.names, group) for run_id, group in whole.items()}
+    return {run_id: {name: PeerGroup((net,)) for name, net in of_run.items()} for run_id, of_run in nets.items()}
+
+
+def recheck(published: Published, groups: Groups, batch: int) -> list[Rechecked]:
+    """Says what became of every example for whose target net there are nets to be asked.
+
+    A net is right about an image if it gives its class more than every other; thresholds play no part.
+
+    Args:
+      published: the dataset.
+      groups: as `groups_to_ask` gives them.
+      batch: images that the nets see at a time.
+
+    Raises:
+      InputError: there is no such example.
+    """
+    found, empty = [], True
+    for run_id, examples in published.by_run():
+        empty = False
+        for target, group in groups[run_id].items():
+            mine = [example for example in examples if example["target_net"].decode() == target]
+            if mine:
+                given = _statuses(published, mine, group, batch)
+                found += [Rechecked(one["id"].decode(), target, name) for one, name in zip(mine, given, strict=True)]
+    if empty:
+        raise InputError(f"'{published.builder.info.full_name}' is empty; there is nothing to show to nets.")
+    if not found:
+        names = sorted({name for of_run in groups.values() for name in of_run})
+        raise InputError(
+            f"'{published.builder.info.full_name}' has no example whose target net is {' or '.join(names)}; give the "
+            "successors of its target nets."
+        )
+    return found
+
+
+def _statuses(published: Published, examples: Sequence[dict[str, Any]], group: PeerGroup, batch: int) -> list[str]:
+    """Returns the statuses of examples of one run and target net."""
+    run, dataset = published.run(examples[0]), published.dataset
+    classes = np.array([one["wrong_class" if dataset == records.GARBAGE else "label"] for one in examples], np.int32)
+    if dataset == records.GARBAGE:
+        batch = run["config"]["garbage"]["population"]  # as in `replay`: near certainty, the last bits count
+    probabilities = group.probabilities(np.stack([one["image"] for one in examples]), batch)
+    own, rival = (part.numpy() for part in criteria.class_and_rival(tf.constant(probabilities), tf.constant(classes)))
+    target = group.names.index(examples[0]["target_net"].decode())
+    if dataset == records.GARBAGE:
+        certain = own[target] >= np.float32(run["config"]["garbage"]["confidence"])
+        return np.where(certain, CERTAIN, np.where(rival[target] > own[target], HEALED, SAME_CLASS)).tolist()
+    right = own > rival
+    if dataset == records.PAIRS:
+        return np.where(right[target], HEALED, FOOLED).tolist()
+    peers = np.delete(right, target, axis=0).all(axis=0)
+    return np.where(right[target], np.where(peers, HEALED, LOST), np.where(peers, REMAINING, SHARED)).tolist()
+
+
+def cells(found: Sequence[Rechecked], dataset: str) -> list[list[str]]:
+    """Returns the table's cells, heads first: for each target net how many examples have which status, and %."""
+    rows = [["target", "examples", *(head for status in STATUSES[dataset] for head in (status, f"{status} %"))]]
+    for target in dict.fromkeys(one.target_net for one in found):
+        mine = [one.status for one in found if one.target_net == target]
+        counts = [mine.count(status) for status in STATUSES[dataset]]
+        shares = [f"{100 * count / len(mine):.1f}" for count in counts]
+        rows.append([target, str(len(mine)), *(cell for pair in zip(map(str, counts), shares) for cell in pair)])
+    return rows
+
+
+def text(found: Sequence[Rechecked], dataset: str) -> str:
+    """Formats the table for a terminal."""
+    return "\n".join([*tables.aligned(cells(found, dataset)), _LEGENDS[dataset]])
+
+
+def to_json_lines(found: Sequence[Rechecked]) -> str:
+    """Formats the status of every example as JSON lines."""
+    return "".join(json.dumps(dataclasses.asdict(one), sort_keys=True) + "\n" for one in found)
