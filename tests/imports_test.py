@@ -23,6 +23,7 @@ LAYERS = [
     {"pipeline.nets", "pipeline.package", "pipeline.diff", "pipeline.recheck"},
     {"pipeline.stages"},
     {"pipeline.steps"},
+    {"pipeline.dataset_commands"},
     {"pipeline.cli"},
     {"pipeline.__main__"},
 ]
