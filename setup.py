@@ -33,9 +33,11 @@ EXTRAS_REQUIRE = {
         "dill>=0.3.8",  # TFDS's test cases import it.
         "hypothesis>=6.100,<7",
         "mypy>=1.11,<3",
+        "packaging>=24",
         "pre-commit>=3.7",
         "pytest>=8.2,<10",
         "pytest-xdist>=3.6,<4",
+        "pyyaml>=6",
         "ruff>=0.15,<0.18",  # The formatter's style moves with its minor version.
         "scipy>=1.13,<2",
     ],

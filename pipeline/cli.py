@@ -16,36 +16,17 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 
-import numpy as np
 import tensorflow_datasets as tfds
 from absl import app, logging
 from absl.flags import argparse_flags
-from etils import epath
 
-from models.classifier import Classifier, PeerGroup
 from models.errors import InputError
-from models.loading import load as load_net
-from pipeline import (
-    config,
-    diff,
-    lock,
-    picture,
-    probe,
-    recheck,
-    records,
-    replay,
-    stages,
-    steps,
-    tables,
-    transfer,
-    verify,
-)
+from pipeline import config, dataset_commands, lock, stages, steps
 from pipeline import package as packaging
+from pipeline.dataset_commands import OK
 from pipeline.ledger import RunFolder, Workdir
-from pipeline.search import cppn
 
-OK, CHECK_FAILED, WRONG_INPUT, TASK_HELD = 0, 1, 2, 3
-_BATCH = 256
+WRONG_INPUT, TASK_HELD = 2, 3
 
 
 def main() -> None:
@@ -156,20 +137,13 @@ def _parser() -> tuple[Any, Any]:
             _run_options(step)
         if name != "train":
             _lock_options(step)
-    _verify_options(command("verify", _verify, "Check every example of a published dataset against its nets."))
-    _replay_options(command("replay", _replay, "Re-create one example from its record and compare the bytes."))
-    _recheck_options(command("recheck", _recheck, "Show an existing dataset to new nets: what is healed, what is not."))
-    _diff_options(command("diff", _diff, "Tell what one version of a dataset has that another has not."))
-    _transfer_options(command("transfer", _transfer, "Show adversarial twins, and noise of their size, to all nets."))
-    _probe_options(command("probe", _probe, "Show how adversarial twins and their originals hold out against noise."))
-    _render_options(command("render", _render, "Draw a CPPN garbage image again, at any size."))
-    _sheet_options(command("sheet", _sheet, "Draw garbage images as a contact sheet, with their classes."))
+    dataset_commands.add(command)
     return parser, commands
 
 
 def _task_options(parser: Any) -> None:
     parser.add_argument("--config", required=True, help="the task's TOML file; required", default=argparse.SUPPRESS)
-    _workdir_option(parser)
+    dataset_commands.workdir_option(parser)
     parser.add_argument(
         "--data_dir", help="TFDS data_dir that holds the seed images' dataset (TFDS's own if not given)"
     )
@@ -198,115 +172,6 @@ def _lock_options(parser: Any) -> None:
     parser.add_argument("--wait", action="store_true", help="wait while another run holds the task")
 
 
-def _workdir_option(parser: Any) -> None:
-    parser.add_argument("--workdir", default="runs", help="folder or bucket for nets, ledger and datasets")
-
-
-def _verify_options(parser: Any) -> None:
-    parser.add_argument("dataset", help="NAME/TASK, with or without :VERSION, such as high_value_mistakes/digits")
-    _workdir_option(parser)
-    _peers_option(parser)
-
-
-def _peers_option(parser: Any) -> None:
-    parser.add_argument(
-        "--peers",
-        nargs="+",
-        default=[],
-        metavar="NET",
-        help=".keras files or SavedModel folders, matched by digest; the run's own if not given",
-    )
-
-
-def _replay_options(parser: Any) -> None:
-    parser.add_argument("dataset", help="NAME/TASK, with or without :VERSION, such as high_value_mistakes/digits")
-    parser.add_argument("id", help="the example's id, or enough of its start")
-    _workdir_option(parser)
-    _peers_option(parser)
-    parser.add_argument("--out", default="", metavar="PNG", help="write the re-created image here")
-    parser.add_argument(
-        "--picture",
-        default="",
-        metavar="PNG",
-        help="draw a mistake's session, move by move, or a pair with its change, or a garbage image, here",
-    )
-
-
-def _recheck_options(parser: Any) -> None:
-    parser.add_argument("dataset", help="NAME/TASK, with or without :VERSION, such as high_value_mistakes/digits")
-    _workdir_option(parser)
-    parser.add_argument(
-        "--peers",
-        required=True,
-        nargs="+",
-        metavar="NET",
-        default=argparse.SUPPRESS,
-        help="new .keras files or SavedModel folders; each takes the place of the net that its file is named after "
-        "(NAME.keras, or NAME-KEY.keras as in a workdir), or of the one that it is given for, as NAME=FILE. Mistakes "
-        "are shown to all nets of their run, old ones where no new one is given; pairs and garbage to the given nets "
-        "only; required",
-    )
-    parser.add_argument("--csv", default="", metavar="FILE", help="write the table here")
-    parser.add_argument("--status", default="", metavar="FILE", help="write each example's status here, as JSON lines")
-
-
-def _diff_options(parser: Any) -> None:
-    parser.add_argument("old", help="NAME/TASK:VERSION, such as high_value_mistakes/digits:1.0.0")
-    parser.add_argument("new", help="likewise; without :VERSION, the newest")
-    _workdir_option(parser)
-    parser.add_argument("--json", default="", metavar="FILE", help="write the difference here, with all ids")
-
-
-def _transfer_options(parser: Any) -> None:
-    parser.add_argument("dataset", help="adversarial_pairs/TASK, with or without :VERSION")
-    _workdir_option(parser)
-    _peers_option(parser)
-    parser.add_argument(
-        "--rescale",
-        nargs="*",
-        type=float,
-        default=[0.1],
-        metavar="DISTORTION",
-        help="also rescale every perturbation to these, in (0, 1], pixels in [0, 1]",
-    )
-    parser.add_argument("--csv", default="", metavar="FILE", help="write the table here")
-    parser.add_argument("--picture", default="", metavar="PNG", help="draw the table here")
-
-
-def _probe_options(parser: Any) -> None:
-    parser.add_argument("dataset", help="adversarial_pairs/TASK, with or without :VERSION")
-    _workdir_option(parser)
-    _peers_option(parser)
-    parser.add_argument(
-        "--noise",
-        nargs="+",
-        type=float,
-        default=[0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5],
-        metavar="SIZE",
-        help="standard deviations of the noise, in (0, 1], pixels in [0, 1]",
-    )
-    parser.add_argument("--draws", type=int, default=10, help="how often noise is drawn for each image")
-    parser.add_argument("--csv", default="", metavar="FILE", help="write the table here")
-    parser.add_argument("--picture", default="", metavar="PNG", help="draw the curves here")
-
-
-def _render_options(parser: Any) -> None:
-    parser.add_argument("dataset", help="garbage_images/TASK, with or without :VERSION, or a genome's .json file")
-    parser.add_argument("id", nargs="?", default="", help="the example's id, or enough of its start")
-    _workdir_option(parser)
-    parser.add_argument("--size", type=int, default=512, help="pixels on the longer side")
-    parser.add_argument("--out", required=True, metavar="PNG", help="write the image here", default=argparse.SUPPRESS)
-    parser.add_argument("--genome", default="", metavar="JSON", help="write the genome here, to be rendered later")
-
-
-def _sheet_options(parser: Any) -> None:
-    parser.add_argument("dataset", help="garbage_images/TASK, with or without :VERSION")
-    _workdir_option(parser)
-    parser.add_argument("--out", required=True, metavar="PNG", help="write the sheet here", default=argparse.SUPPRESS)
-    parser.add_argument("--net", default="", help="only of this target net")
-    parser.add_argument("--limit", type=int, default=100, help="images at most, spread evenly over all")
-
-
 def _job(task: config.Config, arguments: argparse.Namespace) -> steps.Job:
     return steps.open_job(task, arguments.workdir, arguments.data_dir, arguments.device)
 
@@ -314,7 +179,7 @@ def _job(task: config.Config, arguments: argparse.Namespace) -> steps.Job:
 @contextlib.contextmanager
 def _job_alone(task: config.Config, arguments: argparse.Namespace, who: str) -> Iterator[steps.Job]:
     """Opens a job on a task that no other run works on meanwhile."""
-    workdir = Workdir(epath.Path(arguments.workdir))
+    workdir = Workdir.at(arguments.workdir)
     workdir.check_writable()
     with lock.hold(workdir.lock(task.dataset_name), task.dataset_name, who, arguments.wait):
         yield _job(task, arguments)
@@ -387,281 +252,3 @@ def _of_version(packaged: packaging.Packaged) -> dict[str, Any]:
 def _print_last_line(**fields: Any) -> None:
     """Prints what a log is grepped for: key=value, with what the shell would split in quotes."""
     print("peerpressure: status=done", *(f"{key}={shlex.quote(str(value))}" for key, value in fields.items()))
-
-
-def _verify(arguments: argparse.Namespace) -> int:
-    published = replay.open_dataset(arguments.dataset, Workdir.at(arguments.workdir).datasets)
-    groups = {run_id: _group(run, arguments) for run_id, run in published.runs.items()}
-    verified = replay.check(published, groups, _BATCH)
-    print(
-        f"{arguments.dataset}: {verified.checked} examples checked, {len(verified.failed_ids)} shown of those that fail"
-    )
-    for reason, count in sorted(verified.reasons.items()):
-        print(f"{count} examples: {reason}")
-    for example_id in verified.failed_ids:
-        print(f"failed: {example_id}")
-    return CHECK_FAILED if verified.reasons else OK
-
-
-def _recheck(arguments: argparse.Namespace) -> int:
-    published = replay.open_dataset(arguments.dataset, Workdir.at(arguments.workdir).datasets)
-    first = next(iter(published.runs.values()))
-    given = [_load(path, first, name) for name, path in map(recheck.split_name, arguments.peers)]
-    nets = recheck.successors(published, given)
-    if published.dataset == records.MISTAKES:
-        nets = {run_id: _with_old(published.runs[run_id], new, arguments) for run_id, new in nets.items()}
-    found = recheck.recheck(published, recheck.groups_to_ask(published, nets), _BATCH)
-    print(recheck.text(found, published.dataset))
-    if arguments.csv:
-        with _writing("--csv", arguments.csv):
-            epath.Path(arguments.csv).write_text(tables.to_csv(recheck.cells(found, published.dataset)))
-    if arguments.status:
-        with _writing("--status", arguments.status):
-            epath.Path(arguments.status).write_text(recheck.to_json_lines(found))
-    return OK
-
-
-def _with_old(run: dict[str, Any], new: dict[str, Classifier], arguments: argparse.Namespace) -> dict[str, Classifier]:
-    """Returns a run's nets in their order, new ones where there are, else the run's own."""
-    left = [net for net in run["nets"] if net["name"] not in new]
-    nets = {**new, **_found(left, run, _own_paths(run, arguments) if left else [])}
-    return {net["name"]: nets[net["name"]] for net in run["nets"]}
-
-
-def _transfer(arguments: argparse.Namespace) -> int:
-    for size in arguments.rescale:
-        if not 0.0 < size <= 1.0:
-            raise InputError(f"--rescale is {size:g}, expected a distortion above 0 and at most 1.")
-    examples, group = _pairs(arguments)
-    rows = transfer.table(examples, group, arguments.rescale, _BATCH)
-    print(transfer.text(rows, group.names))
-    if arguments.csv:
-        with _writing("--csv", arguments.csv):
-            epath.Path(arguments.csv).write_text(tables.to_csv(transfer.cells(rows, group.names)))
-    if arguments.picture:
-        named = [(f"{row.made_for}, {row.size}", row.induced) for row in rows]
-        named += [(f"noise: {row.made_for}, {row.size}", row.noise) for row in rows]
-        names, shares = zip(*named, strict=True)
-        with _writing("--picture", arguments.picture):
-            picture.draw_table(np.array(shares), names, group.names, arguments.picture)
-    return OK
-
-
-def _probe(arguments: argparse.Namespace) -> int:
-    for size in arguments.noise:
-        if not 0.0 < size <= 1.0:
-            raise InputError(f"--noise is {size:g}, expected a standard deviation above 0 and at most 1.")
-    if not 1 <= arguments.draws <= 1000:
-        raise InputError(f"--draws is {arguments.draws}, expected a number from 1 to 1000.")
-    examples, group = _pairs(arguments)
-    rows = probe.table(examples, group, sorted(set(arguments.noise)), arguments.draws, _BATCH)
-    print(probe.text(rows))
-    if arguments.csv:
-        with _writing("--csv", arguments.csv):
-            epath.Path(arguments.csv).write_text(tables.to_csv(probe.cells(rows)))
-    if arguments.picture:
-        with _writing("--picture", arguments.picture):
-            _draw_probe(rows, arguments.picture)
-    return OK
-
-
-def _draw_probe(rows: Sequence[probe.Row], path: str) -> None:
-    distortions = {row.made_for: row.distortion for row in rows}
-    sizes = [row.noise for row in rows if row.made_for == rows[0].made_for]
-    kept = np.array([(row.original, row.twin) for row in rows]).reshape(len(distortions), len(sizes), 2)
-    picture.draw_probe(list(distortions), list(distortions.values()), sizes, kept, path)
-
-
-def _pairs(arguments: argparse.Namespace) -> tuple[list[dict[str, Any]], PeerGroup]:
-    """Opens a dataset of pairs: its examples, and the nets that its runs have in common."""
-    if not arguments.dataset.startswith(f"{records.PAIRS}/"):
-        raise InputError(
-            f"`{arguments.command}` shows pairs, not '{arguments.dataset}'; expected adversarial_pairs/TASK[:VERSION]."
-        )
-    published = replay.open_dataset(arguments.dataset, Workdir.at(arguments.workdir).datasets)
-    runs = list(published.runs.values())
-    if any(run["nets"] != runs[0]["nets"] for run in runs):
-        raise InputError(f"the runs of '{arguments.dataset}' are of different nets; name the version of the first run.")
-    group, examples = _group(runs[0], arguments), list(published.examples())
-    if not examples:
-        raise InputError(f"'{arguments.dataset}' is empty; there is nothing to show to nets.")
-    return examples, group
-
-
-@contextlib.contextmanager
-def _writing(option: str, path: str) -> Iterator[None]:
-    """Tells in one sentence that an output file cannot be written."""
-    try:
-        yield
-    except OSError as error:
-        raise InputError(
-            f"{option} {path} cannot be written ({error.strerror or error}); name another file."
-        ) from error
-
-
-def _group(run: dict[str, Any], arguments: argparse.Namespace) -> PeerGroup:
-    """Finds a run's nets by their digests: in --peers, or where the workdir's ledger says they are."""
-    return PeerGroup(tuple(_found(run["nets"], run, arguments.peers or _own_paths(run, arguments)).values()))
-
-
-def _own_paths(run: dict[str, Any], arguments: argparse.Namespace) -> list[str]:
-    workdir = Workdir.at(arguments.workdir)
-    manifest = workdir.run(arguments.dataset.split(":")[0], run["run_id"]).manifest() or {"net_paths": {}}
-    # A workdir may have been moved: its own nets first, by name.
-    paths = [epath.Path(path) for path in manifest["net_paths"].values()]
-    return [str(place) for path in paths for place in (workdir.nets / path.name, path) if place.exists()]
-
-
-def _load(path: str, run: dict[str, Any], name: str = "") -> Classifier:
-    peers, shape = run["config"]["peers"], tuple(run["image_shape"])
-    return load_net(
-        path, name=name, from_logits=peers["from_logits"], signature=peers["signature"], expected_shape=shape
-    )
-
-
-def _found(nets: Sequence[dict[str, str]], run: dict[str, Any], paths: Sequence[str]) -> dict[str, Classifier]:
-    """Returns nets of a run by name, found among files by their digests."""
-    loaded = {net.digest: net for net in (_load(path, run) for path in paths)}
-    for net in nets:
-        if net["digest"] not in loaded:
-            raise InputError(
-                f"net '{net['name']}' of run '{run['run_id']}' (digest {net['digest'][:12]}) was not found; "
-                "name its file with --peers."
-            )
-    return {net["name"]: dataclasses.replace(loaded[net["digest"]], name=net["name"]) for net in nets}
-
-
-def _replay(arguments: argparse.Namespace) -> int:
-    published = replay.open_dataset(arguments.dataset, Workdir.at(arguments.workdir).datasets)
-    example = replay.find(published, arguments.id)
-    run = published.run(example)
-    image = _made_again(published.dataset, example, run, arguments)
-    equal = np.array_equal(image, example["image"])
-    if arguments.out:
-        with _writing("--out", arguments.out):
-            epath.Path(arguments.out).write_bytes(records.encode_png(image))
-    if arguments.picture:
-        with _writing("--picture", arguments.picture):
-            if published.dataset == records.PAIRS:
-                _draw_pair(example, run, arguments.picture)
-            elif published.dataset == records.GARBAGE:
-                picture.draw_sheet(example["image"][None], [_garbage_title(example, run)], arguments.picture)
-            else:
-                _draw(example, run, _group(run, arguments), arguments.picture)
-    print(f"{example['id'].decode()}: {_about(published.dataset, example, run)}")
-    print(f"the re-created image and the stored one are {'equal' if equal else 'NOT equal'}, byte for byte")
-    return OK if equal else CHECK_FAILED
-
-
-def _diff(arguments: argparse.Namespace) -> int:
-    datasets = Workdir(epath.Path(arguments.workdir)).datasets
-    found = diff.compare(*(replay.open_dataset(name, datasets) for name in (arguments.old, arguments.new)))
-    print(diff.text(found))
-    if arguments.json:
-        with _writing("--json", arguments.json):
-            epath.Path(arguments.json).write_text(diff.to_json(found) + "\n")
-    return OK
-
-
-def _made_again(
-    dataset: str, example: dict[str, Any], run: dict[str, Any], arguments: argparse.Namespace
-) -> np.ndarray:
-    if dataset == records.MISTAKES:
-        return replay.render(example, run)
-    again = replay.attack_again if dataset == records.PAIRS else replay.breed_again
-    return again(example, run, _group(run, arguments))
-
-
-def _about(dataset: str, example: dict[str, Any], run: dict[str, Any]) -> str:
-    if dataset == records.GARBAGE:
-        born = f"born in generation {example['generation']} on island {example['island']}"
-        return f"{_garbage_title(example, run)}, {born}"
-    pair = dataset == records.PAIRS
-    made = f"distortion {example['distortion']:.4f}" if pair else f"{len(example['transform']['steps'])} moves"
-    return f"{made} of {example['seed']['id'].decode()}"
-
-
-def _garbage_title(example: dict[str, Any], run: dict[str, Any]) -> str:
-    return f"{_class_names(run)[int(example['wrong_class'])]} {100 * example['confidence']:.2f}%"
-
-
-def _open_garbage(arguments: argparse.Namespace) -> replay.Published:
-    if not arguments.dataset.startswith(f"{records.GARBAGE}/"):
-        raise InputError(
-            f"`{arguments.command}` draws garbage images, not '{arguments.dataset}'; expected "
-            f"{records.GARBAGE}/TASK[:VERSION]."
-        )
-    return replay.open_dataset(arguments.dataset, Workdir.at(arguments.workdir).datasets)
-
-
-def _render(arguments: argparse.Namespace) -> int:
-    genome, shape = _genome(arguments)
-    scale = arguments.size / max(shape) if shape else 0.0
-    height, width = (max(1, round(scale * side)) for side in shape) if shape else (arguments.size, arguments.size)
-    image = cppn.render_at(genome, height, width)
-    with _writing("--out", arguments.out):
-        epath.Path(arguments.out).write_bytes(records.encode_png(image))
-    if arguments.genome:
-        with _writing("--genome", arguments.genome):
-            epath.Path(arguments.genome).write_text(genome)
-    print(f"{arguments.out}: {image.shape[0]} x {image.shape[1]} pixels")
-    return OK
-
-
-def _genome(arguments: argparse.Namespace) -> tuple[str, tuple[int, ...]]:
-    """Returns a genome as JSON, and the size (H, W) of its example, () if it comes from a file."""
-    if arguments.dataset.endswith(".json"):
-        try:
-            return epath.Path(arguments.dataset).read_text(), ()
-        except (OSError, UnicodeDecodeError) as error:
-            raise InputError(
-                f"{arguments.dataset}: the genome cannot be read ({error}); name a genome's file."
-            ) from error
-    published = _open_garbage(arguments)
-    if not arguments.id:
-        raise InputError("`render` needs the id of an example, or a genome's .json file in place of the dataset.")
-    example = replay.find(published, arguments.id)
-    if not example["genome"]:
-        raise InputError(
-            f"{example['id'].decode()} is of the encoding '{example['encoding'].decode()}': its genome is the image "
-            "itself, of one size; only 'cppn' can be rendered at another."
-        )
-    return example["genome"].decode(), example["image"].shape[:2]
-
-
-def _sheet(arguments: argparse.Namespace) -> int:
-    if arguments.limit < 1:
-        raise InputError(f"--limit is {arguments.limit}, expected at least 1.")
-    published = _open_garbage(arguments)
-    mine = [example for example in published.examples() if arguments.net in ("", example["target_net"].decode())]
-    if not mine:
-        raise InputError(f"'{arguments.dataset}' has no example{f' of {arguments.net}' * bool(arguments.net)} to draw.")
-    mine.sort(key=lambda example: (example["target_net"], int(example["wrong_class"]), int(example["island"])))
-    places = np.unique(np.linspace(0, len(mine) - 1, min(arguments.limit, len(mine))).round().astype(int))
-    shown = [mine[place] for place in places]
-    titles = [_garbage_title(example, published.run(example)) for example in shown]
-    with _writing("--out", arguments.out):
-        picture.draw_sheet(np.stack([example["image"] for example in shown]), titles, arguments.out)
-    print(f"{arguments.out}: {len(shown)} of {len(mine)} images")
-    return OK
-
-
-def _draw_pair(example: dict[str, Any], run: dict[str, Any], path: str) -> None:
-    names = _class_names(run)
-    title = f"{names[int(example['label'])]} read as {names[int(example['wrong_class'])]}"
-    picture.draw_pairs(example["seed_image"][None], example["image"][None], [title], path)
-
-
-def _class_names(run: dict[str, Any]) -> list[str]:
-    return run["class_names"] or [str(number) for number in range(run["num_classes"])]
-
-
-def _draw(example: dict[str, Any], run: dict[str, Any], group: PeerGroup, path: str) -> None:
-    chain, seed_image = replay.stored_chain(example, run), example["seed_image"]
-    search = run["config"]["search"]
-    states = verify.render_states(seed_image, chain, search["compose"], run["config"]["operator"]["border"])
-    images = np.concatenate([seed_image[None], states])
-    target = example["target_net"].decode()
-    picture.draw_session(
-        images, group.probabilities(images, _BATCH), group.names, target, _class_names(run), int(example["label"]), path
-    )

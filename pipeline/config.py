@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import os
 import re
 import tomllib
-import types
-import typing
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -26,6 +23,7 @@ from pipeline.search.hillclimb import Compose, Hillclimb
 from pipeline.search.lbfgs import LBFGS
 from pipeline.search.map_elites import Encoding, MapElites
 from pipeline.search.unit import ClassFrom
+from pipeline.sections import Ranges, known, plain, section
 from pipeline.transforms import Affine
 from pipeline.verify import Grading
 
@@ -342,7 +340,7 @@ _SECTIONS: dict[str, Any] = {
     "run": Run,
 }
 # Least and largest value, in the key's own unit.
-_RANGES: dict[str, tuple[float, float]] = {
+_RANGES: Ranges = {
     "peers.init_seed": (0, 2**31 - 1),
     "training.epochs": (1, 10_000),
     "training.batch_size": (1, 1_000_000),
@@ -368,7 +366,6 @@ _RANGES: dict[str, tuple[float, float]] = {
     "attack.first_c": (1e-6, 1e6),
     "attack.brackets": (1, 30),
     "attack.bisections": (1, 30),
-    "garbage.confidence": (0, 1),
     "garbage.generations": (1, 10_000_000),
     "garbage.islands": (1, 100_000),
     "garbage.population": (1, 100_000),
@@ -412,72 +409,12 @@ def load(path: str) -> Config:
 
 
 def _parse(table: dict[str, Any], path: str) -> Config:
-    _known(table, ["task", *_SECTIONS], path, "key or section")
+    known(table, ["task", *_SECTIONS], path, "key or section")
     task = table.get("task", os.path.splitext(os.path.basename(path))[0])
     if not isinstance(task, str) or not _NAME.fullmatch(task):
         raise InputError(f"{path}: task is {task!r}, expected a name of a-z, 0-9 and _ that starts with a letter.")
-    sections = {name: _section(cls, name, table.get(name, {}), path) for name, cls in _SECTIONS.items()}
+    sections = {name: section(cls, name, table.get(name, {}), _RANGES, path) for name, cls in _SECTIONS.items()}
     return Config(task, **sections)
-
-
-def _known(table: dict[str, Any], known: list[str], where: str, kind: str) -> None:
-    for key in table:
-        if key not in known:
-            near = difflib.get_close_matches(key, known, 1, 0.5)
-            hint = f"did you mean '{near[0]}'?" if near else f"known are {', '.join(known)}."
-            raise InputError(f"{where}: unknown {kind} '{key}'; {hint}")
-
-
-def _section(cls: Any, name: str, table: Any, path: str) -> Any:
-    if not isinstance(table, dict):
-        raise InputError(f"{path}: '{name}' is a section, expected [{name}] with keys below it.")
-    hints = typing.get_type_hints(cls)
-    _known(table, [field.name for field in dataclasses.fields(cls)], f"{path}: [{name}]", "key")
-    return cls(
-        **{key: _value(hints[key], value, f"{path}: [{name}] {key}", f"{name}.{key}") for key, value in table.items()}
-    )
-
-
-def _value(hint: Any, value: Any, where: str, key: str) -> Any:
-    value = tuple(value) if isinstance(value, list) else value
-    if isinstance(value, int) and not isinstance(value, bool) and hint is float:
-        value = float(value)
-    if not _fits(hint, value):
-        raise InputError(f"{where} is {_show(value)}, expected {_expected(hint)}.")
-    low, high = _RANGES.get(key, (None, None))
-    if low is not None and high is not None and not low <= value <= high:
-        raise InputError(f"{where} is {_show(value)}, expected a number from {_plain(low)} to {_plain(high)}.")
-    return value
-
-
-def _fits(hint: Any, value: Any) -> bool:
-    origin = typing.get_origin(hint)
-    if origin is Literal:
-        return value in typing.get_args(hint)
-    if origin in (types.UnionType, typing.Union):
-        return any(_fits(option, value) for option in typing.get_args(hint))
-    if origin is tuple:
-        return isinstance(value, tuple) and all(_fits(typing.get_args(hint)[0], item) for item in value)
-    return type(value) is hint
-
-
-def _expected(hint: Any) -> str:
-    origin = typing.get_origin(hint)
-    if origin is Literal:
-        return " or ".join(f"'{option}'" for option in typing.get_args(hint))
-    if origin in (types.UnionType, typing.Union):
-        return " or ".join(_expected(option) for option in typing.get_args(hint))
-    if origin is tuple:
-        return f"a list, each item {_expected(typing.get_args(hint)[0])}"
-    return {str: "a text", int: "a whole number", float: "a number", bool: "true or false"}[hint]
-
-
-def _plain(number: float) -> str:
-    return str(int(number)) if number == int(number) else f"{number:g}"
-
-
-def _show(value: Any) -> str:
-    return repr(list(value)) if isinstance(value, tuple) else repr(value)
 
 
 def _check(config: Config, path: str) -> None:
@@ -493,9 +430,9 @@ def _check(config: Config, path: str) -> None:
         raise InputError(f"{path}: [search] targets is empty; give 'all' or the names of some nets.")
     if len(set(config.peers.names)) != len(config.peers.names):
         raise InputError(f"{path}: [peers] names are not all different; give each net its own.")
-    if config.garbage.confidence in (0, 1):
+    if not 0 < config.garbage.confidence < 1:
         raise InputError(
-            f"{path}: [garbage] confidence is {_plain(config.garbage.confidence)}, expected a probability above 0 and "
+            f"{path}: [garbage] confidence is {plain(config.garbage.confidence)}, expected a probability above 0 and "
             "below 1."
         )
     if not config.garbage.classes:
@@ -529,14 +466,14 @@ def _check_nets(config: Config, path: str) -> None:
         )
     if config.judge.architecture and config.judge.file:
         raise InputError(f"{path}: [judge] has both architecture and file; give one of them.")
-    for section, architecture in [
+    for key, architecture in [
         *(("[peers] architectures", name) for name in config.peers.architectures),
         *(("[judge] architecture", name) for name in [config.judge.architecture] if name),
     ]:
         try:
             zoo.check(architecture)
         except InputError as error:
-            raise InputError(f"{path}: {section}: {error}") from error
+            raise InputError(f"{path}: {key}: {error}") from error
 
 
 def _with_absolute_paths(config: Config, folder: str) -> Config:

@@ -135,17 +135,23 @@ def mine(
       folder: the run.
       device: as in `models.devices`.
       beam_arguments: Beam's options; without --runner, Beam's in-process FnApiRunner.
+
+    Raises:
+      InputError: Beam does not take its options, or the runner is not installed.
     """
-    with _open_pipeline(beam_arguments) as pipeline:
-        _ = (
-            pipeline
-            | "Units" >> beam.Create(list(units), reshuffle=False)
-            | "Spread" >> beam.Reshuffle()
-            | "Missing" >> beam.Filter(_is_missing, folder=folder)
-            | "Read" >> beam.Map(_read, source=source)
-            | "SearchAndVerify" >> RunInference(MiningHandler(task, nets, device))
-            | "WriteChunk" >> beam.Map(_write, folder=folder)
-        )
+    try:
+        with _open_pipeline(beam_arguments) as pipeline:
+            _ = (
+                pipeline
+                | "Units" >> beam.Create(list(units), reshuffle=False)
+                | "Spread" >> beam.Reshuffle()
+                | "Missing" >> beam.Filter(_is_missing, folder=folder)
+                | "Read" >> beam.Map(_read, source=source)
+                | "SearchAndVerify" >> RunInference(MiningHandler(task, nets, device))
+                | "WriteChunk" >> beam.Map(_write, folder=folder)
+            )
+    except ImportError as error:  # of the runner's own packages, such as Dataflow's
+        raise InputError(f"the runner cannot be used here: {error}.") from error
 
 
 def _open_pipeline(beam_arguments: Sequence[str]) -> beam.Pipeline:

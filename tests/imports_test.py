@@ -8,7 +8,8 @@ import pytest
 ROOT = pathlib.Path(__file__).parent.parent
 # Every module may import from its own layer's list only those named before it.
 LAYERS = [
-    {"pipeline.seeding", "pipeline.records", "pipeline.tables", "pipeline.ledger", "pipeline.lock"},
+    {"pipeline.seeding", "pipeline.records", "pipeline.tables", "pipeline.ledger", "pipeline.lock"}
+    | {"pipeline.sections"},
     {"pipeline.transforms", "pipeline.criteria", "pipeline.seeds", "pipeline.picture", "pipeline.report"}
     | {"pipeline.noise"},
     {"pipeline.search.lanes", "pipeline.search.gradient", "pipeline.search.elites", "pipeline.search.direct"}
@@ -22,6 +23,7 @@ LAYERS = [
     {"pipeline.nets", "pipeline.package", "pipeline.diff", "pipeline.recheck"},
     {"pipeline.stages"},
     {"pipeline.steps"},
+    {"pipeline.dataset_commands"},
     {"pipeline.cli"},
     {"pipeline.__main__"},
 ]

@@ -8,6 +8,7 @@ import subprocess
 import numpy as np
 import pytest
 import tensorflow as tf
+from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
 from pipeline import cli
 
@@ -133,6 +134,16 @@ def test_a_runner_that_beam_does_not_know_is_told(work, peerpressure, config, ha
     outcome = peerpressure("mine", "--config", task, "--workdir", work.path, "--runner=NoSuchRunner")
     assert outcome.code == 2 and "NoSuchRunner" in outcome.err.strip().splitlines()[-1]
     assert outcome.err.count("peerpressure: error:") == 1 and not half_written(work.path)
+
+
+def test_a_runner_whose_packages_are_missing_is_told(work, peerpressure, config, monkeypatch):
+    def refuse(pipeline, *_):
+        raise ImportError("Google Cloud Dataflow runner not available, please install apache_beam[gcp]")
+
+    monkeypatch.setattr(FnApiRunner, "run_pipeline", refuse)
+    outcome = peerpressure("mine", "--config", config(search={"method": "scan"}), "--workdir", work.path)
+    assert outcome.code == 2 and "the runner cannot be used here: Google Cloud Dataflow" in outcome.err
+    assert outcome.err.strip().endswith("please install apache_beam[gcp].")
 
 
 def test_a_missing_configuration_is_told(peerpressure, tmp_path):

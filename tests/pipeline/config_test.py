@@ -45,8 +45,9 @@ def _told(load: Any, *arguments: Any) -> str:
 def test_every_shipped_configuration_loads_and_is_named_as_its_file(path):
     loaded = config.load(str(path))
     # A task may have a file for each of its datasets; then mistakes have the plain name.
-    suffix = {records.MISTAKES: "", records.PAIRS: "_pairs"}[loaded.dataset]
-    assert path.stem in (loaded.task, loaded.task + suffix)
+    suffix = {records.MISTAKES: "", records.PAIRS: "_pairs", records.GARBAGE: "_garbage"}[loaded.dataset]
+    usual = loaded.task + suffix
+    assert path.stem in (loaded.task, usual, f"{usual}_{loaded.search.method}")
     assert f"--config configs/{path.name}" in path.read_text()
 
 
