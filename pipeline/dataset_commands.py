@@ -311,7 +311,7 @@ def _replay(arguments: argparse.Namespace) -> int:
 
 
 def _diff(arguments: argparse.Namespace) -> int:
-    datasets = Workdir(epath.Path(arguments.workdir)).datasets
+    datasets = Workdir.at(arguments.workdir).datasets
     found = diff.compare(*(replay.open_dataset(name, datasets) for name in (arguments.old, arguments.new)))
     print(diff.text(found))
     if arguments.json:

@@ -65,7 +65,7 @@ def test_the_whole_job_runs_in_a_bucket_as_on_the_disk(workdir, finished, peerpr
     command = ("run", "--config", config(), "--workdir", workdir, "--run_id", "first")
     assert peerpressure(*command).code == 0
     before = _tree(workdir)
-    assert _tree(workdir / "datasets" / DATASET) == tree(finished.mistakes)
+    assert _tree(workdir / "datasets" / DATASET) == tree(finished.published)
     chunks = tree(finished.ledger / "first" / "chunks")
     assert len(chunks) == 6 and _tree(workdir / "ledger" / DATASET / "first" / "chunks") == chunks
 

@@ -16,7 +16,7 @@ from pipeline import records
 layers = tf.keras.layers
 
 NAME = "garbage_images/tiny"
-BRED = {"confidence": 0.5, "generations": 60, "population": 24}
+BRED = {"confidence": 0.5, "generations": 60, "population": 24, "max_hidden": 4}
 DIRECT = {"method": "direct", "targets": ["mlp-8", "mlp-12"]}
 CPPN = {"method": "cppn", "targets": ["mlp-8"]}
 

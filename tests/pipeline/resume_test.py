@@ -87,14 +87,15 @@ def test_what_was_half_written_is_swept_and_written_again(broken_off, made, peer
 
 
 def test_a_stage_started_anew_leaves_the_units_that_were_finished_meanwhile(
-    broken_off, finished, peerpressure, config, tree, monkeypatch
+    broken_off, made, peerpressure, config, tree, monkeypatch
 ):
     chunks = broken_off.ledger / "first" / "chunks"
     before = {path: path.stat().st_mtime_ns for path in chunks.glob("*.parquet")}
     monkeypatch.setattr(RunFolder, "finished_units", lambda folder: set())  # as when the stage was first started
-    assert peerpressure("mine", "--config", config(), "--workdir", broken_off.path, "--run_id", "first").code == 0
+    task = config(**broken_off.changes)
+    assert peerpressure("mine", "--config", task, "--workdir", broken_off.path, "--run_id", "first").code == 0
     assert {path: path.stat().st_mtime_ns for path in before} == before
-    assert tree(chunks) == tree(finished.ledger / "first" / "chunks")
+    assert tree(chunks) == tree(made.ledger / "first" / "chunks")
 
 
 def test_a_run_without_its_manifest_is_not_packaged(broken_off, peerpressure, config):
