@@ -1,8 +1,8 @@
 """The command line, `peerpressure COMMAND`.
 
-Exit codes: 0, done; 1, a check found something wrong; 2, a mistake in what was given; 3, another run holds the task (2
-and 3 with one sentence on stderr). `run`, `mine` and `package` end with one line "peerpressure: status=done key=value
-...".
+Exit codes: 0, done; 1, a check found something wrong; 2, a mistake in what was given; 3, another run holds the task; 4,
+a disk or bucket failed, or was full (2 to 4 with one sentence on stderr). `run`, `mine` and `package` end with one line
+"peerpressure: status=done key=value ...".
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from pipeline import package as packaging
 from pipeline.dataset_commands import OK
 from pipeline.ledger import RunFolder, Workdir
 
-WRONG_INPUT, TASK_HELD = 2, 3
+WRONG_INPUT, TASK_HELD, DISK_FAILED = 2, 3, 4
 
 
 def main() -> None:
@@ -42,9 +42,12 @@ def _main(arguments: argparse.Namespace) -> int:
     except InputError as error:
         print(_sentence(error), file=sys.stderr)
         return TASK_HELD if isinstance(error, lock.HeldError) else WRONG_INPUT
+    except OSError as error:
+        print(_sentence(f"{error}; mend that, and the same command goes on from there."), file=sys.stderr)
+        return DISK_FAILED
 
 
-def _sentence(error: InputError) -> str:
+def _sentence(error: InputError | str) -> str:
     return f"peerpressure: error: {error}"
 
 
@@ -107,8 +110,8 @@ def _parser() -> tuple[Any, Any]:
     parser = _Parser(
         prog="peerpressure",
         description="Mines the inputs on which one net is wrong while its peers are right, as versioned TFDS datasets.",
-        epilog="Exit codes: 0 done, 1 a check failed, 2 wrong input, 3 another run holds the task. Options of Apache "
-        "Beam (--runner, --direct_num_workers, ...) may be given to run and mine.",
+        epilog="Exit codes: 0 done, 1 a check failed, 2 wrong input, 3 another run holds the task, 4 a disk or bucket "
+        "failed. Options of Apache Beam (--runner, --direct_num_workers, ...) may be given to run and mine.",
         allow_abbrev=False,
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")

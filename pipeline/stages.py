@@ -7,9 +7,11 @@ Linear, one output, no side inputs, so that it also runs on the simpler runners.
 
 from __future__ import annotations
 
+import builtins
 import dataclasses
 import difflib
 import inspect
+import re
 from collections.abc import Iterable, Sequence
 from typing import Any, Protocol
 
@@ -137,7 +139,8 @@ def mine(
       beam_arguments: Beam's options; without --runner, Beam's in-process FnApiRunner.
 
     Raises:
-      InputError: Beam does not take its options, or the runner is not installed.
+      InputError: Beam does not take its options, the runner is not installed, or a worker met a mistake of the user's.
+      OSError: a worker could not read or write.
     """
     try:
         with _open_pipeline(beam_arguments) as pipeline:
@@ -152,6 +155,20 @@ def mine(
             )
     except ImportError as error:  # of the runner's own packages, such as Dataflow's
         raise InputError(f"the runner cannot be used here: {error}.") from error
+    except RuntimeError as error:
+        raise _of_worker(error) from error
+
+
+def _of_worker(error: RuntimeError) -> Exception:
+    """Finds in the text that Beam makes of a worker's error, its stack trace, what a person can do something about."""
+    raised = re.findall(r"^([\w.]+): (.*?)(?: \[while running '.*'\])?$", str(error), re.MULTILINE)
+    for name, message in reversed(raised):
+        kind = getattr(builtins, name, None)
+        if isinstance(kind, type) and issubclass(kind, OSError):
+            return OSError(f"a worker could not read or write ({message})")
+        if name == f"{InputError.__module__}.{InputError.__qualname__}":
+            return InputError(message)
+    return error
 
 
 def _open_pipeline(beam_arguments: Sequence[str]) -> beam.Pipeline:
