@@ -11,7 +11,7 @@ import pytest
 from pipeline import ledger
 
 _WRITES = 11  # of the tiny task: plan, six chunks, trials, what was set aside, manifest, TFDS's metadata
-_POINTS = random.Random(5).sample(range(_WRITES), 4)
+_POINTS = sorted(random.Random(5).sample(range(_WRITES), 4))
 
 
 @pytest.fixture
@@ -38,24 +38,20 @@ def test_a_disk_that_is_full_at_random_points_loses_nothing(
     finished, work, peerpressure, config, tree, half_written, full_at
 ):
     arguments = ["run", "--config", config(), "--workdir", work.path, "--run_id", "first"]
+    failed = 0
     for place in _POINTS:
         full_at(place)
         outcome = peerpressure(*arguments)
-        if outcome.code:  # what was written before is not written again, so that later points may not come
+        if outcome.code:  # what was written before is not written again, so that late points may not come
+            failed += 1
             assert outcome.code == 4 and outcome.err.count("peerpressure: error:") == 1, outcome
             assert "No space left on device" in outcome.err and "Traceback" not in outcome.err
             assert outcome.err.rstrip().endswith("mend that, and the same command goes on from there.")
     full_at(None)
-    assert peerpressure(*arguments).code == 0
+    assert failed >= 2 and peerpressure(*arguments).code == 0
     assert not half_written(work.path)
     assert tree(work.ledger / "first" / "chunks") == tree(finished.ledger / "first" / "chunks")
     assert tree(work.published) == tree(finished.published)
     assert (work.ledger / "first" / "trials.parquet").read_bytes() == (
         finished.ledger / "first" / "trials.parquet"
     ).read_bytes()
-
-
-def test_the_points_are_all_there_are(work, peerpressure, config, full_at):
-    writes = full_at(None)
-    arguments = ["run", "--config", config(), "--workdir", work.path, "--run_id", "first"]
-    assert peerpressure(*arguments).code == 0 and len(writes) == _WRITES
