@@ -10,8 +10,9 @@ import pytest
 
 from pipeline import ledger
 
-_WRITES = 11  # of the tiny task: plan, six chunks, trials, what was set aside, manifest, TFDS's metadata
-_POINTS = sorted(random.Random(5).sample(range(_WRITES), 4))
+# Writes that an attempt gets done before the disk is full. The tiny task has 11: plan, six chunks, trials, what was set
+# aside, manifest, TFDS's metadata. (Where not even the plan can be written, the workdir cannot: another sentence.)
+_POINTS = random.Random(5).choices(range(1, 4), k=4)
 
 
 @pytest.fixture
@@ -42,13 +43,13 @@ def test_a_disk_that_is_full_at_random_points_loses_nothing(
     for place in _POINTS:
         full_at(place)
         outcome = peerpressure(*arguments)
-        if outcome.code:  # what was written before is not written again, so that late points may not come
+        if outcome.code:  # the last attempt may have too little left to do
             failed += 1
             assert outcome.code == 4 and outcome.err.count("peerpressure: error:") == 1, outcome
             assert "No space left on device" in outcome.err and "Traceback" not in outcome.err
             assert outcome.err.rstrip().endswith("mend that, and the same command goes on from there.")
     full_at(None)
-    assert failed >= 2 and peerpressure(*arguments).code == 0
+    assert failed >= 3 and peerpressure(*arguments).code == 0
     assert not half_written(work.path)
     assert tree(work.ledger / "first" / "chunks") == tree(finished.ledger / "first" / "chunks")
     assert tree(work.published) == tree(finished.published)
