@@ -12,6 +12,7 @@ Compilation is left out. Every figure is from this run and this machine; only th
 from __future__ import annotations
 
 import argparse
+import functools
 import os
 import tempfile
 import time
@@ -24,7 +25,7 @@ import tensorflow as tf
 from models import training
 from models.training import Training
 from pipeline import seeding
-from pipeline.search.cppn import CPPN
+from pipeline.search.cppn_encoding import CPPN
 from pipeline.search.direct import Direct
 from pipeline.search.elites import Island, Key
 from pipeline.search.map_elites import Encoding, MapElites
@@ -50,7 +51,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for architecture in _NETS:
             path = os.path.join(arguments.workdir or folder, f"{architecture}.keras")
-            training.train_cached(path, architecture, 0, Training(epochs=2), data.images, data.labels, _CLASSES, "cpu")
+            recipe = (architecture, 0, Training(epochs=2), data.images, data.labels, _CLASSES, "cpu")
+            training.cached(path, functools.partial(training.train, *recipe))
             _measure(architecture, tf.keras.models.load_model(path, compile=False), arguments.seconds)
 
 

@@ -14,7 +14,7 @@ import tensorflow as tf
 from models.classifier import PeerGroup
 from models.errors import InputError
 from pipeline import ledger, records, seeding
-from pipeline.chunk import NOT_FINITE
+from pipeline.chunk import NOT_FINITE, as_stored
 from pipeline.islands import SPLIT, Course, Island, individual, individuals
 from pipeline.ledger import RunFolder
 from pipeline.search import elites
@@ -122,7 +122,7 @@ class GarbageMiner:
         while True:
             state, generation, log = advance(key, course.state, tf.constant(course.generation))
             course = course.after(state, int(generation), log)
-            if course.generation == task.generations or course.done[-1] == len(task.classes):
+            if course.generation == task.generations or course.classes_done == len(task.classes):
                 champions = self._champions(island, course)
                 fallen = self._fallen(champions)
                 if course.generation == task.generations or not fallen.any():
@@ -145,8 +145,7 @@ class GarbageMiner:
         held = tf.nest.map_structure(lambda tensor: tensor.numpy(), course.state.elites)
         cells = range(len(self._task.classes))
         genomes = [tf.nest.map_structure(lambda field, at=at: field[at], held.genomes) for at in cells]
-        encoded = [records.encode_png(self._task.search.image(genome)) for genome in genomes]
-        images = np.stack([records.decode_png(data) for data in encoded])
+        encoded, images = as_stored(np.stack([self._task.search.image(genome) for genome in genomes]))
         probabilities = self._group.probabilities(images, self._task.batch)
         return Champions(
             held, images, encoded, probabilities, probabilities[island.net, cells, list(self._task.classes)]

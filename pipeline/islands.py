@@ -6,6 +6,7 @@ import dataclasses
 import io
 import zipfile
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -46,6 +47,24 @@ class Islands:
         return Island(positions[0], self.target_nets[place], number)
 
 
+class History(NamedTuple):
+    """What happened in G generations of an island in which T images took a cell when they were born.
+
+    Attributes:
+      done: int32 `[G]`, classes done after each generation.
+      medians: float32 `[G]`, median confidence over the classes.
+      births: int32 `[T]`, the images that took a cell, in the order of birth.
+      parents: int32 `[T, 2]`, births of their parents.
+      cells: int32 `[T]`, how many cells they took.
+    """
+
+    done: np.ndarray
+    medians: np.ndarray
+    births: np.ndarray
+    parents: np.ndarray
+    cells: np.ndarray
+
+
 @dataclasses.dataclass(frozen=True)
 class Course:
     """How far an island has come.
@@ -53,50 +72,43 @@ class Course:
     Attributes:
       state: after `generation`, a structure of tensors.
       generation: the last one.
-      done: int32 `[generation + 1]`, classes done after each generation.
-      medians: float32 `[generation + 1]`, median confidence over the classes.
-      births: int32 `[T]`, the images that took a cell when they were born, in the order of birth.
-      parents: int32 `[T, 2]`, births of their parents.
-      cells: int32 `[T]`, how many cells they took.
+      blocks: generations 0 to `generation`, in pieces, none empty; joined only where all of them are written.
     """
 
     state: State
     generation: int
-    done: np.ndarray
-    medians: np.ndarray
-    births: np.ndarray
-    parents: np.ndarray
-    cells: np.ndarray
+    blocks: tuple[History, ...]
 
     @classmethod
     def begun(cls, state: State, log: Log) -> Course:
         """Returns the course of an island at generation 0, from its log."""
-        nothing = np.zeros(0, np.int32)
-        before = cls(state, -1, nothing, np.zeros(0, np.float32), nothing, np.zeros((0, 2), np.int32), nothing)
-        return before.after(state, 0, log)
+        return cls(state, -1, ()).after(state, 0, log)
 
     def after(self, state: State, generation: int, log: Log) -> Course:
-        """Returns the course after a block that led to `generation`."""
+        """Returns the course after a block that led to `generation`, which may be the last one still."""
         rows = generation - self.generation
+        if not rows:
+            return dataclasses.replace(self, state=state)
         done, medians, parents, cells = (field.numpy()[:rows] for field in log)
         births = (self.generation + 1) * cells.shape[1] + np.arange(cells.size, dtype=np.int32)
         took = cells.ravel() > 0
-        return Course(
-            state,
-            generation,
-            np.concatenate([self.done, done]),
-            np.concatenate([self.medians, medians]),
-            np.concatenate([self.births, births[took]]),
-            np.concatenate([self.parents, parents.reshape(-1, 2)[took]]),
-            np.concatenate([self.cells, cells.ravel()[took]]),
-        )
+        block = History(done, medians, births[took], parents.reshape(-1, 2)[took], cells.ravel()[took])
+        return Course(state, generation, (*self.blocks, block))
+
+    @property
+    def classes_done(self) -> int:
+        """How many classes are done after the last generation."""
+        return int(self.blocks[-1].done[-1])
+
+    def history(self) -> History:
+        """Returns what happened from generation 0 on."""
+        return History(*(np.concatenate(pieces) for pieces in zip(*self.blocks, strict=True)))
 
     def save(self, path: epath.Path) -> None:
         """Writes a checkpoint, whole."""
         tensors = {f"state_{place}": tensor.numpy() for place, tensor in enumerate(tf.nest.flatten(self.state))}
-        kept = {name: getattr(self, name) for name in _KEPT}
         stream = io.BytesIO()
-        np.savez(stream, format=_FORMAT, **kept, **tensors)
+        np.savez(stream, format=_FORMAT, generation=self.generation, **self.history()._asdict(), **tensors)
         ledger.write_whole(path, stream.getvalue())
 
     @classmethod
@@ -113,30 +125,29 @@ class Course:
                 if int(saved["format"]) != _FORMAT:
                     return None
                 flat = [_like(saved[f"state_{at}"], tensor) for at, tensor in enumerate(tf.nest.flatten(like))]
-                kept = {name: saved[name] for name in _KEPT}
+                generation, history = int(saved["generation"]), History(*(saved[name] for name in History._fields))
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
             return None
-        return cls(tf.nest.pack_sequence_as(like, flat), **{**kept, "generation": int(kept["generation"])})
+        return cls(tf.nest.pack_sequence_as(like, flat), generation, (history,))
 
     def curve(self) -> str:
         """Returns the curve as CSV."""
-        lines = [f"{place},{done},{median:.9g}" for place, (done, median) in enumerate(zip(self.done, self.medians))]
+        done, medians = self.history()[:2]
+        lines = [f"{place},{count},{median:.9g}" for place, (count, median) in enumerate(zip(done, medians))]
         return "\n".join(["generation,classes_done,median_confidence", *lines]) + "\n"
 
     def lineage(self, island: Island, target_net: str, population: int) -> pa.Table:
         """Returns the table of `records.LINEAGE_SCHEMA`."""
+        _, _, births, parents, cells = self.history()
         columns = {
-            "target_net": [target_net] * len(self.births),
-            "island": [island.number] * len(self.births),
-            "individual": [individual(island, birth) for birth in self.births],
-            "parents": [individuals(island, pair) for pair in self.parents],
-            "generation": self.births // population,
-            "cells": self.cells,
+            "target_net": [target_net] * len(births),
+            "island": [island.number] * len(births),
+            "individual": [individual(island, birth) for birth in births],
+            "parents": [individuals(island, pair) for pair in parents],
+            "generation": births // population,
+            "cells": cells,
         }
         return pa.Table.from_pydict(columns, schema=records.LINEAGE_SCHEMA)
-
-
-_KEPT = ("generation", "done", "medians", "births", "parents", "cells")
 
 
 def _like(array: np.ndarray, tensor: tf.Tensor) -> tf.Tensor:

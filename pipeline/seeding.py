@@ -68,9 +68,13 @@ def philox(key: list[Any], counter: list[Any]) -> np.ndarray:
         return np.stack(np.broadcast_arrays(*_rounds(list(keys), list(counters), _multiply_numpy, np.uint32)), axis=-1)
 
 
-def philox_tf(key: list[tf.Tensor], counter: list[tf.Tensor]) -> tf.Tensor:
-    """`philox` on uint32 tensors of equal shape, made of operations that XLA compiles for every device."""
-    return tf.stack(_rounds(key, counter, _multiply_tf, lambda word: tf.constant(word, tf.uint32)), axis=-1)
+def philox_tf(key: list[tf.Tensor], counter: list[tf.Tensor]) -> list[tf.Tensor]:
+    """`philox` on uint32 tensors of equal shape, made of operations that XLA compiles for every device.
+
+    Returns:
+      The four words apart, each of that shape: XLA works out all of them anew wherever one is put beside another.
+    """
+    return _rounds(key, counter, _multiply_tf, lambda word: tf.constant(word, tf.uint32))
 
 
 def uniform(words: np.ndarray) -> np.ndarray:
@@ -108,15 +112,30 @@ def draws(run_seed: int, seed_words: np.ndarray, stream: np.ndarray, step: np.nd
     return uniform(words.reshape(len(step), 4 * len(blocks))[:, :count])
 
 
-def draws_tf(run_seed: tf.Tensor, seed_words: tf.Tensor, stream: tf.Tensor, step: tf.Tensor, count: int) -> tf.Tensor:
-    """`draws` in a graph: uint32 scalar, `[L, 2]`, int32 `[L]`, int32 `[L]` -> float32 `[L, count]`, equal numbers."""
-    blocks = tf.range(-(-count // 4))
+def words_tf(
+    run_seed: tf.Tensor, seed_words: tf.Tensor, stream: tf.Tensor, step: tf.Tensor, blocks: tf.Tensor
+) -> list[tf.Tensor]:
+    """Returns the random words of a step, of which `draws_tf` makes numbers; see there, and `philox_tf`.
+
+    Args:
+      run_seed: uint32 scalar.
+      seed_words: uint32 `[L, 2]`.
+      stream: int32 `[L]`.
+      step: int32 `[L]`.
+      blocks: int32 `[N]`, at least 0; numbers 4 i to 4 i + 3 of a step are block i.
+
+    Returns:
+      Four uint32 `[L, N]`.
+    """
     shape = [step.shape[0], blocks.shape[0]]
     counter = _counters(
         tf.cast(step, tf.uint32), tf.cast(stream, tf.uint32), seed_words[:, 1], tf.cast(blocks, tf.uint32)
     )
     key = [run_seed, seed_words[:, 0, None]]
-    words = philox_tf(
-        [tf.broadcast_to(word, shape) for word in key], [tf.broadcast_to(word, shape) for word in counter]
-    )
-    return uniform_tf(tf.reshape(words, [shape[0], -1])[:, :count])
+    return philox_tf([tf.broadcast_to(word, shape) for word in key], [tf.broadcast_to(word, shape) for word in counter])
+
+
+def draws_tf(run_seed: tf.Tensor, seed_words: tf.Tensor, stream: tf.Tensor, step: tf.Tensor, count: int) -> tf.Tensor:
+    """`draws` in a graph: uint32 scalar, `[L, 2]`, int32 `[L]`, int32 `[L]` -> float32 `[L, count]`, equal numbers."""
+    words = tf.stack(words_tf(run_seed, seed_words, stream, step, tf.range(-(-count // 4))), axis=-1)
+    return uniform_tf(tf.reshape(words, [step.shape[0], -1])[:, :count])

@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 
 from pipeline.search import elites
-from pipeline.search.elites import NOBODY, Elites, Generation, Key, Net, State
+from pipeline.search.elites import NOBODY, Draws, Elites, Generation, Key, Net, State
 from pipeline.search.gradient import to_grid
 
 _TINY = 1e-30  # keeps the logarithm of a probability that underflowed finite
@@ -54,7 +54,7 @@ class GradientAscent:
 
     def begin(self, net: Net, key: Key, classes: tuple[int, ...]) -> tuple[State, Generation]:
         """See `elites.Search`: noise, every pixel uniform in [0, 1)."""
-        noise = key.draws(self.walkers, tf.constant(0), int(np.prod(self.shape)))
+        noise = Draws(key, tf.range(self.walkers), tf.constant(0)).uniform(int(np.prod(self.shape)))
         positions = tf.reshape(noise, [self.walkers, *self.shape])
         empty = elites.empty(positions, len(classes))
         nobody = tf.fill([self.walkers, 2], NOBODY)
@@ -64,13 +64,13 @@ class GradientAscent:
         self, net: Net, key: Key, classes: tuple[int, ...], generation: tf.Tensor, state: State
     ) -> tuple[State, Generation]:
         """See `elites.Search`; nothing is drawn."""
-        walkers: Walkers = state.walkers
+        walkers: Walkers = state.carried
         size = tf.sqrt(tf.reduce_mean(tf.square(walkers.slopes), axis=[1, 2, 3], keepdims=True))
         moved = walkers.positions + self.step_size * walkers.slopes / (size + _TINY)
         moved = _GREY + (1.0 - self.decay) * (moved - _GREY)
         if self.blur > 0.0:
             moved = tf.where(generation % self.blur_every == 0, self._blurred(moved), moved)
-        before = (generation - 1) * self.walkers + tf.range(self.walkers)
+        before = elites.births(generation - 1, self.walkers)
         parents = tf.stack([before, tf.fill([self.walkers], NOBODY)], axis=-1)
         return self._try(net, classes, generation, state.elites, tf.clip_by_value(moved, 0.0, 1.0), parents)
 
@@ -89,7 +89,7 @@ class GradientAscent:
             probabilities = tf.gather(net(stored), list(classes), axis=-1)
             height = tf.reduce_sum(tf.math.log(tf.linalg.diag_part(probabilities) + _TINY))
         slopes = tape.gradient(height, stored)
-        births = generation * self.walkers + tf.range(self.walkers)
+        births = elites.births(generation, self.walkers)
         new, cells = elites.take(old, tf.round(stored * 255.0), probabilities, births, parents)
         return State(new, Walkers(positions, slopes)), Generation(parents, cells)
 

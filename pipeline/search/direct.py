@@ -7,16 +7,22 @@ import dataclasses
 import numpy as np
 import tensorflow as tf
 
+from pipeline.search.elites import Draws
+
+_PIXELS = 4  # of a word
+_CROSSING, _MUTATION = 14, 18  # bits of a random word for each
+
 
 @dataclasses.dataclass(frozen=True)
 class Direct:
-    """Images themselves as genomes, float32 `[B, H, W, C]`, in whole grey levels 0 to 255.
+    """Images themselves as genomes: pixels in whole grey levels 0 to 255, row by row, four to a uint32 `[B, words]`.
 
-    The paper's genes are real numbers; on the grid, the image that is judged is the genome.
+    The paper's genes are real numbers; on the grid, the image that is judged is the genome. A pixel's 32 random bits
+    choose in two tables how it is crossed and how it mutates; four pixels are one turn of a compiled loop.
 
     Attributes:
       shape: (H, W, C).
-      mutation_rate: share of the pixels that mutate, in [0, 1].
+      mutation_rate: share of the pixels that mutate, in [0, 1], rounded to a multiple of 2**-18, if not 0 then up.
       mutation_eta: index of polynomial mutation; the larger, the smaller the steps.
       crossover_rate: share of the children that have two parents, in [0, 1].
       crossover_eta: index of simulated binary crossover; the larger, the nearer to the parents.
@@ -29,70 +35,91 @@ class Direct:
     crossover_eta: float = 10.0
 
     @property
-    def first_draws(self) -> int:
-        """One number a pixel."""
-        return int(np.prod(self.shape))
+    def _words(self) -> int:
+        return -(-int(np.prod(self.shape)) // _PIXELS)
 
-    @property
-    def child_draws(self) -> int:
-        """Two numbers a pixel, and whether there are two parents."""
-        return 1 + 2 * int(np.prod(self.shape))
-
-    def first(self, uniform: tf.Tensor) -> tf.Tensor:
+    def first(self, draws: Draws) -> tf.Tensor:
         """Returns images of independent pixels, every grey level equally likely; see `Encoding`."""
-        return tf.floor(tf.reshape(uniform, [-1, *self.shape]) * 256.0)
+        return _packed([_right(word, 24) for word in draws.words(self._words)])
 
-    def child(self, one: tf.Tensor, other: tf.Tensor, uniform: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def child(self, one: tf.Tensor, other: tf.Tensor, draws: Draws) -> tuple[tf.Tensor, tf.Tensor]:
         """Crosses, then mutates; see `Encoding`."""
-        crossed = uniform[:, 0] < self.crossover_rate
-        crossing, mutation = (tf.reshape(part, one.shape) for part in tf.split(uniform[:, 1:], 2, axis=1))
-        genes = tf.where(crossed[:, None, None, None], self._cross(one, other, crossing), one)
-        return tf.round(tf.clip_by_value(self._mutate(genes, mutation), 0.0, 255.0)), crossed
+        crossed = draws.uniform(1)[:, 0] < self.crossover_rate
+        other = tf.where(crossed[:, None], other, one)
+        spreads, steps = tf.constant(self._spreads()), tf.constant(self._steps())
+        levels = []
+        for place, word in enumerate(draws.words(self._words)):
+            gene, half_way = _level(one, place), (_level(one, place) - _level(other, place)) * 0.5
+            crossing, mutation = _right(word, _MUTATION), word & tf.constant(2**_MUTATION - 1, tf.uint32)
+            gene += half_way * tf.gather(spreads, tf.cast(crossing, tf.int32))
+            gene += tf.gather(steps, tf.minimum(tf.cast(mutation, tf.int32), steps.shape[0] - 1))
+            levels.append(tf.cast(tf.cast(tf.round(tf.clip_by_value(gene, 0.0, 255.0)), tf.int32), tf.uint32))
+        return _packed(levels), crossed
 
-    def _cross(self, one: tf.Tensor, other: tf.Tensor, uniform: tf.Tensor) -> tf.Tensor:
+    def _spreads(self) -> np.ndarray:
         """Simulated binary crossover (Deb, Agrawal 1995), one of the two children at random, gene by gene.
 
-        Half of the genes cross. One number tells whether, to which of the two children, and how far: of the four
-        quarters of [0, 1) two leave the gene alone.
+        Returns what the first of two parents moves by, in half its distance to the other, float32 `[2**14]`, all
+        equally likely. Half of the genes do not cross.
         """
-        quarter = tf.floor(uniform * 4.0)
-        spread = sbx_spread(uniform * 4.0 - quarter, self.crossover_eta)
-        half_way = (one - other) * 0.5
-        away = tf.where(quarter == 0.0, spread, -spread) * half_way
-        return tf.where(quarter < 2.0, one - half_way + away, one)
+        spread = sbx_spread(middles(2 ** (_CROSSING - 2)), self.crossover_eta)
+        return np.concatenate([spread - 1.0, -spread - 1.0, np.zeros(2 ** (_CROSSING - 1))]).astype(np.float32)
 
-    def _mutate(self, genes: tf.Tensor, uniform: tf.Tensor) -> tf.Tensor:
-        """Polynomial mutation; a number below the rate says that the gene mutates, and where below it, how far."""
-        step = polynomial_step(uniform / max(self.mutation_rate, 1e-9), self.mutation_eta)
-        return tf.where(uniform < self.mutation_rate, genes + 255.0 * step, genes)
+    def _steps(self) -> np.ndarray:
+        """Polynomial mutation's steps in grey levels, float32 `[N + 1]`; numbers from N on do not mutate."""
+        count = int(np.ceil(self.mutation_rate * 2**_MUTATION))
+        return np.append(255.0 * polynomial_step(middles(count), self.mutation_eta), 0.0).astype(np.float32)
 
     def render(self, genomes: tf.Tensor) -> tf.Tensor:
         """See `Encoding`."""
-        return genomes / 255.0
+        pixels = tf.reshape(tf.bitcast(genomes, tf.uint8), [genomes.shape[0], -1])[:, : int(np.prod(self.shape))]
+        return tf.reshape(tf.cast(pixels, tf.float32), [-1, *self.shape]) / 255.0
 
     def image(self, genome: np.ndarray) -> np.ndarray:
         """See `Encoding`."""
-        return genome.astype(np.uint8)
+        return genome.astype("<u4").view(np.uint8)[: int(np.prod(self.shape))].reshape(self.shape)
 
     def text(self, genome: np.ndarray) -> str:
         """See `Encoding`: the image is the genome."""
         return ""
 
 
-def polynomial_step(uniform: tf.Tensor, eta: float) -> tf.Tensor:
+def _right(words: tf.Tensor, bits: int) -> tf.Tensor:
+    return tf.bitwise.right_shift(words, tf.constant(bits, tf.uint32))
+
+
+def _level(words: tf.Tensor, place: int) -> tf.Tensor:
+    """Returns the grey level at one of the four places of each word, as float32."""
+    level = _right(words, 8 * place) & tf.constant(255, tf.uint32)
+    return tf.cast(tf.cast(level, tf.int32), tf.float32)
+
+
+def _packed(levels: list[tf.Tensor]) -> tf.Tensor:
+    """Returns words of four grey levels, uint32 of equal shape, the first in the lowest bits."""
+    first, *others = levels
+    for place, level in enumerate(others, 1):
+        first |= tf.bitwise.left_shift(level, tf.constant(8 * place, tf.uint32))
+    return first
+
+
+def middles(count: int) -> np.ndarray:
+    """Returns the middles of `count` equal parts of [0, 1): numbers for a table."""
+    return (np.arange(count) + 0.5) / max(count, 1)
+
+
+def polynomial_step(uniform: np.ndarray, eta: float) -> np.ndarray:
     """Polynomial mutation's step, in (-1, 1), of a gene that ranges over 1, for numbers in [0, 1).
 
     (2r)^(1/(eta+1)) - 1 if r < 0.5, else 1 - (2(1-r))^(1/(eta+1)) (Deb; as in the paper).
     """
     low = uniform < 0.5
-    magnitude = 1.0 - tf.pow(tf.maximum(2.0 * tf.where(low, uniform, 1.0 - uniform), 0.0), 1.0 / (eta + 1.0))
-    return tf.where(low, -magnitude, magnitude)
+    magnitude = 1.0 - (2.0 * np.where(low, uniform, 1.0 - uniform)) ** (1.0 / (eta + 1.0))
+    return np.where(low, -magnitude, magnitude)
 
 
-def sbx_spread(uniform: tf.Tensor, eta: float) -> tf.Tensor:
+def sbx_spread(uniform: np.ndarray, eta: float) -> np.ndarray:
     """Simulated binary crossover's spread factor, at least 0, for numbers in [0, 1).
 
     (2u)^(1/(eta+1)) if u <= 0.5, else (1/(2(1-u)))^(1/(eta+1)).
     """
-    base = tf.where(uniform <= 0.5, 2.0 * uniform, 0.5 / tf.maximum(1.0 - uniform, 2.0**-24))
-    return tf.pow(base, 1.0 / (eta + 1.0))
+    return np.where(uniform <= 0.5, 2.0 * uniform, 0.5 / (1.0 - uniform)) ** (1.0 / (eta + 1.0))

@@ -20,16 +20,47 @@ NOBODY = -1  # the parent of an image that has none
 EMPTY = -1.0  # the confidence of a cell that nothing has taken
 
 
+_WORDS = 2**30  # the first block of random words; numbers are made of those before
+
+
 class Key(NamedTuple):
     """What an island's random numbers depend on: run seed, uint32 scalar, and the island's words, uint32 `[2]`."""
 
     run_seed: tf.Tensor
     words: tf.Tensor
 
-    def draws(self, rows: int, step: tf.Tensor, count: int) -> tf.Tensor:
-        """Returns float32 `[rows, count]` in [0, 1), a function of the key, the row and the int32 step alone."""
-        words = tf.tile(self.words[None], [rows, 1])
-        return seeding.draws_tf(self.run_seed, words, tf.range(rows), tf.fill([rows], step), count)
+
+class Draws(NamedTuple):
+    """The random numbers of B images of a generation: functions of the key, the image and the generation alone.
+
+    Attributes:
+      key: the island's.
+      images: int32 `[B]`, the images' places in the generation.
+      generation: int32 scalar.
+      taken: how many numbers of each image others have taken.
+    """
+
+    key: Key
+    images: tf.Tensor
+    generation: tf.Tensor
+    taken: int = 0
+
+    def uniform(self, count: int) -> tf.Tensor:
+        """Returns the next numbers, float32 `[B, count]` in [0, 1)."""
+        drawn = seeding.draws_tf(self.key.run_seed, *self._trials(), self.taken + count)
+        return drawn[:, self.taken :]
+
+    def after(self, count: int) -> Draws:
+        """Returns the numbers that are left when so many were taken."""
+        return self._replace(taken=self.taken + count)
+
+    def words(self, blocks: int) -> list[tf.Tensor]:
+        """Returns four uint32 `[B, blocks]`, other bits than any number's; all are taken at once."""
+        return seeding.words_tf(self.key.run_seed, *self._trials(), _WORDS + tf.range(blocks))
+
+    def _trials(self) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+        count = self.images.shape[0]
+        return tf.tile(self.key.words[None], [count, 1]), self.images, tf.fill([count], self.generation)
 
 
 class Elites(NamedTuple):
@@ -49,10 +80,10 @@ class Elites(NamedTuple):
 
 
 class State(NamedTuple):
-    """An island between two generations: its elites, and what else its search needs (() for evolution)."""
+    """An island between two generations: its elites, and what else its search carries on, a structure of tensors."""
 
     elites: Elites
-    walkers: Any
+    carried: Any
 
 
 class Generation(NamedTuple):
@@ -103,6 +134,11 @@ class Search(Protocol):
 
     def text(self, genome: Any) -> str:
         """Returns one genome in NumPy as JSON; "" where the image is the genome."""
+
+
+def births(generation: tf.Tensor, population: int) -> tf.Tensor:
+    """Returns the births, int32 `[B]`, of all images of a generation, an int32 scalar; see `Elites`."""
+    return generation * population + tf.range(population)
 
 
 def take(

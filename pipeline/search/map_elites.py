@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 import tensorflow as tf
 
 from pipeline.search import elites
-from pipeline.search.elites import NOBODY, Elites, Generation, Key, Net, State
+from pipeline.search.elites import NOBODY, Draws, Elites, Generation, Key, Net, State
 
 
 class Encoding(Protocol):
@@ -19,19 +19,11 @@ class Encoding(Protocol):
     are made of operations that XLA compiles.
     """
 
-    @property
-    def first_draws(self) -> int:
-        """Random numbers that a first genome takes."""
+    def first(self, draws: Draws) -> Any:
+        """Returns first genomes."""
 
-    @property
-    def child_draws(self) -> int:
-        """Random numbers that a child takes."""
-
-    def first(self, uniform: tf.Tensor) -> Any:
-        """Returns genomes for float32 `[B, first_draws]` in [0, 1)."""
-
-    def child(self, one: Any, other: Any, uniform: tf.Tensor) -> tuple[Any, tf.Tensor]:
-        """Returns a child of each genome, for float32 `[B, child_draws]` in [0, 1), and which have the other's too.
+    def child(self, one: Any, other: Any, draws: Draws) -> tuple[Any, tf.Tensor]:
+        """Returns a child of each genome, and which have the other's genes too.
 
         A child that is not crossed, False in bool `[B]`, comes of the first genome alone.
         """
@@ -44,6 +36,21 @@ class Encoding(Protocol):
 
     def text(self, genome: Any) -> str:
         """Returns one genome in NumPy as JSON; "" where the image is the genome."""
+
+
+class Brood(NamedTuple):
+    """Children that no net has seen yet.
+
+    They are bred at the end of a generation, and judged in the next: what goes from one turn of XLA's loop to the next
+    is worked out once, and not anew for each of its uses.
+
+    Attributes:
+      genomes: structure of `[B, ...]` tensors.
+      parents: int32 `[B, 2]`, births.
+    """
+
+    genomes: Any
+    parents: tf.Tensor
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,22 +67,29 @@ class MapElites:
 
     def begin(self, net: Net, key: Key, classes: tuple[int, ...]) -> tuple[State, Generation]:
         """See `elites.Search`."""
-        genomes = self.encoding.first(key.draws(self.population, tf.constant(0), self.encoding.first_draws))
-        nobody = tf.fill([self.population, 2], NOBODY)
-        return self._try(net, classes, tf.constant(0), elites.empty(genomes, len(classes)), genomes, nobody)
+        generation = tf.constant(0)
+        genomes = self.encoding.first(Draws(key, tf.range(self.population), generation))
+        first = Brood(genomes, tf.fill([self.population, 2], NOBODY))
+        return self.step(net, key, classes, generation, State(elites.empty(genomes, len(classes)), first))
 
     def step(
         self, net: Net, key: Key, classes: tuple[int, ...], generation: tf.Tensor, state: State
     ) -> tuple[State, Generation]:
         """See `elites.Search`."""
-        uniform = key.draws(self.population, generation, 2 + self.encoding.child_draws)
-        old = state.elites
+        brood: Brood = state.carried
+        probabilities = tf.gather(net(self.encoding.render(brood.genomes)), list(classes), axis=-1)
+        births = elites.births(generation, self.population)
+        new, cells = elites.take(state.elites, brood.genomes, probabilities, births, brood.parents)
+        return State(new, self._breed(key, generation + 1, new)), Generation(brood.parents, cells)
+
+    def _breed(self, key: Key, generation: tf.Tensor, old: Elites) -> Brood:
+        draws = Draws(key, tf.range(self.population), generation)
+        uniform = draws.uniform(2)
         cells = [_filled_cell(old, uniform[:, place]) for place in range(2)]
         one, other = (tf.nest.map_structure(lambda field, at=at: tf.gather(field, at), old.genomes) for at in cells)
-        children, crossed = self.encoding.child(one, other, uniform[:, 2:])
+        children, crossed = self.encoding.child(one, other, draws.after(2))
         mother, father = (tf.gather(old.births, at) for at in cells)
-        parents = tf.stack([mother, tf.where(crossed, father, NOBODY)], axis=-1)
-        return self._try(net, classes, generation, old, children, parents)
+        return Brood(children, tf.stack([mother, tf.where(crossed, father, NOBODY)], axis=-1))
 
     def image(self, genome: Any) -> np.ndarray:
         """See `elites.Search`."""
@@ -84,20 +98,6 @@ class MapElites:
     def text(self, genome: Any) -> str:
         """See `elites.Search`."""
         return self.encoding.text(genome)
-
-    def _try(
-        self,
-        net: Net,
-        classes: tuple[int, ...],
-        generation: tf.Tensor,
-        old: Elites,
-        genomes: Any,
-        parents: tf.Tensor,
-    ) -> tuple[State, Generation]:
-        probabilities = tf.gather(net(self.encoding.render(genomes)), list(classes), axis=-1)
-        births = generation * self.population + tf.range(self.population)
-        new, cells = elites.take(old, genomes, probabilities, births, parents)
-        return State(new, ()), Generation(parents, cells)
 
 
 def _filled_cell(old: Elites, uniform: tf.Tensor) -> tf.Tensor:

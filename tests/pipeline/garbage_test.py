@@ -13,7 +13,8 @@ from models.errors import InputError
 from pipeline import garbage, ledger, records
 from pipeline.islands import Island
 from pipeline.search.ascent import GradientAscent
-from pipeline.search.cppn import CPPN, render_at
+from pipeline.search.cppn import render_at
+from pipeline.search.cppn_encoding import CPPN
 from pipeline.search.direct import Direct
 from pipeline.search.map_elites import MapElites
 from tests.pipeline import nets
@@ -114,7 +115,7 @@ class _Paler(Direct):
     """An encoding whose stored image has half the contrast of the one that was searched."""
 
     def image(self, genome):
-        return ((genome + 128.0) / 2.0).astype(np.uint8)
+        return (super().image(genome) // 2 + 64).astype(np.uint8)
 
 
 def test_a_class_that_is_done_in_the_search_alone_is_searched_on_and_never_found_below_its_confidence():

@@ -32,9 +32,9 @@ def _steps(search, count, net=None):
 def test_a_step_has_the_size_it_is_to_have():
     search = GradientAscent(nets.SHAPE, 3, step_size=0.003, decay=0.0)
     (first, _), (second, _) = _steps(search, 1)
-    change = (second.walkers.positions - first.walkers.positions).numpy()
-    inside = (second.walkers.positions.numpy() > 0) & (second.walkers.positions.numpy() < 1)
-    slopes = first.walkers.slopes.numpy()
+    change = (second.carried.positions - first.carried.positions).numpy()
+    inside = (second.carried.positions.numpy() > 0) & (second.carried.positions.numpy() < 1)
+    slopes = first.carried.slopes.numpy()
     size = np.sqrt(np.mean(slopes**2, axis=(1, 2, 3), keepdims=True))
     np.testing.assert_allclose(change[inside], (0.003 * slopes / size)[inside], atol=1e-6)
 
@@ -51,13 +51,13 @@ def test_decay_leads_to_grey_and_blur_to_smooth_images():
         return tf.fill([images.shape[0], 3], 1 / 3) + 0.0 * tf.reduce_mean(images)
 
     decayed = _steps(GradientAscent(nets.SHAPE, 3, decay=0.1), 60, flat)[-1][0]
-    np.testing.assert_allclose(decayed.walkers.positions, 0.5, atol=2e-3)
+    np.testing.assert_allclose(decayed.carried.positions, 0.5, atol=2e-3)
     states = _steps(GradientAscent(nets.SHAPE, 3, decay=0.0, blur=1.0, blur_every=4), 8, flat)
-    noise = [np.abs(np.diff(state.walkers.positions.numpy(), axis=1)).mean() for state, _ in states]
+    noise = [np.abs(np.diff(state.carried.positions.numpy(), axis=1)).mean() for state, _ in states]
     changed = [bool(one != other) for one, other in itertools.pairwise(noise)]
     assert changed == [False, False, False, True, False, False, False, True]
     assert noise[8] < noise[4] < noise[0] / 2
-    before, after = (states[at][0].walkers.positions.numpy().mean(axis=(1, 2, 3)) for at in (0, 8))
+    before, after = (states[at][0].carried.positions.numpy().mean(axis=(1, 2, 3)) for at in (0, 8))
     np.testing.assert_allclose(before, after, atol=0.05)
 
 
@@ -65,13 +65,13 @@ def test_decay_leads_to_grey_and_blur_to_smooth_images():
 def test_a_walker_whose_slope_is_not_finite_takes_no_cell_and_stops_no_other(slope):
     search = GradientAscent(nets.SHAPE, 3, step_size=0.005)
     (first, _), _ = _steps(search, 1)
-    slopes = first.walkers.slopes.numpy()
+    slopes = first.carried.slopes.numpy()
     slopes[1] = slope
-    lame = State(first.elites, Walkers(first.walkers.positions, tf.constant(slopes)))
+    lame = State(first.elites, Walkers(first.carried.positions, tf.constant(slopes)))
     net = nets.group().classifiers[0].predict
     whole, _ = search.step(net, _key(), CLASSES, tf.constant(1), first)
     hurt, made = search.step(net, _key(), CLASSES, tf.constant(1), lame)
     for place in (0, 2):
-        np.testing.assert_array_equal(whole.walkers.positions[place], hurt.walkers.positions[place])
+        np.testing.assert_array_equal(whole.carried.positions[place], hurt.carried.positions[place])
     assert np.isfinite(hurt.elites.confidences).all() and np.isfinite(hurt.elites.genomes).all()
     assert int(made.cells[1]) == 0

