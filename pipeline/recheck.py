@@ -13,22 +13,11 @@ import tensorflow as tf
 
 from models.classifier import Classifier, PeerGroup
 from models.errors import InputError
-from pipeline import criteria, records, tables
+from pipeline import criteria, records, statuses, tables
+from pipeline.records import CERTAIN, FOOLED, HEALED, LOST, REMAINING, SAME_CLASS, SHARED
 from pipeline.replay import Published
+from pipeline.statuses import Rechecked
 
-HEALED = "healed"  # a mistake: all nets are right; a pair: the twin is read as its original; garbage: as another class
-REMAINING = "remaining"  # the target net is wrong, and it alone
-SHARED = "shared"  # the target net is wrong, and so is a peer
-LOST = "lost"  # the target net is right, and a peer is wrong
-FOOLED = "fooled"  # the target net misreads the twin
-CERTAIN = "certain"  # the target net gives garbage its class with the run's [garbage] confidence
-SAME_CLASS = "same class"  # with less
-
-STATUSES = {
-    records.MISTAKES: (HEALED, REMAINING, SHARED, LOST),
-    records.PAIRS: (HEALED, FOOLED),
-    records.GARBAGE: (HEALED, SAME_CLASS, CERTAIN),
-}
 _LEGENDS = {
     records.MISTAKES: "healed: all nets are right; remaining: the target net alone is wrong; shared: a peer too; "
     "lost: a peer is wrong, the target net is not",
@@ -38,15 +27,6 @@ _LEGENDS = {
 _KEY = re.compile(r"-[0-9a-f]{12}$")  # what a workdir adds to the name of a trained net's file
 
 Groups = Mapping[str, Mapping[str, PeerGroup]]
-
-
-@dataclasses.dataclass(frozen=True)
-class Rechecked:
-    """What became of one example: its id, its target net, and one of the dataset's `STATUSES`."""
-
-    id: str
-    target_net: str
-    status: str
 
 
 def split_name(given: str) -> tuple[str, str]:
@@ -118,11 +98,12 @@ def groups_to_ask(published: Published, nets: Mapping[str, Mapping[str, Classifi
 
     Args:
       published: the dataset.
-      nets: run id -> name -> net; of mistakes all nets of the run, for the peers count too.
+      nets: run id -> name -> net; of mistakes all nets of the run, for the peers count too. A run without is not asked
+        about.
     """
     if published.dataset == records.MISTAKES:
-        whole = {run_id: PeerGroup(tuple(of_run.values())) for run_id, of_run in nets.items()}
-        return {run_id: dict.fromkeys(group.names, group) for run_id, group in whole.items()}
+        whole = {run_id: PeerGroup(tuple(of_run.values())) for run_id, of_run in nets.items() if of_run}
+        return {run_id: dict.fromkeys(whole[run_id].names, whole[run_id]) if run_id in whole else {} for run_id in nets}
     return {run_id: {name: PeerGroup((net,)) for name, net in of_run.items()} for run_id, of_run in nets.items()}
 
 
@@ -177,12 +158,57 @@ def _statuses(published: Published, examples: Sequence[dict[str, Any]], group: P
     return np.where(right[target], np.where(peers, HEALED, LOST), np.where(peers, REMAINING, SHARED)).tolist()
 
 
+def check_newest(published: Published, newest: Published, finished: Sequence[str], kept: int) -> None:
+    """Checks that what nets say of a version can make the next one.
+
+    Args:
+      published: the version.
+      newest: the newest version there is.
+      finished: ids of the ledger's finished runs.
+      kept: how many rechecks the ledger keeps.
+
+    Raises:
+      InputError: there is a newer version, or the ledger is not that of this one.
+    """
+    told = f"'{published.name}:{published.version}'"
+    if published.version != newest.version:
+        raise InputError(
+            f"{told} is not the newest version; --publish takes {newest.version} alone: name that or none."
+        )
+    lost = [f"run '{run_id}'" for run_id in published.runs if run_id not in finished]
+    lost += ["a recheck"] * (len(published.rechecks) > kept)
+    if lost:
+        raise InputError(f"{lost[0]} of {told} is not in the ledger; name the --workdir in which that was packaged.")
+    if waiting := [run_id for run_id in finished if run_id not in published.runs]:
+        raise InputError(f"run '{waiting[0]}' is finished and not in {told}; run `peerpressure package` first.")
+
+
+def to_keep(
+    published: Published, nets: Mapping[str, Mapping[str, Classifier]], found: Sequence[Rechecked]
+) -> statuses.Recheck:
+    """Returns what the ledger keeps of a recheck.
+
+    Args:
+      published: the version that was asked about.
+      nets: as `successors` gives them.
+      found: as `recheck` gives it.
+    """
+    asked = {one.target_net for one in found}
+    shown = {
+        statuses.Net(name, net.digest)
+        for of_run in nets.values()
+        for name, net in of_run.items()
+        if published.dataset == records.MISTAKES or name in asked
+    }
+    return statuses.Recheck(published.version, len(published.runs), tuple(sorted(shown)), tuple(found))
+
+
 def cells(found: Sequence[Rechecked], dataset: str) -> list[list[str]]:
     """Returns the table's cells, heads first: for each target net how many examples have which status, and %."""
-    rows = [["target", "examples", *(head for status in STATUSES[dataset] for head in (status, f"{status} %"))]]
+    rows = [["target", "examples", *(head for status in records.STATUSES[dataset] for head in (status, f"{status} %"))]]
     for target in dict.fromkeys(one.target_net for one in found):
         mine = [one.status for one in found if one.target_net == target]
-        counts = [mine.count(status) for status in STATUSES[dataset]]
+        counts = [mine.count(status) for status in records.STATUSES[dataset]]
         shares = [f"{100 * count / len(mine):.1f}" for count in counts]
         rows.append([target, str(len(mine)), *(cell for pair in zip(map(str, counts), shares) for cell in pair)])
     return rows

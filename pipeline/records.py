@@ -36,6 +36,20 @@ SET_ASIDE = "set_aside"  # the seed image could not be read or judged, or its un
 TRIAL_OUTCOMES = (FOUND, EXHAUSTED, MOVES_SPENT, AGREED, DROPPED)
 HIGH, LOW = "high", "low"
 
+HEALED = "healed"  # a mistake: all nets are right; a pair: the twin is read as its original; garbage: as another class
+REMAINING = "remaining"  # the target net is wrong, and it alone
+SHARED = "shared"  # the target net is wrong, and so is a peer
+LOST = "lost"  # the target net is right, and a peer is wrong
+FOOLED = "fooled"  # the target net misreads the twin
+CERTAIN = "certain"  # the target net gives garbage its class with the run's [garbage] confidence
+SAME_CLASS = "same class"  # with less
+
+STATUSES = {  # what a recheck can say of an example
+    MISTAKES: (HEALED, REMAINING, SHARED, LOST),
+    PAIRS: (HEALED, FOOLED),
+    GARBAGE: (HEALED, SAME_CLASS, CERTAIN),
+}
+
 TRIAL_FIELDS = [
     pa.field("seed_id", pa.string()),
     pa.field("split", pa.string()),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import abc
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -16,15 +16,19 @@ from tfds_builders.deterministic import DeterministicFiles
 
 @dataclasses.dataclass
 class RunsConfig(tfds.core.BuilderConfig):
-    """One task: the finished runs that make up a version.
+    """One task: the finished runs that make up a version, and what was said of their examples since.
 
     Attributes:
       runs: in the order in which they were finished.
       left_out: (run id, example id) of examples that are near-duplicates of earlier ones.
+      statuses: example id -> one of `records.STATUSES`; examples that no new nets were shown are not among them.
+      rechecks: what the metadata tell of the rechecks that gave the statuses, first made first.
     """
 
     runs: tuple[records.FinishedRun, ...] = ()
     left_out: frozenset[tuple[str, str]] = frozenset()
+    statuses: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    rechecks: tuple[dict[str, Any], ...] = ()
 
     @property
     def first(self) -> dict[str, Any]:
@@ -43,15 +47,16 @@ class RunsBuilder(DeterministicFiles, tfds.core.GeneratorBasedBuilder, skip_regi
 
     @abc.abstractmethod
     def _run_features(self, manifest: dict[str, Any]) -> dict[str, Any]:
-        """Returns the features of a run's examples."""
+        """Returns the features of a run's examples but for `status`, which no run gives them."""
 
     @abc.abstractmethod
     def _run_example(self, row: dict[str, Any], manifest: dict[str, Any]) -> dict[str, Any]:
         """Returns the example that one row of a run's chunk makes."""
 
     def _info(self) -> tfds.core.DatasetInfo:
+        features = {**self._run_features(self.builder_config.first), "status": tfds.features.Text()}
         return self.dataset_info_from_configs(
-            features=tfds.features.FeaturesDict(self._run_features(self.builder_config.first)),
+            features=tfds.features.FeaturesDict(features),
             supervised_keys=("image", "label"),
             metadata=tfds.core.MetadataDict(_metadata(self.builder_config)),
         )
@@ -63,16 +68,22 @@ class RunsBuilder(DeterministicFiles, tfds.core.GeneratorBasedBuilder, skip_regi
         return {split: self._generate_examples(split) for split in filled or splits}
 
     def _generate_examples(self, split: str) -> Iterator[tuple[str, dict[str, Any]]]:
-        for run in self.builder_config.runs:
+        config = self.builder_config
+        for run in config.runs:
             for path in run.chunks.get(split, []):
                 for row in records.read_examples(path):
-                    if (run.manifest["run_id"], row["id"]) not in self.builder_config.left_out:
-                        yield row["id"], self._run_example(row, run.manifest)
+                    if (run.manifest["run_id"], row["id"]) not in config.left_out:
+                        status = {"status": config.statuses.get(row["id"], "")}
+                        yield row["id"], {**self._run_example(row, run.manifest), **status}
 
 
 def _metadata(config: RunsConfig) -> dict[str, Any]:
     """What holds for whole runs: enough to check and to re-create every example."""
-    return {"runs": [run.manifest for run in config.runs], "near_duplicates_left_out": len(config.left_out)}
+    return {
+        "runs": [run.manifest for run in config.runs],
+        "near_duplicates_left_out": len(config.left_out),
+        "rechecks": list(config.rechecks),
+    }
 
 
 def class_names(manifest: dict[str, Any]) -> list[str]:

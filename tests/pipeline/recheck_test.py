@@ -98,6 +98,12 @@ def test_answers_that_are_not_finite_heal_nothing():
         assert _found(published, [broken]) == {"b7": status}
 
 
+def test_a_run_none_of_whose_nets_has_a_successor_is_not_asked_about():
+    published = _Published(records.MISTAKES, [_example(1, "a")])
+    groups = recheck.groups_to_ask(published, {"first": {}, "second": {"b": _right_where(0, "b")}})
+    assert groups["first"] == {} and groups["second"].keys() == {"b"}
+
+
 def test_counts_and_shares_are_told_by_target_net():
     statuses = {"a": ["healed", "healed", "remaining", "shared"], "b": ["lost"]}
     found = [recheck.Rechecked("x", net, status) for net, each in statuses.items() for status in each]

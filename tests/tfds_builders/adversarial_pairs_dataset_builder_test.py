@@ -68,9 +68,7 @@ def build(tmp_path):
     """Builds the dataset and opens its files with plain TFDS."""
 
     def built(most: int | None = None, **changes: Any) -> Any:
-        builder = pairs.Builder(data_dir=tmp_path / "data", config=task(tmp_path, **changes))
-        builder.download_and_prepare(download_config=tfds.download.DownloadConfig(max_examples_per_split=most))
-        return tfds.builder("adversarial_pairs/made_up", data_dir=tmp_path / "data")
+        return made_up.build(pairs.Builder, task(tmp_path, **changes), tmp_path / "data", most)
 
     return built
 

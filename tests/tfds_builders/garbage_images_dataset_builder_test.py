@@ -68,10 +68,8 @@ class GarbageImagesTest(made_up.RunsBuilderTest, tfds.testing.DatasetBuilderTest
 def build(tmp_path):
     """Builds the dataset and opens its files with plain TFDS."""
 
-    def built(most: int | None = None, **changes: Any) -> Any:
-        builder = garbage.Builder(data_dir=tmp_path / "data", config=task(tmp_path, **changes))
-        builder.download_and_prepare(download_config=tfds.download.DownloadConfig(max_examples_per_split=most))
-        return tfds.builder("garbage_images/made_up", data_dir=tmp_path / "data")
+    def built(**changes: Any) -> Any:
+        return made_up.build(garbage.Builder, task(tmp_path, **changes), tmp_path / "data")
 
     return built
 

@@ -40,10 +40,10 @@ def row(number: int, outcome: str = records.FOUND) -> made_up.Row:
     }
 
 
-def task(folder: pathlib.Path, left_out: frozenset[tuple[str, str]] = frozenset()) -> runs.RunsConfig:
+def task(folder: pathlib.Path, **changes: Any) -> runs.RunsConfig:
     """Writes a chunk a split and returns the task that is made of them."""
     chunks = {"test": [row(0), row(3, records.EXHAUSTED), row(1)], "train": [row(2)]}
-    return made_up.task(folder, records.MISTAKES, MANIFEST, chunks, left_out)
+    return made_up.task(folder, records.MISTAKES, MANIFEST, chunks, **changes)
 
 
 class HighValueMistakesTest(made_up.RunsBuilderTest, tfds.testing.DatasetBuilderTestCase):
@@ -121,6 +121,18 @@ def test_what_is_left_out_is_not_there(build):
     builder = build(left_out=frozenset({("first", IDS[0])}))
     assert set(examples(builder, "test")) == {IDS[1]}
     assert builder.info.metadata["near_duplicates_left_out"] == 1
+
+
+def test_the_status_is_what_was_said_of_the_example_and_empty_where_nobody_asked(build):
+    builder = build(statuses={IDS[1]: "remaining", IDS[2]: "healed", "of no example": "lost"})
+    test, train = (examples(builder, split) for split in ("test", "train"))
+    assert {name: example["status"] for name, example in (test | train).items()} == {
+        IDS[0]: b"",
+        IDS[1]: b"remaining",
+        IDS[2]: b"healed",
+    }
+    remaining = builder.as_dataset(split="test").filter(lambda example: example["status"] == "remaining")
+    assert [example["id"].decode() for example in tfds.as_numpy(remaining)] == [IDS[1]]
 
 
 def test_a_split_of_which_all_is_left_out_is_not_declared(build):

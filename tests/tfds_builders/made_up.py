@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pathlib
+import types
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -71,6 +73,7 @@ def task(
     manifest: dict[str, Any],
     chunks: dict[str, list[Row]],
     left_out: frozenset[tuple[str, str]] = frozenset(),
+    statuses: Mapping[str, str] = types.MappingProxyType({}),
 ) -> runs.RunsConfig:
     """Writes a chunk of `dataset` a split and returns the task that is made of them."""
     for split, rows in chunks.items():
@@ -85,7 +88,15 @@ def task(
         release_notes={"1.0.0": "Made up."},
         runs=(records.FinishedRun(manifest, paths),),
         left_out=left_out,
+        statuses=statuses,
     )
+
+
+def build(builder: Any, config: runs.RunsConfig, folder: pathlib.Path, most: int | None = None) -> Any:
+    """Builds a dataset, of each split the first `most` examples, and opens its files with plain TFDS."""
+    made = builder(data_dir=folder, config=config)
+    made.download_and_prepare(download_config=tfds.download.DownloadConfig(max_examples_per_split=most))
+    return tfds.builder(f"{made.name}/{config.name}", data_dir=folder)
 
 
 class RunsBuilderTest:

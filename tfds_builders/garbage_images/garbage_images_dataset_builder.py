@@ -13,7 +13,7 @@ from tfds_builders import runs
 class Builder(runs.RunsBuilder, skip_registration=True):  # type: ignore[call-arg]
     """Builder of `garbage_images`; see `RunsBuilder`."""
 
-    # The major version is the meaning of the features, the minor one the number of runs.
+    # The major version is the meaning of the features, the minor one the number of runs and published rechecks.
     VERSION = tfds.core.Version("1.0.0")
 
     def _run_features(self, manifest: dict[str, Any]) -> dict[str, Any]:
