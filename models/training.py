@@ -134,24 +134,14 @@ def pretrain(
     return autoencoder
 
 
-def train_cached(
-    path: epath.PathLike,
-    architecture: str,
-    init_seed: int,
-    training: Training,
-    images: np.ndarray,
-    labels: np.ndarray,
-    num_classes: int,
-    device: str = "auto",
-    progress: Progress | None = None,
-) -> bool:
+def cached(path: epath.PathLike, trained: Callable[[], tf.keras.Model]) -> bool:
     """Trains a net into a `.keras` file unless the file is there; the file appears whole or not at all.
 
     What killed processes left of the same file is removed once it is in place.
 
     Args:
       path: the file, local or in a bucket, best named by `digest`; a file that is there is trusted to be that net.
-      architecture, init_seed, training, images, labels, num_classes, device, progress: as in `train`.
+      trained: gives the net, by `train`; called only if the file is missing.
 
     Returns:
       Whether it trained.
@@ -162,10 +152,10 @@ def train_cached(
     path = epath.Path(path)
     if path.exists():
         return False
-    model = train(architecture, init_seed, training, images, labels, num_classes, device, progress)
+    model = trained()
     path.parent.mkdir(parents=True, exist_ok=True)
     _save_whole(model, path)
-    _sweep(path)
+    sweep(path)
     return True
 
 
@@ -176,7 +166,7 @@ def _save_whole(model: tf.keras.Model, path: epath.Path) -> None:
         _flush_to_disk(unfinished)
         unfinished.replace(path)
     except (FileNotFoundError, tf.errors.NotFoundError):
-        if not path.exists():  # else another process had the same net in place first, and swept ours (see `_sweep`)
+        if not path.exists():  # else another process had the same net in place first, and swept ours (see `sweep`)
             raise
     finally:
         unfinished.unlink(missing_ok=True)
@@ -189,7 +179,7 @@ def _flush_to_disk(path: epath.Path) -> None:
         os.fsync(file.fileno())
 
 
-def _sweep(path: epath.Path) -> None:
+def sweep(path: epath.Path) -> None:
     """Removes the unfinished files of a finished one.
 
     One of them may be in the hands of a live process that trains the same net: that one finds the finished file and is

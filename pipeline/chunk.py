@@ -82,6 +82,19 @@ class ChunkRows:
         return records.chunk_table(self._dataset, self._columns, len(self))
 
 
+def as_stored(images: np.ndarray) -> tuple[list[bytes], np.ndarray]:
+    """Returns uint8 images `[R, H, W, C]` as PNG `[R]`, and decoded again: those that nets are to judge."""
+    encoded = [records.encode_png(image) for image in images]
+    return encoded, np.array([records.decode_png(data) for data in encoded], np.uint8).reshape(images.shape)
+
+
+def judge_columns(probabilities: np.ndarray | None) -> dict[str, Any]:
+    """Returns what a find's row says of the judge, from its answer `[K]`; None where there is no judge."""
+    if probabilities is None:
+        return {"judge_class": -1, "judge_confidence": 0.0}
+    return {"judge_class": int(probabilities.argmax()), "judge_confidence": float(probabilities.max())}
+
+
 def set_aside_whole(dataset: str, seeds: SeedBatch, reason: str) -> pa.Table:
     """Returns the chunk of a unit that failed: every seed image set aside."""
     rows = ChunkRows(dataset, seeds)

@@ -6,6 +6,7 @@
         chunks/                           one file for each finished work unit
         checkpoints/, curves/, lineages/  garbage images: one file an island
         trials.parquet, set_aside.jsonl, manifest.json    written when all units are there
+    WORKDIR/ledger/rechecks/DATASET/TASK/ what new nets said of published examples (`pipeline.statuses`)
     WORKDIR/ledger/DATASET/TASK.lock      locked by the run that works on the task (`pipeline.lock`)
     WORKDIR/datasets/                     a TFDS data_dir
 
@@ -14,12 +15,15 @@ A file appears whole (written aside, flushed, renamed) or not at all, and a run 
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import errno
 import hashlib
 import json
 import os
 import re
 import uuid
+from collections.abc import Iterator
 from typing import Any
 
 import tensorflow as tf
@@ -31,12 +35,26 @@ _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _IO_ERRORS = (OSError, tf.errors.OpError)  # of a disk, of a bucket
 
 
+@contextlib.contextmanager
+def io_errors() -> Iterator[None]:
+    """Makes an OSError of what TensorFlow's file systems raise, also where TFDS has wrapped it in another error."""
+    try:
+        yield
+    except (tf.errors.OpError, RuntimeError) as error:
+        failed = error if isinstance(error, tf.errors.OpError) else error.__cause__
+        if not isinstance(failed, tf.errors.OpError):
+            raise
+        raise OSError(" ".join(failed.message.split())) from error
+
+
 def write_whole(path: epath.Path, data: bytes) -> None:
-    """Writes a file so that a reader, or the next start, sees all of it or none."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    """Writes a file so that a reader, or the next start, sees all of it or none; raises OSError if it cannot."""
     if "://" in os.fspath(path):  # an object in a bucket appears whole
-        path.write_bytes(data)
+        with io_errors():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(data)
         return
+    path.parent.mkdir(parents=True, exist_ok=True)
     aside = f"{os.fspath(path)}.{uuid.uuid4().hex}.tmp"
     try:
         with open(aside, "wb") as stream:
@@ -49,9 +67,28 @@ def write_whole(path: epath.Path, data: bytes) -> None:
         raise
 
 
+def sweep_builds(folder: epath.Path) -> None:
+    """Removes what killed builds of a TFDS dataset left in the folder of its versions."""
+    for path in folder.iterdir() if folder.exists() else []:
+        if path.name.startswith("incomplete."):
+            path.rmtree()
+
+
+def sweep_files(folder: epath.Path) -> None:
+    """Removes what `write_whole` left in a folder when it was killed."""
+    for path in folder.iterdir() if folder.exists() else []:
+        if path.suffix == ".tmp":
+            path.unlink(missing_ok=True)
+
+
 def write_json(path: epath.Path, value: Any) -> None:
     """Writes a JSON file whole, with sorted keys."""
     write_whole(path, (json.dumps(value, indent=1, sort_keys=True) + "\n").encode())
+
+
+def read_json(path: epath.Path) -> dict[str, Any] | None:
+    """Reads a JSON file, None if it is not there."""
+    return json.loads(path.read_text()) if path.exists() else None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -62,10 +99,12 @@ class RunFolder:
 
     @property
     def run_id(self) -> str:
+        """The run's name, which is its folder's."""
         return self.path.name
 
     @property
     def chunks(self) -> epath.Path:
+        """The folder of the units' chunks."""
         return self.path / "chunks"
 
     def chunk(self, unit: int) -> epath.Path:
@@ -80,40 +119,47 @@ class RunFolder:
         """Returns the path of an island's progress, generation by generation."""
         return self.path / "curves" / f"{unit:06d}.csv"
 
+    @property
+    def lineages(self) -> epath.Path:
+        """The folder of the islands' lineages; there for garbage images alone."""
+        return self.path / "lineages"
+
     def lineage(self, unit: int) -> epath.Path:
         """Returns the path of the table of who descends from whom on an island."""
-        return self.path / "lineages" / f"{unit:06d}.parquet"
+        return self.lineages / f"{unit:06d}.parquet"
 
     @property
     def trials(self) -> epath.Path:
+        """The path of the table of every trial, there once the run is finished."""
         return self.path / "trials.parquet"
 
     def finished_units(self) -> set[int]:
         """Returns the numbers of the units whose chunks are there."""
-        if not self.chunks.exists():
-            return set()
-        return {int(path.stem) for path in self.chunks.iterdir() if path.suffix == ".parquet"}
+        return _units_in(self.chunks, ".parquet")
+
+    def begun_islands(self) -> set[int]:
+        """Returns the numbers of the islands whose curves are there."""
+        return _units_in(self.path / "curves", ".csv")
 
     def plan(self) -> dict[str, Any] | None:
-        return _read_json(self.path / "plan.json")
+        """Returns what the run was started with, None before it was."""
+        return read_json(self.path / "plan.json")
 
     def manifest(self) -> dict[str, Any] | None:
         """Returns the manifest, None while the run is not finished."""
-        return _read_json(self.path / "manifest.json")
+        return read_json(self.path / "manifest.json")
 
     def sweep(self) -> None:
         """Removes what a killed start left half-written."""
         for folder in (self.path, *(self.path / name for name in ("chunks", "checkpoints", "curves", "lineages"))):
-            if folder.exists():
-                for path in folder.iterdir():
-                    if path.suffix == ".tmp":
-                        path.unlink(missing_ok=True)
+            sweep_files(folder)
 
     def start(self, plan: dict[str, Any]) -> None:
         """Opens the run, or goes on with it.
 
         Raises:
-          InputError: the run id was used with another configuration, or the workdir cannot be written to.
+          InputError: the run id was used with another configuration.
+          OSError: the workdir cannot be written to.
         """
         there = self.plan()
         if there is not None and there != plan:
@@ -122,20 +168,20 @@ class RunFolder:
                 f"run id '{self.run_id}' was already used with another configuration (different: "
                 f"{', '.join(changed)}); give another --run_id."
             )
-        try:
+        with io_errors():
             self.sweep()
-            if there is None:
-                write_json(self.path / "plan.json", plan)
-        except _IO_ERRORS as error:
-            raise InputError(f"{self.path} cannot be written to ({_reason(error)}); mend that.") from error
+        if there is None:
+            write_json(self.path / "plan.json", plan)
+
+
+def _units_in(folder: epath.Path, suffix: str) -> set[int]:
+    if not folder.exists():
+        return set()
+    return {int(path.stem) for path in folder.iterdir() if path.suffix == suffix}
 
 
 def _reason(error: Exception) -> str:
     return " ".join(str(getattr(error, "strerror", None) or error).split())
-
-
-def _read_json(path: epath.Path) -> dict[str, Any] | None:
-    return json.loads(path.read_text()) if path.exists() else None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -154,10 +200,12 @@ class Workdir:
 
     @property
     def datasets(self) -> epath.Path:
+        """The folder of datasets, a TFDS data_dir."""
         return self.path / "datasets"
 
     @property
     def nets(self) -> epath.Path:
+        """The folder of trained nets."""
         return self.path / "nets"
 
     def run(self, dataset_name: str, run_id: str) -> RunFolder:
@@ -172,6 +220,10 @@ class Workdir:
         """Returns the file that a run for "dataset/task" locks."""
         return self.path / "ledger" / f"{dataset_name}.lock"
 
+    def rechecks(self, dataset_name: str) -> epath.Path:
+        """Returns the folder of what new nets said of the examples of "dataset/task"."""
+        return self.path / "ledger" / "rechecks" / dataset_name
+
     def finished_runs(self, dataset_name: str) -> list[RunFolder]:
         """Returns the finished runs for "dataset/task", first finished first."""
         folder = self.path / "ledger" / dataset_name
@@ -180,13 +232,15 @@ class Workdir:
         return [run for _, _, run in sorted(numbered, key=lambda entry: entry[:2])]
 
     def check_writable(self) -> None:
-        """Raises InputError if the workdir cannot be made or written to."""
-        probe = self.path / f".{uuid.uuid4().hex}.tmp"
+        """Raises InputError if the workdir cannot be made or written to, OSError if its disk is full."""
+        probe = self.path / ".writable.tmp"  # one name, so that what a killed start leaves is gone with the next
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             probe.write_bytes(b"")
-            probe.unlink()
+            probe.unlink(missing_ok=True)
         except _IO_ERRORS as error:
+            if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT):
+                raise
             raise InputError(
                 f"--workdir {self.path} cannot be written to ({_reason(error)}); name another folder."
             ) from error

@@ -34,7 +34,7 @@ def hold(path: epath.Path, task: str, who: str, wait: bool) -> Iterator[None]:
 
     Raises:
       HeldError: another process holds the task, and `wait` is not set.
-      InputError: the file cannot be written, or its file system knows no locks.
+      InputError: the file may not be written, or its file system knows no locks.
     """
     if "://" in os.fspath(path):
         yield
@@ -53,7 +53,7 @@ def _open(path: epath.Path) -> TextIO:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         return open(path, "a+")
-    except OSError as error:
+    except (FileExistsError, NotADirectoryError, PermissionError) as error:
         raise InputError(f"{path} cannot be written to ({error.strerror}); mend that.") from error
 
 

@@ -1,11 +1,11 @@
-"""Packaging: the finished runs of a task become the next version of its TFDS dataset."""
+"""Packaging: the finished runs of a task, and its rechecks, become the next version of its TFDS dataset."""
 
 from __future__ import annotations
 
 import collections
 import dataclasses
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -13,8 +13,9 @@ import tensorflow_datasets as tfds
 from etils import epath
 
 from models.errors import InputError
-from pipeline import ledger, records, report
+from pipeline import ledger, records, report, statuses
 from pipeline.ledger import RunFolder, Workdir
+from pipeline.statuses import Recheck
 from tfds_builders.adversarial_pairs import adversarial_pairs_dataset_builder as pairs
 from tfds_builders.garbage_images import garbage_images_dataset_builder as garbage
 from tfds_builders.high_value_mistakes import high_value_mistakes_dataset_builder as mistakes
@@ -35,15 +36,21 @@ class Packaged:
     examples: dict[str, int]
     existed: bool
 
+    def fields(self) -> dict[str, Any]:
+        """Returns what the last line of a command tells of the version."""
+        return {"dataset": self.dataset, "dataset_examples": sum(self.examples.values())}
+
 
 def package(workdir: Workdir, dataset: str, task: str) -> Packaged:
-    """Writes the version of a dataset (`records.MISTAKES`, ...) with all finished runs of a task, unless it is there.
+    """Writes the version of a dataset (`records.MISTAKES`, ...) that holds all of a task, unless it is there.
 
-    Version 1.N.0 holds the first N + 1 runs: examples of earlier versions are unchanged, new ones are appended, and
-    near-duplicates (see `near_duplicates`) are left out.
+    Version 1.N.0 holds the first N + 1 of its finished runs and rechecks. A run appends examples, without
+    near-duplicates (see `near_duplicates`); a recheck gives those that it asked about a status, in place of an earlier
+    one. All else of earlier examples stays.
 
     Raises:
-      InputError: there is no finished run, a chunk was changed, or the runs do not fit into one dataset.
+      InputError: there is no finished run, a chunk or a recheck was changed, or the runs do not fit into one dataset.
+      OSError: the version cannot be written.
     """
     runs = [_finished(folder) for folder in workdir.finished_runs(f"{dataset}/{task}")]
     if not runs:
@@ -51,16 +58,40 @@ def package(workdir: Workdir, dataset: str, task: str) -> Packaged:
             f"task '{task}' has no finished run for {dataset} in {workdir.path}; run `peerpressure mine` first."
         )
     _check_same_features(runs, task)
-    version = f"1.{len(runs) - 1}.0"
+    rechecks = statuses.read(workdir.rechecks(f"{dataset}/{task}"))
+    steps = list(_steps(runs, rechecks))
+    version = f"1.{len(steps) - 1}.0"
     root = workdir.datasets / dataset
     existed = (root / task / version / "dataset_info.json").exists()
     if not existed:
-        _sweep(root / task)
-        _build(workdir, dataset, task, version, runs)
-        _make_default(root, task)
+        with ledger.io_errors():
+            ledger.sweep_builds(root / task)
+            _build(workdir, dataset, task, runs, steps)
+    _make_default(root, task)
     info = tfds.builder_from_directory(root / task / version).info
     examples = {name: split.num_examples for name, split in info.splits.items()}
     return Packaged(f"{dataset}/{task}:{version}", examples, existed)
+
+
+def _steps(runs: Sequence[records.FinishedRun], rechecks: Sequence[Recheck]) -> Iterator[records.FinishedRun | Recheck]:
+    """Yields what made each minor version; a recheck comes after the runs whose examples it asked about."""
+    for count, run in enumerate(runs, 1):
+        yield run
+        yield from (recheck for recheck in rechecks if recheck.runs == count)
+
+
+def text(packaged: Packaged, datasets: epath.Path) -> str:
+    """Says where a version is, and how it is loaded."""
+    sizes = ", ".join(f"{split} {count}" for split, count in packaged.examples.items())
+    state = "is there already" if packaged.existed else "written"
+    split = max(packaged.examples, key=lambda name: packaged.examples[name], default="train")
+    return "\n".join(
+        [
+            f"dataset {packaged.dataset} {state} in {datasets} ({sizes}). Load it with",
+            "    import tensorflow_datasets as tfds",
+            f'    tfds.load("{packaged.dataset}", data_dir="{datasets}", split="{split}")',
+        ]
+    )
 
 
 def _finished(folder: RunFolder) -> records.FinishedRun:
@@ -127,20 +158,55 @@ def near_duplicates(runs: list[records.FinishedRun], dataset: str) -> frozenset[
     return frozenset(left_out)
 
 
-def _build(workdir: Workdir, dataset: str, task: str, version: str, runs: list[records.FinishedRun]) -> None:
+def _build(
+    workdir: Workdir,
+    dataset: str,
+    task: str,
+    runs: list[records.FinishedRun],
+    steps: Sequence[records.FinishedRun | Recheck],
+) -> None:
     noun, first, left_out = _NOUNS[dataset], runs[0].manifest, near_duplicates(runs, dataset)
+    made_by = {f"1.{place}.0": step for place, step in enumerate(steps)}
+    rechecks = {version: step for version, step in made_by.items() if isinstance(step, Recheck)}
     config = RunsConfig(
         name=task,
-        version=version,
+        version=list(made_by)[-1],
         description=f"{noun.capitalize()} of {len(first['nets'])} nets for {first['seeds']}.",
-        release_notes={f"1.{place}.0": release_note(run, left_out) for place, run in enumerate(runs)},
+        release_notes={
+            version: recheck_note(step, dataset) if isinstance(step, Recheck) else release_note(step, left_out)
+            for version, step in made_by.items()
+        },
         runs=tuple(runs),
         left_out=left_out,
+        statuses=statuses.newest(list(rechecks.values())),
+        rechecks=tuple(_told(version, recheck) for version, recheck in rechecks.items()),
     )
     builder = _BUILDERS[dataset](config=config, data_dir=workdir.datasets)
     empty = not sum(run.manifest["examples"] for run in runs)
     options = tfds.download.DownloadConfig(max_examples_per_split=0 if empty else None)
     builder.download_and_prepare(download_config=options)
+
+
+def _told(version: str, recheck: Recheck) -> dict[str, Any]:
+    """Returns what the metadata tell of a recheck."""
+    nets = [net._asdict() for net in recheck.nets]
+    return {"version": version, "asked": recheck.asked, "nets": nets, "counts": recheck.counts()}
+
+
+def recheck_note(recheck: Recheck, dataset: str) -> str:
+    """Returns what new nets said of the examples of a dataset, in a few lines."""
+    counts = recheck.counts()
+    told = [
+        f"{net} {', '.join(f'{of_net[status]} {status}' for status in records.STATUSES[dataset] if status in of_net)}"
+        for net, of_net in counts.items()
+    ]
+    return "\n".join(
+        [
+            f"Recheck of {recheck.asked}: {len(recheck.found)} {_NOUNS[dataset]} shown to new nets.",
+            f"Statuses by target net: {'; '.join(told)}.",
+            f"New nets: {', '.join(f'{net.name} {net.digest[:_DIGITS]}' for net in recheck.nets)}.",
+        ]
+    )
 
 
 def release_note(run: records.FinishedRun, left_out: frozenset[tuple[str, str]]) -> str:
@@ -187,15 +253,13 @@ def _commonest(classes: collections.Counter[str]) -> str:
     return listed + (f" and {len(classes) - _LISTED} classes more" if len(classes) > _LISTED else "")
 
 
-def _sweep(folder: epath.Path) -> None:
-    """Removes what a killed build left."""
-    for path in folder.iterdir() if folder.exists() else []:
-        if path.name.startswith("incomplete."):
-            path.rmtree()
-
-
 def _make_default(root: epath.Path, task: str) -> None:
     """Lets `tfds.load("high_value_mistakes")` work, without a task: the first is the default."""
     path = root / ".config" / "metadata.json"
-    if not path.exists():
-        ledger.write_whole(path, json.dumps({"default_config_name": task}).encode())
+    try:
+        if not path.exists():
+            ledger.write_whole(path, json.dumps({"default_config_name": task}).encode())
+    except FileNotFoundError:
+        if not path.exists():  # else another task, which holds another lock, was first and swept our half
+            raise
+    ledger.sweep_files(path.parent)

@@ -8,11 +8,15 @@ Linear, one output, no side inputs, so that it also runs on the simpler runners.
 from __future__ import annotations
 
 import builtins
+import contextlib
 import dataclasses
 import difflib
 import inspect
+import os
 import re
-from collections.abc import Iterable, Sequence
+import sys
+import threading
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
 import apache_beam as beam
@@ -29,6 +33,8 @@ from pipeline import ledger, records
 from pipeline.chunk import UNIT_FAILED
 from pipeline.nets import NetFiles
 from pipeline.plan import Unit
+
+WORKER_DIED = 4  # exit code
 
 
 class Source(Protocol):
@@ -71,19 +77,23 @@ class MiningHandler(ModelHandler[_Work, PredictionResult, Miner]):
         self._device = device
 
     def load_model(self) -> Miner:
+        """Returns what mines units; called once a process."""
         return self._task.miner(*self._nets.load())
 
     def run_inference(
         self, batch: Sequence[_Work], model: Miner, inference_args: dict[str, Any] | None = None
     ) -> Iterable[PredictionResult]:
+        """Yields the number and the chunk's bytes of each unit."""
         with tf.device(devices.device_name(self._device)):
             for work in batch:
                 yield PredictionResult(work.number, records.table_bytes(mined(model, work.material)))
 
     def get_num_bytes(self, batch: Sequence[_Work]) -> int:
+        """Returns the size of the units' input, in bytes."""
         return sum(work.material.nbytes for work in batch)
 
     def get_metrics_namespace(self) -> str:
+        """Returns under which name Beam counts."""
         return "mining"
 
 
@@ -141,9 +151,11 @@ def mine(
     Raises:
       InputError: Beam does not take its options, the runner is not installed, or a worker met a mistake of the user's.
       OSError: a worker could not read or write.
+
+    A worker process that dies ends this process, with one sentence and exit code `WORKER_DIED`.
     """
     try:
-        with _open_pipeline(beam_arguments) as pipeline:
+        with _ending_with_workers(), _open_pipeline(beam_arguments) as pipeline:
             _ = (
                 pipeline
                 | "Units" >> beam.Create(list(units), reshuffle=False)
@@ -157,6 +169,26 @@ def mine(
         raise InputError(f"the runner cannot be used here: {error}.") from error
     except RuntimeError as error:
         raise _of_worker(error) from error
+
+
+@contextlib.contextmanager
+def _ending_with_workers() -> Iterator[None]:
+    """Ends this process when a worker process has died: Beam would wait for it for ever, and the task be held."""
+    usual = threading.excepthook
+
+    def hook(failed: Any) -> None:
+        if failed.thread is None or failed.thread.name != "run_worker":
+            usual(failed)
+            return
+        sentence = f"a worker process died ({failed.exc_value}); the same command goes on from there."
+        print(f"\npeerpressure: error: {sentence}", file=sys.stderr, flush=True)
+        os._exit(WORKER_DIED)
+
+    threading.excepthook = hook
+    try:
+        yield
+    finally:
+        threading.excepthook = usual
 
 
 def _of_worker(error: RuntimeError) -> Exception:

@@ -25,7 +25,7 @@ def _train(init_seed: int = 1, settings: Training = SETTINGS, count: int = 70, *
 
 
 def _train_cached(path, **options) -> bool:
-    return training.train_cached(path, "mlp-6", 1, SETTINGS, *_data(), nets.CLASSES, "cpu", **options)
+    return training.cached(path, lambda: _train(**options))
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ import json
 import pathlib
 import shutil
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,6 +20,7 @@ from absl import logging
 from PIL import Image
 
 from pipeline import cli, records
+from tests.pipeline import mortal
 
 TASK = "tiny"
 DATASET = f"{records.MISTAKES}/{TASK}"
@@ -33,6 +34,14 @@ TINY: dict[str, Any] = {
     "training": {"epochs": 3, "batch_size": 32},
     "search": {"peer_confidence": 0.0, "target_confidence": 0.0, "patience": 30},
     "run": {"unit_size": 64, "lanes": 64},
+}
+
+# The whole job, training and all, in a few seconds.
+BRIEF: dict[str, Any] = {
+    "peers": {"architectures": ["mlp-4", "mlp-8"]},
+    "training": {"epochs": 1, "batch_size": 64},
+    "search": {"method": "scan"},
+    "run": {"unit_size": 128},
 }
 
 
@@ -166,6 +175,23 @@ def mined(finished, tmp_path_factory) -> tuple[Work, Outcome]:
     return work, outcome
 
 
+def publish(work: Work, *given: str) -> Outcome:
+    """Publishes what nets (NAME=FILE) say of the newest version."""
+    return call("recheck", work.dataset, "--workdir", work.path, "--publish", "--peers", *given)
+
+
+@pytest.fixture(scope="session")
+def rechecked(finished, tmp_path_factory) -> Work:
+    """A finished workdir whose version 1.1.0 has statuses: the large net in the small one's place. Not to be changed.
+
+    All mistakes of mlp-4 are healed, for mlp-12 was right about them; those of mlp-8 remain; mlp-12 shares its own.
+    """
+    work = finished.copy(tmp_path_factory.mktemp("rechecked") / "work", ran=True)
+    outcome = publish(work, f"mlp-4={work.nets()[2]}")
+    assert outcome.code == 0, outcome
+    return work
+
+
 @pytest.fixture(params=[records.MISTAKES, records.PAIRS])
 def made(request) -> Work:
     """A workdir with run "first" of each kind of task in turn. Not to be changed."""
@@ -194,6 +220,45 @@ def pictures(finished, tmp_path_factory) -> pathlib.Path:
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(example["image"][..., 0]).save(path)
     return folder
+
+
+@pytest.fixture(scope="session")
+def nursery() -> Iterator[mortal.Nursery]:
+    """Runs commands that die, or meet a failing disk, where a test says."""
+    with mortal.nursery() as started:
+        yield started
+
+
+class Brief(NamedTuple):
+    """A workdir in which the brief task was run, undisturbed, and how many changes a start makes there."""
+
+    work: Work
+    whole: int
+    finished: int
+
+
+@pytest.fixture(scope="session")
+def brief(nursery, tmp_path_factory) -> Brief:
+    """The brief task, run end to end in the nursery, and started once more. Not to be changed."""
+    folder = tmp_path_factory.mktemp("brief")
+    task = write_config(folder / "brief.toml", **BRIEF)
+    command = ["run", "--config", task, "--run_id", "first", "--workdir", folder / "work"]
+    ended = [nursery.run(command, folder / "work") for _ in range(2)]
+    assert [one.code for one in ended] == [0, 0], ended
+    return Brief(Work(folder / "work"), *(len(one.changed) for one in ended))
+
+
+def kept(folder: pathlib.Path) -> dict[str, Any]:
+    """Returns all that a workdir keeps, but for locks; nets as weights, manifests without time and paths."""
+    found: dict[str, Any] = {name: data for name, data in files(folder).items() if not name.endswith(".lock")}
+    for name in found:
+        if name.endswith(".keras"):
+            net = tf.keras.models.load_model(folder / name, compile=False)
+            found[name] = [weights.tobytes() for weights in net.get_weights()]
+        elif name.endswith("manifest.json"):
+            manifest = json.loads(found[name])
+            found[name] = {key: value for key, value in manifest.items() if key not in ("finished_at", "net_paths")}
+    return found
 
 
 def files(folder: pathlib.Path) -> dict[str, bytes]:

@@ -1,58 +1,44 @@
-"""Disks that fill up or go away: at every write of a run, one sentence, and the same command goes on from there."""
+"""Disks that fill up or cannot be written to for a while: one sentence, and the same command goes on from there."""
 
 from __future__ import annotations
 
+import collections
 import errno
+import itertools
 import os
 import random
 
 import pytest
 
-from pipeline import ledger
+from tests.pipeline import conftest
 
-# Writes that an attempt gets done before the disk is full. The tiny task has 11: plan, six chunks, trials, what was set
-# aside, manifest, TFDS's metadata. (Where not even the plan can be written, the workdir cannot: another sentence.)
-_POINTS = random.Random(5).choices(range(1, 4), k=4)
-
-
-@pytest.fixture
-def full_at(monkeypatch):
-    """Lets the disk be full at one of the writes that follow, or at none, and counts the writes."""
-    write, counted = ledger.write_whole, []
-
-    def choose(place: int | None) -> list[int]:
-        counted.clear()
-
-        def write_or_fail(path, data):
-            counted.append(len(counted))
-            if counted[-1] == place:
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
-            write(path, data)
-
-        monkeypatch.setattr(ledger, "write_whole", write_or_fail)
-        return counted
-
-    return choose
+_ERRORS = [errno.ENOSPC, errno.EROFS]
+_name = errno.errorcode.get
 
 
-def test_a_disk_that_is_full_at_random_points_loses_nothing(
-    finished, work, peerpressure, config, tree, half_written, full_at
-):
-    arguments = ["run", "--config", config(), "--workdir", work.path, "--run_id", "first"]
-    failed = 0
-    for place in _POINTS:
-        full_at(place)
-        outcome = peerpressure(*arguments)
-        if outcome.code:  # the last attempt may have too little left to do
-            failed += 1
-            assert outcome.code == 4 and outcome.err.count("peerpressure: error:") == 1, outcome
-            assert "No space left on device" in outcome.err and "Traceback" not in outcome.err
-            assert outcome.err.rstrip().endswith("mend that, and the same command goes on from there.")
-    full_at(None)
-    assert failed >= 3 and peerpressure(*arguments).code == 0
-    assert not half_written(work.path)
-    assert tree(work.ledger / "first" / "chunks") == tree(finished.ledger / "first" / "chunks")
-    assert tree(work.published) == tree(finished.published)
-    assert (work.ledger / "first" / "trials.parquet").read_bytes() == (
-        finished.ledger / "first" / "trials.parquet"
-    ).read_bytes()
+def _assert_told(ended, code, error):
+    assert ended.code == code, ended
+    assert ended.said.count("peerpressure: error:") == 1 and "Traceback" not in ended.said
+    assert os.strerror(error) in ended.said.splitlines()[-1]
+
+
+def test_a_disk_that_fails_at_random_points_loses_nothing(nursery, brief, config, tmp_path):
+    folder, numbers = tmp_path / "work", random.Random(5)
+    command = ["run", "--config", config(**conftest.BRIEF), "--run_id", "first", "--workdir", folder]
+    told = collections.Counter()
+    for error in itertools.cycle(_ERRORS):
+        ended = nursery.run(command, folder, brief.finished + numbers.randrange(brief.whole // 4), error)
+        if not ended.code:
+            break
+        told[error] += 1
+        _assert_told(ended, 4, error)
+        assert ended.said.rstrip().endswith("mend that, and the same command goes on from there.")
+    assert min(told[error] for error in _ERRORS) >= 2, told
+    assert conftest.kept(folder) == conftest.kept(brief.work.path)
+
+
+@pytest.mark.parametrize(("error", "code"), zip(_ERRORS, (4, 2)), ids=map(_name, _ERRORS))
+def test_a_workdir_that_cannot_be_written_from_the_start_is_told(nursery, config, tmp_path, error, code):
+    command = ["run", "--config", config(**conftest.BRIEF), "--workdir", tmp_path / "work"]
+    _assert_told(nursery.run(command, tmp_path / "work", 0, error), code, error)
+    assert not (tmp_path / "work").exists()

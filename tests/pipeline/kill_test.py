@@ -1,0 +1,92 @@
+"""Kill -9 at random points of the whole run: training, mining, packaging. It ends as the undisturbed run does."""
+
+from __future__ import annotations
+
+import os
+import pathlib
+import random
+import signal
+import subprocess
+
+import pytest
+
+from pipeline import records
+from tests.pipeline import conftest
+
+_BRED = {
+    **conftest.BRIEF,
+    "search": {"method": "direct", "targets": ["mlp-8"]},
+    "garbage": {"confidence": 0.9999, "generations": 60, "population": 8, "islands": 1, "classes": [0, 1, 2]},
+}
+_AT_MOST = 30  # kills
+_MORTAL_WORKERS = """
+import os, sys
+if "apache_beam.runners.worker.sdk_worker_main" in sys.orig_argv:
+    from tests.pipeline import mortal
+    mortal.die_alone({folder!r}, {at}, {mark!r})
+"""
+
+
+def _stage(path: str) -> str:
+    top, dataset = [*path.split("/"), ""][:2]
+    return {"nets": "training", "ledger": "mining"}.get(top, "packaging" if dataset in records.SCHEMAS else "")
+
+
+def _chunks(folder):
+    return {path: path.stat().st_mtime_ns for path in folder.glob("ledger/*/*/*/chunks/*.parquet")}
+
+
+def _kill_until_done(nursery, command, folder, start, span):
+    """Starts a command again and again, each time killed within `span` changes of its start; returns where it died."""
+    died, there, numbers = [], {}, random.Random(7)
+    for _ in range(_AT_MOST):
+        ended = nursery.run(command, folder, start + numbers.randrange(span))
+        assert there.items() <= _chunks(folder).items()  # what is finished is left as it is
+        there = _chunks(folder)
+        if ended.code != -signal.SIGKILL:
+            assert ended.code == 0, ended.said
+            return died
+        died.append(ended.changed[-1])
+    pytest.fail(f"not done after {_AT_MOST} kills")
+
+
+def _assert_undisturbed(nursery, command, folder, calm):
+    before = conftest.kept(folder)
+    ended = nursery.run(command, folder)
+    assert ended.code == 0 and "run first is finished already" in ended.said and "is there already" in ended.said
+    assert conftest.kept(folder) == before == conftest.kept(calm)
+
+
+def test_a_run_killed_at_random_points_ends_as_if_it_had_not_been(nursery, brief, config, tmp_path):
+    folder = tmp_path / "work"
+    command = ["run", "--config", config(**conftest.BRIEF), "--run_id", "first", "--workdir", folder]
+    died = _kill_until_done(nursery, command, folder, brief.finished, brief.whole // 3)
+    assert {_stage(path) for path in died} >= {"training", "mining", "packaging"}, died
+    _assert_undisturbed(nursery, command, folder, brief.work.path)
+
+
+def test_islands_killed_at_random_points_end_as_if_they_had_not_been(nursery, brief, config, tmp_path):
+    calm, killed = (brief.work.copy(tmp_path / name, ran=False).path for name in ("calm", "killed"))
+    command = ["run", "--config", config(**_BRED), "--run_id", "first", "--workdir"]
+    whole = nursery.run([*command, calm], calm)
+    assert whole.code == 0, whole.said
+    died = _kill_until_done(nursery, [*command, killed], killed, brief.finished, len(whole.changed) // 2)
+    assert {_stage(path) for path in died} >= {"mining", "packaging"}, died
+    assert any("checkpoints/" in path or "curves/" in path for path in whole.changed)
+    _assert_undisturbed(nursery, [*command, killed], killed, calm)
+
+
+def test_a_worker_that_is_killed_ends_the_run_which_then_goes_on(nursery, brief, program, config, tmp_path):
+    work = brief.work.copy(tmp_path / "work", ran=False).path
+    site, mark, at = tmp_path / "site", tmp_path / "died", random.Random(3).randrange(3)  # a chunk is three changes
+    site.mkdir()
+    (site / "sitecustomize.py").write_text(_MORTAL_WORKERS.format(folder=str(work), at=at, mark=str(mark)))
+    command = ["run", "--config", str(config(**conftest.BRIEF)), "--run_id", "first", "--workdir", str(work)]
+    workers = ["--direct_num_workers=2", "--direct_running_mode=multi_processing"]
+    environment = {**os.environ, "PYTHONPATH": f"{site}:{pathlib.Path(__file__).parents[2]}"}
+    ended = subprocess.run([program, *command, *workers], env=environment, capture_output=True, text=True)
+    assert mark.exists() and ended.returncode == 4, ended
+    assert "peerpressure: error: a worker process died (" in ended.stderr
+    assert not (work / "ledger" / conftest.DATASET / "first" / "manifest.json").exists()
+    assert nursery.run(command, work).code == 0
+    assert conftest.kept(work) == conftest.kept(brief.work.path)
