@@ -25,6 +25,7 @@ def console() -> None:
     """The installed command."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     logging.getLogger().setLevel(logging.ERROR)  # the libraries' warnings are not for who runs a job
+    logging.getLogger("apache_beam").setLevel(logging.CRITICAL)  # what it logs with a stack trace, it raises too
     with _silent_stderr():
         import tensorflow  # noqa: F401
     from pipeline import cli

@@ -1,8 +1,8 @@
 """The command line, `peerpressure COMMAND`.
 
 Exit codes: 0, done; 1, a check found something wrong; 2, a mistake in what was given; 3, another run holds the task; 4,
-a disk or bucket failed, or was full (2 to 4 with one sentence on stderr). `run`, `mine` and `package` end with one line
-"peerpressure: status=done key=value ...".
+a disk or bucket failed, or was full, or a worker process died (2 to 4 with one sentence on stderr). `run`, `mine`,
+`package` and `recheck --publish` end with one line "peerpressure: status=done key=value ...".
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ import argparse
 import contextlib
 import dataclasses
 import difflib
-import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
@@ -21,8 +20,9 @@ from absl import app, logging
 from absl.flags import argparse_flags
 
 from models.errors import InputError
-from pipeline import config, dataset_commands, lock, stages, steps
+from pipeline import config_file, dataset_commands, finish, lock, options, stages, steps, tables
 from pipeline import package as packaging
+from pipeline.config import Config
 from pipeline.dataset_commands import OK
 from pipeline.ledger import RunFolder, Workdir
 
@@ -100,6 +100,7 @@ class _Parser(argparse_flags.ArgumentParser):
     _REQUIRED = "the following arguments are required: "
 
     def error(self, message: str) -> NoReturn:
+        """Raises InputError for what argparse found wrong, `message`, in place of leaving with code 2."""
         if message.startswith(self._REQUIRED):
             missing = message.removeprefix(self._REQUIRED).replace(", ", " and ")
             raise InputError(f"`{self.prog}` needs {missing}; `{self.prog} --help` says what to give.")
@@ -110,13 +111,15 @@ def _parser() -> tuple[Any, Any]:
     parser = _Parser(
         prog="peerpressure",
         description="Mines the inputs on which one net is wrong while its peers are right, as versioned TFDS datasets.",
-        epilog="Exit codes: 0 done, 1 a check failed, 2 wrong input, 3 another run holds the task, 4 a disk or bucket "
-        "failed. Options of Apache Beam (--runner, --direct_num_workers, ...) may be given to run and mine.",
+        epilog="Exit codes: 0 done, 1 a check failed, 2 wrong input, 3 another run holds the task, 4 a disk, a bucket "
+        "or a worker process failed. Options of Apache Beam (--runner, --direct_num_workers, ...) may be given to run "
+        "and mine.",
         allow_abbrev=False,
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     def command(name: str, call: Any, about: str) -> Any:
+        """Adds a command that `call` carries out, and returns its parser."""
         added = commands.add_parser(
             name,
             help=about,
@@ -139,14 +142,14 @@ def _parser() -> tuple[Any, Any]:
         if name in ("run", "mine"):
             _run_options(step)
         if name != "train":
-            _lock_options(step)
+            options.wait(step)
     dataset_commands.add(command)
     return parser, commands
 
 
 def _task_options(parser: Any) -> None:
     parser.add_argument("--config", required=True, help="the task's TOML file; required", default=argparse.SUPPRESS)
-    dataset_commands.workdir_option(parser)
+    options.workdir(parser)
     parser.add_argument(
         "--data_dir", help="TFDS data_dir that holds the seed images' dataset (TFDS's own if not given)"
     )
@@ -171,16 +174,12 @@ def _run_options(parser: Any) -> None:
     parser.add_argument("--islands", type=int, help="garbage images: in place of [garbage] islands")
 
 
-def _lock_options(parser: Any) -> None:
-    parser.add_argument("--wait", action="store_true", help="wait while another run holds the task")
-
-
-def _job(task: config.Config, arguments: argparse.Namespace) -> steps.Job:
+def _job(task: Config, arguments: argparse.Namespace) -> steps.Job:
     return steps.open_job(task, arguments.workdir, arguments.data_dir, arguments.device)
 
 
 @contextlib.contextmanager
-def _job_alone(task: config.Config, arguments: argparse.Namespace, who: str) -> Iterator[steps.Job]:
+def _job_alone(task: Config, arguments: argparse.Namespace, who: str) -> Iterator[steps.Job]:
     """Opens a job on a task that no other run works on meanwhile."""
     workdir = Workdir.at(arguments.workdir)
     workdir.check_writable()
@@ -189,7 +188,7 @@ def _job_alone(task: config.Config, arguments: argparse.Namespace, who: str) -> 
 
 
 def _run_alone(arguments: argparse.Namespace) -> contextlib.AbstractContextManager[steps.Job]:
-    task = config.load(arguments.config).with_run_seed(arguments.run_seed, arguments.run_id)
+    task = config_file.load(arguments.config).with_run_seed(arguments.run_seed, arguments.run_id)
     if (islands := arguments.islands) is not None:
         if islands < 1:
             raise InputError(f"--islands is {islands}, expected at least 1.")
@@ -199,7 +198,7 @@ def _run_alone(arguments: argparse.Namespace) -> contextlib.AbstractContextManag
 
 
 def _train(arguments: argparse.Namespace) -> int:
-    nets = steps.train(_job(config.load(arguments.config), arguments))
+    nets = steps.train(_job(config_file.load(arguments.config), arguments))
     for net in [*nets.peers, *([nets.judge] if nets.judge else [])]:
         print(f"{net.name}: {net.path}")
     return OK
@@ -208,17 +207,17 @@ def _train(arguments: argparse.Namespace) -> int:
 def _mine(arguments: argparse.Namespace) -> int:
     with _run_alone(arguments) as job:
         folder = steps.mine(job, arguments.run_id, arguments.beam_arguments)
-    print(steps.summary(folder))
+    print(finish.summary(folder))
     print(f"run {folder.run_id}: {folder.path}")
-    _print_last_line(**_of_run(folder))
+    print(tables.last_line(**_of_run(folder)))
     return OK
 
 
 def _package(arguments: argparse.Namespace) -> int:
-    with _job_alone(config.load(arguments.config), arguments, "`peerpressure package`") as job:
+    with _job_alone(config_file.load(arguments.config), arguments, "`peerpressure package`") as job:
         packaged = packaging.package(job.workdir, job.config.dataset, job.config.task)
-    _show_package(job, packaged)
-    _print_last_line(**_of_version(packaged))
+    print(f"\n{packaging.text(packaged, job.workdir.datasets)}")
+    print(tables.last_line(**packaged.fields()))
     return OK
 
 
@@ -226,19 +225,10 @@ def _run(arguments: argparse.Namespace) -> int:
     with _run_alone(arguments) as job:
         folder = steps.mine(job, arguments.run_id, arguments.beam_arguments)
         packaged = packaging.package(job.workdir, job.config.dataset, job.config.task)
-    print(steps.summary(folder))
-    _show_package(job, packaged)
-    _print_last_line(**_of_run(folder), **_of_version(packaged))
+    print(finish.summary(folder))
+    print(f"\n{packaging.text(packaged, job.workdir.datasets)}")
+    print(tables.last_line(**_of_run(folder), **packaged.fields()))
     return OK
-
-
-def _show_package(job: steps.Job, packaged: packaging.Packaged) -> None:
-    sizes = ", ".join(f"{split} {count}" for split, count in packaged.examples.items())
-    state = "is there already" if packaged.existed else "written"
-    split = max(packaged.examples, key=lambda name: packaged.examples[name], default="train")
-    print(f"\ndataset {packaged.dataset} {state} in {job.workdir.datasets} ({sizes}). Load it with")
-    print("    import tensorflow_datasets as tfds")
-    print(f'    tfds.load("{packaged.dataset}", data_dir="{job.workdir.datasets}", split="{split}")')
 
 
 def _of_run(folder: RunFolder) -> dict[str, Any]:
@@ -246,12 +236,3 @@ def _of_run(folder: RunFolder) -> dict[str, Any]:
     assert manifest is not None
     counted = {"examples": manifest["examples"], "set_aside": manifest["set_aside"]}
     return {"run": folder.run_id, **counted, "manifest": folder.path / "manifest.json"}
-
-
-def _of_version(packaged: packaging.Packaged) -> dict[str, Any]:
-    return {"dataset": packaged.dataset, "dataset_examples": sum(packaged.examples.values())}
-
-
-def _print_last_line(**fields: Any) -> None:
-    """Prints what a log is grepped for: key=value, with what the shell would split in quotes."""
-    print("peerpressure: status=done", *(f"{key}={shlex.quote(str(value))}" for key, value in fields.items()))

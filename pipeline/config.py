@@ -1,31 +1,28 @@
-"""A task's configuration: one TOML file, every key checked, every mistake told in one sentence."""
+"""A task's configuration: its sections, each key with its default and unit, and what they describe."""
 
 from __future__ import annotations
 
 import dataclasses
-import os
-import re
-import tomllib
 from collections.abc import Callable
 from typing import Any, Literal
 
-from models import zoo
 from models.errors import InputError
 from models.training import Training
 from pipeline import records, seeding
 from pipeline.criteria import PeerPressure
 from pipeline.search import gradient
 from pipeline.search.ascent import GradientAscent
-from pipeline.search.cppn import CPPN
+from pipeline.search.cppn_encoding import CPPN
 from pipeline.search.direct import Direct
 from pipeline.search.elites import Search as GarbageSearch
 from pipeline.search.hillclimb import Compose, Hillclimb
 from pipeline.search.lbfgs import LBFGS
 from pipeline.search.map_elites import Encoding, MapElites
 from pipeline.search.unit import ClassFrom
-from pipeline.sections import Ranges, known, plain, section
 from pipeline.transforms import Affine
 from pipeline.verify import Grading
+
+RUN_SEEDS = (0, 2**32 - 1)  # least and largest
 
 
 @dataclasses.dataclass(frozen=True)
@@ -286,7 +283,7 @@ class Config:
             return self
         if run_seed == "auto" and not run_id:
             raise InputError("--run_seed auto takes the run seed from the run id; give --run_id too.")
-        low, high = (int(limit) for limit in _RANGES["run.run_seed"])
+        low, high = RUN_SEEDS
         if run_seed != "auto" and not (run_seed.isdecimal() and low <= int(run_seed) <= high):
             raise InputError(f"--run_seed is '{run_seed}', expected 'auto' or a whole number from {low} to {high}.")
         number = seeding.derived_run_seed(run_id) if run_seed == "auto" else int(run_seed)
@@ -312,8 +309,17 @@ class Config:
 
     def to_json(self) -> dict[str, Any]:
         """Returns the sections that the dataset knows, JSON-able, with defaults; of paths, only the last part."""
-        named = dataclasses.asdict(_with_paths(self, lambda path: path.rstrip("/").rsplit("/", 1)[-1]))
+        named = dataclasses.asdict(self.with_paths(lambda path: path.rstrip("/").rsplit("/", 1)[-1]))
         return {name: value for name, value in named.items() if _ONLY_FOR.get(name, self.dataset) == self.dataset}
+
+    def with_paths(self, change: Callable[[str], str]) -> Config:
+        """Returns the task with every path, "" where none is given, changed."""
+        return dataclasses.replace(
+            self,
+            seeds=dataclasses.replace(self.seeds, image_folder=change(self.seeds.image_folder)),
+            peers=dataclasses.replace(self.peers, files=tuple(change(path) for path in self.peers.files)),
+            judge=dataclasses.replace(self.judge, file=change(self.judge.file)),
+        )
 
 
 _DATASETS = {
@@ -327,166 +333,3 @@ _ONLY_FOR = {  # sections that the other datasets do without
     "attack": records.PAIRS,
     "garbage": records.GARBAGE,
 }
-_SECTIONS: dict[str, Any] = {
-    "seeds": Seeds,
-    "peers": Peers,
-    "training": Training,
-    "judge": Judge,
-    "search": Search,
-    "operator": Affine,
-    "grade": Grading,
-    "attack": Attack,
-    "garbage": Garbage,
-    "run": Run,
-}
-# Least and largest value, in the key's own unit.
-_RANGES: Ranges = {
-    "peers.init_seed": (0, 2**31 - 1),
-    "training.epochs": (1, 10_000),
-    "training.batch_size": (1, 1_000_000),
-    "training.learning_rate": (1e-8, 100),
-    "judge.epochs": (1, 10_000),
-    "judge.init_seed": (0, 2**31 - 1),
-    "search.peer_confidence": (0, 1),
-    "search.target_confidence": (0, 1),
-    "search.patience": (1, 1_000_000),
-    "search.max_moves": (1, 4096),
-    "search.trials": (0, 2**31 - 1),
-    "operator.rotation_degrees": (0, 180),
-    "operator.translation_pixels": (0, 10_000),
-    "operator.scale": (0, 10),
-    "operator.stretch": (0, 10),
-    "operator.shear_degrees": (0, 80),
-    "grade.peer_margin": (0, 1),
-    "attack.eps": (1e-6, 1),
-    "attack.step_size": (1e-6, 1),
-    "attack.steps": (1, 100_000),
-    "attack.iterations": (1, 100_000),
-    "attack.memory": (1, 100),
-    "attack.first_c": (1e-6, 1e6),
-    "attack.brackets": (1, 30),
-    "attack.bisections": (1, 30),
-    "garbage.generations": (1, 10_000_000),
-    "garbage.islands": (1, 100_000),
-    "garbage.population": (1, 100_000),
-    "garbage.mutation_eta": (0, 1000),
-    "garbage.mutation_rate": (0, 1),
-    "garbage.crossover_rate": (0, 1),
-    "garbage.crossover_eta": (0, 1000),
-    "garbage.max_hidden": (1, 1000),
-    **{f"garbage.{name}": (0, 1) for name in ("add_connection", "delete_connection", "add_neuron", "delete_neuron")},
-    "garbage.activation_rate": (0, 1),
-    "garbage.step_size": (1e-6, 1),
-    "garbage.decay": (0, 1),
-    "garbage.blur": (0, 1000),
-    "garbage.blur_every": (1, 10_000_000),
-    "run.run_seed": (0, 2**32 - 1),
-    "run.unit_size": (1, 1_000_000),
-    "run.lanes": (1, 1_000_000),
-    "run.max_set_aside": (0, 1),
-}
-_NAME = re.compile(r"[a-z][a-z0-9_]*")
-
-
-def load(path: str) -> Config:
-    """Reads a configuration; paths in it are relative to its folder.
-
-    Raises:
-      InputError: the file is missing, not TOML, or has an unknown key, a wrong type or a value out of range.
-    """
-    try:
-        with open(path, "rb") as stream:
-            table = tomllib.load(stream)
-    except OSError as error:
-        raise InputError(
-            f"{path}: the configuration cannot be read ({error.strerror}); give --config a TOML file."
-        ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: this is not valid TOML: {error}.") from error
-    config = _parse(table, path)
-    _check(config, path)
-    return _with_absolute_paths(config, os.path.dirname(os.path.abspath(path)))
-
-
-def _parse(table: dict[str, Any], path: str) -> Config:
-    known(table, ["task", *_SECTIONS], path, "key or section")
-    task = table.get("task", os.path.splitext(os.path.basename(path))[0])
-    if not isinstance(task, str) or not _NAME.fullmatch(task):
-        raise InputError(f"{path}: task is {task!r}, expected a name of a-z, 0-9 and _ that starts with a letter.")
-    sections = {name: section(cls, name, table.get(name, {}), _RANGES, path) for name, cls in _SECTIONS.items()}
-    return Config(task, **sections)
-
-
-def _check(config: Config, path: str) -> None:
-    """Checks what no single key can tell."""
-    if bool(config.seeds.dataset) == bool(config.seeds.image_folder):
-        raise InputError(f"{path}: [seeds] needs either dataset or image_folder; give one of them.")
-    if not config.seeds.splits or len(set(config.seeds.splits)) != len(config.seeds.splits):
-        raise InputError(f"{path}: [seeds] splits needs at least one split, each once.")
-    if bool(config.peers.architectures) == bool(config.peers.files):
-        raise InputError(f"{path}: [peers] needs either architectures or files; give one of them.")
-    _check_nets(config, path)
-    if not config.search.targets:
-        raise InputError(f"{path}: [search] targets is empty; give 'all' or the names of some nets.")
-    if len(set(config.peers.names)) != len(config.peers.names):
-        raise InputError(f"{path}: [peers] names are not all different; give each net its own.")
-    if not 0 < config.garbage.confidence < 1:
-        raise InputError(
-            f"{path}: [garbage] confidence is {plain(config.garbage.confidence)}, expected a probability above 0 and "
-            "below 1."
-        )
-    if not config.garbage.classes:
-        raise InputError(f"{path}: [garbage] classes is empty; give 'all' or some classes.")
-    if config.garbage.generations * config.garbage.population >= 2**31:
-        raise InputError(f"{path}: [garbage] generations * population is 2**31 or more; lower one of them.")
-    seeded = config.dataset != records.GARBAGE
-    if seeded and config.search.class_from == "label" and not config.seeds.labeled:
-        raise InputError(f"{path}: [seeds] labeled = false needs [search] class_from = 'consensus'.")
-    if config.seeds.labeled is False and (config.peers.architectures or config.judge.architecture):
-        raise InputError(f"{path}: nets cannot be trained with [seeds] labeled = false; give [peers] files.")
-
-
-def _check_nets(config: Config, path: str) -> None:
-    nets = config.peers.architectures or config.peers.files
-    alone = config.search.method == "scan" and config.search.class_from == "consensus"
-    least = 3 if alone else 2 if config.dataset == records.MISTAKES else 1
-    if len(nets) < least:
-        raise InputError(f"{path}: [peers] has {len(nets)} net, expected at least {least}: a target and its peers.")
-    if config.peers.names and len(config.peers.names) != len(config.peers.files):
-        raise InputError(
-            f"{path}: [peers] names has {len(config.peers.names)} entries for {len(config.peers.files)} files; "
-            "give one each."
-        )
-    if config.peers.trained_on and config.peers.files:
-        raise InputError(f"{path}: [peers] trained_on is for architectures, files are trained already; leave it out.")
-    if config.peers.trained_on and len(config.peers.trained_on) != len(config.peers.architectures):
-        raise InputError(
-            f"{path}: [peers] trained_on has {len(config.peers.trained_on)} entries for "
-            f"{len(config.peers.architectures)} architectures; give one each."
-        )
-    if config.judge.architecture and config.judge.file:
-        raise InputError(f"{path}: [judge] has both architecture and file; give one of them.")
-    for key, architecture in [
-        *(("[peers] architectures", name) for name in config.peers.architectures),
-        *(("[judge] architecture", name) for name in [config.judge.architecture] if name),
-    ]:
-        try:
-            zoo.check(architecture)
-        except InputError as error:
-            raise InputError(f"{path}: {key}: {error}") from error
-
-
-def _with_absolute_paths(config: Config, folder: str) -> Config:
-    def absolute(path: str) -> str:
-        return path if not path or "://" in path else os.path.normpath(os.path.join(folder, os.path.expanduser(path)))
-
-    return _with_paths(config, absolute)
-
-
-def _with_paths(config: Config, change: Callable[[str], str]) -> Config:
-    return dataclasses.replace(
-        config,
-        seeds=dataclasses.replace(config.seeds, image_folder=change(config.seeds.image_folder)),
-        peers=dataclasses.replace(config.peers, files=tuple(change(path) for path in config.peers.files)),
-        judge=dataclasses.replace(config.judge, file=change(config.judge.file)),
-    )

@@ -1,4 +1,4 @@
-"""The commands that look at a published dataset: verify, recheck, diff, replay, transfer, probe, render, sheet."""
+"""The commands that look at a published dataset, from `verify` to `lineage`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,22 @@ from etils import epath
 from models.classifier import Classifier, PeerGroup
 from models.errors import InputError
 from models.loading import load as load_net
-from pipeline import diff, picture, probe, recheck, records, replay, tables, transfer, verify
+from pipeline import (
+    diff,
+    lineage,
+    lock,
+    options,
+    package,
+    picture,
+    probe,
+    recheck,
+    records,
+    replay,
+    statuses,
+    tables,
+    transfer,
+    verify,
+)
 from pipeline.ledger import Workdir
 from pipeline.search import cppn
 
@@ -26,124 +41,15 @@ Command = Callable[[str, Callable[[argparse.Namespace], int], str], Any]
 
 def add(command: Command) -> None:
     """Adds the commands to the command line; `command` takes a name, the function to call and a sentence about it."""
-    _verify_options(command("verify", _verify, "Check every example of a published dataset against its nets."))
-    _replay_options(command("replay", _replay, "Re-create one example from its record and compare the bytes."))
-    _recheck_options(command("recheck", _recheck, "Show an existing dataset to new nets: what is healed, what is not."))
-    _diff_options(command("diff", _diff, "Tell what one version of a dataset has that another has not."))
-    _transfer_options(command("transfer", _transfer, "Show adversarial twins, and noise of their size, to all nets."))
-    _probe_options(command("probe", _probe, "Show how adversarial twins and their originals hold out against noise."))
-    _render_options(command("render", _render, "Draw a CPPN garbage image again, at any size."))
-    _sheet_options(command("sheet", _sheet, "Draw garbage images as a contact sheet, with their classes."))
-
-
-def workdir_option(parser: Any) -> None:
-    """Adds the option that every command has."""
-    parser.add_argument("--workdir", default="runs", help="folder or bucket for nets, ledger and datasets")
-
-
-def _verify_options(parser: Any) -> None:
-    parser.add_argument("dataset", help="NAME/TASK, with or without :VERSION, such as high_value_mistakes/digits")
-    workdir_option(parser)
-    _peers_option(parser)
-
-
-def _peers_option(parser: Any) -> None:
-    parser.add_argument(
-        "--peers",
-        nargs="+",
-        default=[],
-        metavar="NET",
-        help=".keras files or SavedModel folders, matched by digest; the run's own if not given",
-    )
-
-
-def _replay_options(parser: Any) -> None:
-    parser.add_argument("dataset", help="NAME/TASK, with or without :VERSION, such as high_value_mistakes/digits")
-    parser.add_argument("id", help="the example's id, or enough of its start")
-    workdir_option(parser)
-    _peers_option(parser)
-    parser.add_argument("--out", default="", metavar="PNG", help="write the re-created image here")
-    parser.add_argument(
-        "--picture",
-        default="",
-        metavar="PNG",
-        help="draw a mistake's session, move by move, or a pair with its change, or a garbage image, here",
-    )
-
-
-def _recheck_options(parser: Any) -> None:
-    parser.add_argument("dataset", help="NAME/TASK, with or without :VERSION, such as high_value_mistakes/digits")
-    workdir_option(parser)
-    parser.add_argument(
-        "--peers",
-        required=True,
-        nargs="+",
-        metavar="NET",
-        default=argparse.SUPPRESS,
-        help="new .keras files or SavedModel folders; each takes the place of the net that its file is named after "
-        "(NAME.keras, or NAME-KEY.keras as in a workdir), or of the one that it is given for, as NAME=FILE. Mistakes "
-        "are shown to all nets of their run, old ones where no new one is given; pairs and garbage to the given nets "
-        "only; required",
-    )
-    parser.add_argument("--csv", default="", metavar="FILE", help="write the table here")
-    parser.add_argument("--status", default="", metavar="FILE", help="write each example's status here, as JSON lines")
-
-
-def _diff_options(parser: Any) -> None:
-    parser.add_argument("old", help="NAME/TASK:VERSION, such as high_value_mistakes/digits:1.0.0")
-    parser.add_argument("new", help="likewise; without :VERSION, the newest")
-    workdir_option(parser)
-    parser.add_argument("--json", default="", metavar="FILE", help="write the difference here, with all ids")
-
-
-def _transfer_options(parser: Any) -> None:
-    parser.add_argument("dataset", help="adversarial_pairs/TASK, with or without :VERSION")
-    workdir_option(parser)
-    _peers_option(parser)
-    parser.add_argument(
-        "--rescale",
-        nargs="*",
-        type=float,
-        default=[0.1],
-        metavar="DISTORTION",
-        help="also rescale every perturbation to these, in (0, 1], pixels in [0, 1]",
-    )
-    parser.add_argument("--csv", default="", metavar="FILE", help="write the table here")
-    parser.add_argument("--picture", default="", metavar="PNG", help="draw the table here")
-
-
-def _probe_options(parser: Any) -> None:
-    parser.add_argument("dataset", help="adversarial_pairs/TASK, with or without :VERSION")
-    workdir_option(parser)
-    _peers_option(parser)
-    parser.add_argument(
-        "--noise",
-        nargs="+",
-        type=float,
-        default=[0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5],
-        metavar="SIZE",
-        help="standard deviations of the noise, in (0, 1], pixels in [0, 1]",
-    )
-    parser.add_argument("--draws", type=int, default=10, help="how often noise is drawn for each image")
-    parser.add_argument("--csv", default="", metavar="FILE", help="write the table here")
-    parser.add_argument("--picture", default="", metavar="PNG", help="draw the curves here")
-
-
-def _render_options(parser: Any) -> None:
-    parser.add_argument("dataset", help="garbage_images/TASK, with or without :VERSION, or a genome's .json file")
-    parser.add_argument("id", nargs="?", default="", help="the example's id, or enough of its start")
-    workdir_option(parser)
-    parser.add_argument("--size", type=int, default=512, help="pixels on the longer side")
-    parser.add_argument("--out", required=True, metavar="PNG", help="write the image here", default=argparse.SUPPRESS)
-    parser.add_argument("--genome", default="", metavar="JSON", help="write the genome here, to be rendered later")
-
-
-def _sheet_options(parser: Any) -> None:
-    parser.add_argument("dataset", help="garbage_images/TASK, with or without :VERSION")
-    workdir_option(parser)
-    parser.add_argument("--out", required=True, metavar="PNG", help="write the sheet here", default=argparse.SUPPRESS)
-    parser.add_argument("--net", default="", help="only of this target net")
-    parser.add_argument("--limit", type=int, default=100, help="images at most, spread evenly over all")
+    options.verify(command("verify", _verify, "Check every example of a published dataset against its nets."))
+    options.replay(command("replay", _replay, "Re-create one example from its record and compare the bytes."))
+    options.recheck(command("recheck", _recheck, "Show an existing dataset to new nets: what is healed, what is not."))
+    options.diff(command("diff", _diff, "Tell what one version of a dataset has that another has not."))
+    options.transfer(command("transfer", _transfer, "Show adversarial twins, and noise of their size, to all nets."))
+    options.probe(command("probe", _probe, "Show how adversarial twins and their originals hold out against noise."))
+    options.render(command("render", _render, "Draw a CPPN garbage image again, at any size."))
+    options.sheet(command("sheet", _sheet, "Draw garbage images as a contact sheet, with their classes."))
+    options.lineage(command("lineage", _lineage, "Tell from which images a garbage image descends."))
 
 
 def _verify(arguments: argparse.Namespace) -> int:
@@ -162,11 +68,38 @@ def _verify(arguments: argparse.Namespace) -> int:
 
 def _recheck(arguments: argparse.Namespace) -> int:
     published = replay.open_dataset(arguments.dataset, Workdir.at(arguments.workdir).datasets)
+    if arguments.publish:
+        _publish(published.name, arguments)
+    else:
+        _ask(published, arguments)
+    return OK
+
+
+def _publish(name: str, arguments: argparse.Namespace) -> None:
+    """Shows the newest version of "dataset/task" to new nets, and makes the next one of what they say."""
+    workdir = Workdir.at(arguments.workdir)
+    workdir.check_writable()
+    with lock.hold(workdir.lock(name), name, "`peerpressure recheck`", arguments.wait):
+        published, newest = (replay.open_dataset(which, workdir.datasets) for which in (arguments.dataset, name))
+        kept, finished = statuses.read(workdir.rechecks(name)), [run.run_id for run in workdir.finished_runs(name)]
+        recheck.check_newest(published, newest, finished, len(kept))
+        asked, sources = _ask(published, arguments)
+        if not statuses.nothing_new(asked, kept):
+            statuses.keep(workdir.rechecks(name), asked, sources)
+        packaged = package.package(workdir, *name.split("/"))
+    if packaged.existed:
+        print("\nthese nets said the same of these examples before: there is nothing new to publish.")
+    print(f"\n{package.text(packaged, workdir.datasets)}")
+    print(tables.last_line(**packaged.fields()))
+
+
+def _ask(published: replay.Published, arguments: argparse.Namespace) -> tuple[statuses.Recheck, dict[str, str]]:
+    """Shows a version to the nets of --peers and tells what they say; returns that, and their files by digest."""
     first = next(iter(published.runs.values()))
     given = [_load(path, first, name) for name, path in map(recheck.split_name, arguments.peers)]
-    nets = recheck.successors(published, given)
+    new = nets = recheck.successors(published, given)
     if published.dataset == records.MISTAKES:
-        nets = {run_id: _with_old(published.runs[run_id], new, arguments) for run_id, new in nets.items()}
+        nets = {run_id: _with_old(published.runs[run_id], of_run, arguments) for run_id, of_run in new.items()}
     found = recheck.recheck(published, recheck.groups_to_ask(published, nets), _BATCH)
     print(recheck.text(found, published.dataset))
     if arguments.csv:
@@ -175,11 +108,13 @@ def _recheck(arguments: argparse.Namespace) -> int:
     if arguments.status:
         with _writing("--status", arguments.status):
             epath.Path(arguments.status).write_text(recheck.to_json_lines(found))
-    return OK
+    return recheck.to_keep(published, new, found), {net.digest: net.source for net in given}
 
 
 def _with_old(run: dict[str, Any], new: dict[str, Classifier], arguments: argparse.Namespace) -> dict[str, Classifier]:
-    """Returns a run's nets in their order, new ones where there are, else the run's own."""
+    """Returns a run's nets in their order, new ones where there are, else the run's own; none if none is new."""
+    if not new:
+        return {}
     left = [net for net in run["nets"] if net["name"] not in new]
     nets = {**new, **_found(left, run, _own_paths(run, arguments) if left else [])}
     return {net["name"]: nets[net["name"]] for net in run["nets"]}
@@ -345,7 +280,7 @@ def _garbage_title(example: dict[str, Any], run: dict[str, Any]) -> str:
 def _open_garbage(arguments: argparse.Namespace) -> replay.Published:
     if not arguments.dataset.startswith(f"{records.GARBAGE}/"):
         raise InputError(
-            f"`{arguments.command}` draws garbage images, not '{arguments.dataset}'; expected "
+            f"`{arguments.command}` is for garbage images, not '{arguments.dataset}'; expected "
             f"{records.GARBAGE}/TASK[:VERSION]."
         )
     return replay.open_dataset(arguments.dataset, Workdir.at(arguments.workdir).datasets)
@@ -390,16 +325,37 @@ def _sheet(arguments: argparse.Namespace) -> int:
     if arguments.limit < 1:
         raise InputError(f"--limit is {arguments.limit}, expected at least 1.")
     published = _open_garbage(arguments)
-    mine = [example for example in published.examples() if arguments.net in ("", example["target_net"].decode())]
+    wanted = {"target_net": arguments.net.encode(), "encoding": arguments.encoding.encode()}
+    mine = [
+        example
+        for example in published.examples()
+        if all(value in (b"", example[key]) for key, value in wanted.items())
+    ]
     if not mine:
-        raise InputError(f"'{arguments.dataset}' has no example{f' of {arguments.net}' * bool(arguments.net)} to draw.")
-    mine.sort(key=lambda example: (example["target_net"], int(example["wrong_class"]), int(example["island"])))
+        of = "".join(f" of {value.decode()}" for value in wanted.values() if value)
+        raise InputError(f"'{arguments.dataset}' has no example{of} to draw.")
+    order = ("target_net", "encoding", "wrong_class", "island")
+    mine.sort(key=lambda example: tuple(example[key] for key in order))
     places = np.unique(np.linspace(0, len(mine) - 1, min(arguments.limit, len(mine))).round().astype(int))
     shown = [mine[place] for place in places]
     titles = [_garbage_title(example, published.run(example)) for example in shown]
     with _writing("--out", arguments.out):
         picture.draw_sheet(np.stack([example["image"] for example in shown]), titles, arguments.out)
     print(f"{arguments.out}: {len(shown)} of {len(mine)} images")
+    return OK
+
+
+def _lineage(arguments: argparse.Namespace) -> int:
+    published = _open_garbage(arguments)
+    example = replay.find(published, arguments.id)
+    run = published.run(example)
+    folder = Workdir.at(arguments.workdir).run(f"{run['dataset']}/{run['task']}", run["run_id"])
+    family = lineage.ancestors(folder, example)
+    print(f"{example['id'].decode()}: {_about(published.dataset, example, run)}")
+    print(lineage.text(family))
+    if arguments.csv:
+        with _writing("--csv", arguments.csv):
+            epath.Path(arguments.csv).write_text(tables.to_csv(lineage.cells(family)))
     return OK
 
 

@@ -36,6 +36,14 @@ class Run(NamedTuple):
     config_digest: str
 
 
+class Recheck(NamedTuple):
+    """New nets, [name, digest] each, that gave examples of a version their status; `version` is the first with it."""
+
+    version: str
+    asked: str
+    nets: tuple[tuple[str, str], ...]
+
+
 class Rate(NamedTuple):
     """How many trials of a run found an example for a target net."""
 
@@ -51,9 +59,11 @@ class Diff:
       old, new: "dataset/task:version".
       added, dropped: ids of examples that only the new, only the old version has.
       changed: ids of examples that both have, with other contents; none, if both were packaged here.
-      unchanged: how many examples are the same in both, bit for bit.
-      by_target, by_class: examples of each target net and class (`records.CLASS`).
+      unchanged: how many examples are the same in both, bit for bit, but for their status.
+      status_changed: ids of examples that both have, with another status.
+      by_target, by_class, by_status: examples of each target net, class (`records.CLASS`) and status ("": none).
       runs_added, runs_dropped: runs that only the new, only the old version holds.
+      rechecks_added, rechecks_dropped: likewise.
       newest_runs: the newest run of the old version and that of the new one; what follows compares these two.
       rates: of each target net in either; None where it is not one.
       nets: name -> digest in either, "" where there is none; only nets that differ, the judge among them.
@@ -66,10 +76,14 @@ class Diff:
     dropped: tuple[str, ...]
     changed: tuple[str, ...]
     unchanged: int
+    status_changed: tuple[str, ...]
     by_target: dict[str, Counts]
     by_class: dict[str, Counts]
+    by_status: dict[str, Counts]
     runs_added: tuple[Run, ...]
     runs_dropped: tuple[Run, ...]
+    rechecks_added: tuple[Recheck, ...]
+    rechecks_dropped: tuple[Recheck, ...]
     newest_runs: tuple[str, str]
     rates: dict[str, tuple[Rate | None, Rate | None]]
     nets: dict[str, tuple[str, str]]
@@ -79,7 +93,8 @@ class Diff:
 class _Example(NamedTuple):
     target_net: str
     class_name: str
-    content: bytes  # digest of all features
+    status: str
+    content: bytes  # digest of all features but the status
 
 
 def compare(old: Published, new: Published) -> Diff:
@@ -94,7 +109,8 @@ def compare(old: Published, new: Published) -> Diff:
         )
     ours, theirs = _examples(old), _examples(new)
     both = [example_id for example_id in ours if example_id in theirs]
-    changed = [example_id for example_id in both if ours[example_id] != theirs[example_id]]
+    changed = [example_id for example_id in both if ours[example_id].content != theirs[example_id].content]
+    rechecks = _rechecks(old), _rechecks(new)
     runs, newest = (old.runs, new.runs), (_newest(old), _newest(new))
     return Diff(
         old=_name(old),
@@ -103,10 +119,14 @@ def compare(old: Published, new: Published) -> Diff:
         dropped=tuple(example_id for example_id in ours if example_id not in theirs),
         changed=tuple(changed),
         unchanged=len(both) - len(changed),
+        status_changed=tuple(name for name in both if ours[name].status != theirs[name].status),
         by_target=_counts(ours, theirs, "target_net", [net["name"] for run in newest for net in run["nets"]]),
         by_class=_counts(ours, theirs, "class_name", [*_class_names(old), *_class_names(new)]),
+        by_status=_counts(ours, theirs, "status", [*records.STATUSES[old.dataset], ""]),
         runs_added=tuple(_run(run) for run_id, run in runs[1].items() if run_id not in runs[0]),
         runs_dropped=tuple(_run(run) for run_id, run in runs[0].items() if run_id not in runs[1]),
+        rechecks_added=tuple(recheck for recheck in rechecks[1] if recheck not in rechecks[0]),
+        rechecks_dropped=tuple(recheck for recheck in rechecks[0] if recheck not in rechecks[1]),
         newest_runs=(newest[0]["run_id"], newest[1]["run_id"]),
         rates=_both(_rates(newest[0]), _rates(newest[1]), None),
         nets=_differing(_nets(newest[0]), _nets(newest[1]), ""),
@@ -126,6 +146,13 @@ def _run(manifest: Mapping[str, Any]) -> Run:
     return Run(*(manifest[name] for name in Run._fields))
 
 
+def _rechecks(published: Published) -> list[Recheck]:
+    return [
+        Recheck(told["version"], told["asked"], tuple((net["name"], net["digest"]) for net in told["nets"]))
+        for told in published.rechecks
+    ]
+
+
 def _class_names(published: Published) -> list[str]:
     return published.builder.info.features[records.CLASS[published.dataset]].names
 
@@ -134,7 +161,12 @@ def _examples(published: Published) -> dict[str, _Example]:
     """Returns the examples by id, in their order."""
     names, column = _class_names(published), records.CLASS[published.dataset]
     return {
-        example["id"].decode(): _Example(example["target_net"].decode(), names[example[column]], _content(example))
+        example["id"].decode(): _Example(
+            target_net=example["target_net"].decode(),
+            class_name=names[example[column]],
+            status=example.get("status", b"").decode(),
+            content=_content({key: value for key, value in example.items() if key != "status"}),
+        )
         for example in published.examples()
     }
 
@@ -196,7 +228,7 @@ def to_json(diff: Diff) -> str:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, Counts | Run | Rate):
+    if isinstance(value, Counts | Run | Recheck | Rate):
         return value._asdict()
     if isinstance(value, tuple):
         return [_plain(item) for item in value]
@@ -213,7 +245,10 @@ def text(diff: Diff) -> str:
         *_ids("changed", diff.changed),
         *(f"run added: {_run_text(run)}" for run in diff.runs_added),
         *(f"run dropped: {_run_text(run)}" for run in diff.runs_dropped),
+        *(f"recheck added: {_recheck_text(recheck)}" for recheck in diff.rechecks_added),
+        *(f"recheck dropped: {_recheck_text(recheck)}" for recheck in diff.rechecks_dropped),
         "",
+        *_status_text(diff),
         *_counts_text("target", diff.by_target),
         "",
         *_counts_text("class", diff.by_class),
@@ -233,6 +268,19 @@ def _ids(what: str, ids: tuple[str, ...]) -> list[str]:
 
 def _run_text(run: Run) -> str:
     return f"{run.run_id} (run seed {run.run_seed}, config {run.config_digest[:_DIGITS]})"
+
+
+def _recheck_text(recheck: Recheck) -> str:
+    nets = ", ".join(f"{name} {digest[:_DIGITS]}" for name, digest in recheck.nets)
+    return f"{recheck.version} (of {recheck.asked}, with {nets})"
+
+
+def _status_text(diff: Diff) -> list[str]:
+    """Says which statuses there are, if there are any, with an empty line at the end."""
+    if not any(diff.by_status):
+        return []
+    counts = {status or "(none)": count for status, count in diff.by_status.items()}
+    return [f"examples with another status: {len(diff.status_changed)}", *_counts_text("status", counts), ""]
 
 
 def _counts_text(head: str, counts: Mapping[str, Counts]) -> list[str]:

@@ -10,7 +10,7 @@ import pyarrow as pa
 
 from models.classifier import PeerGroup
 from pipeline import records, seeding, verify
-from pipeline.chunk import NOT_FINITE, ChunkRows, set_aside_whole
+from pipeline.chunk import NOT_FINITE, ChunkRows, as_stored, judge_columns, set_aside_whole
 from pipeline.records import EXHAUSTED, FOUND, MOVES_SPENT, SET_ASIDE, SKIPPED
 from pipeline.search.hillclimb import Hillclimb
 from pipeline.search.scan import scan
@@ -140,10 +140,10 @@ class Miner:
     ) -> None:
         """Renders, encodes, decodes and judges each find; keeps it, or writes down why not."""
         searcher = self._task.searcher
-        sources = seeds.images[finds.rows]
-        rendered = verify.render_final(sources, finds.chains, searcher.compose, searcher.operator.border)
-        encoded = [records.encode_png(image) for image in rendered]
-        stored = np.array([records.decode_png(data) for data in encoded], np.uint8).reshape(rendered.shape)
+        rendered = verify.render_final(
+            seeds.images[finds.rows], finds.chains, searcher.compose, searcher.operator.border
+        )
+        encoded, stored = as_stored(rendered)
         after = self._group.probabilities(stored, self._task.lanes)
         judgement = verify.judge(searcher.criterion, after, finds.classes, finds.target_nets)
         reasons = verify.failures(judgement)
@@ -154,26 +154,32 @@ class Miner:
             if reasons[find]:
                 columns.drop(place, reasons[find])
                 continue
-            net, label = int(finds.target_nets[find]), int(finds.classes[find])
-            judge_class = -1 if judged is None else int(judged[find].argmax())
-            margin = float(judgement.peer_margin[find])
+            judge = judge_columns(None if judged is None else judged[find])
             columns.fill(
                 place,
-                id=records.example_id(
-                    self._task.config_digest, self._task.run_seed, seeds.ids[finds.rows[find]], self._group.digests[net]
-                ),
+                **self._record(seeds, before, finds, find),
                 image=encoded[find],
-                seed_image=records.encode_png(sources[find]),
-                label=label,
-                wrong_class=int(after[net, find].argmax()),
-                probabilities_before=before[:, finds.rows[find]].ravel(),
+                wrong_class=int(after[finds.target_nets[find], find].argmax()),
                 probabilities_after=after[:, find].ravel(),
-                steps=finds.steps[find],
-                parameters=finds.chains[find].parameters.ravel(),
-                confidences=finds.confidences[find],
-                composed_matrix=finds.chains[find].composed.ravel(),
-                peer_margin=margin,
-                judge_class=judge_class,
-                judge_confidence=0.0 if judged is None else float(judged[find].max()),
-                grade=self._task.grading.grade(searcher.operator.realistic, margin, judge_class, label),
+                **self._worth(int(finds.classes[find]), float(judgement.peer_margin[find]), judge),
             )
+
+    def _record(self, seeds: SeedBatch, before: np.ndarray, finds: _Finds, find: int) -> dict[str, Any]:
+        """Returns the columns of a find that say what it was made of, and how."""
+        row, digest = finds.rows[find], self._group.digests[finds.target_nets[find]]
+        return {
+            "id": records.example_id(self._task.config_digest, self._task.run_seed, seeds.ids[row], digest),
+            "seed_image": records.encode_png(seeds.images[row]),
+            "label": int(finds.classes[find]),
+            "probabilities_before": before[:, row].ravel(),
+            "steps": finds.steps[find],
+            "parameters": finds.chains[find].parameters.ravel(),
+            "confidences": finds.confidences[find],
+            "composed_matrix": finds.chains[find].composed.ravel(),
+        }
+
+    def _worth(self, label: int, margin: float, judge: dict[str, Any]) -> dict[str, Any]:
+        """Returns the columns of a find that say what it is worth."""
+        realistic = self._task.searcher.operator.realistic
+        grade = self._task.grading.grade(realistic, margin, judge["judge_class"], label)
+        return {**judge, "peer_margin": margin, "grade": grade}

@@ -126,7 +126,9 @@ class _Trainer:
         """Returns a net's file, trained if it is not there."""
         key = training.digest(architecture, init_seed, how, self._digest(part))
         path = self._workdir.nets / f"{name}-{key[:12]}.keras"
-        if not path.exists():
+        if path.exists():
+            training.sweep(path)
+        else:
             self._train(path, name, architecture, init_seed, how, part)
         return NetFile(name, str(path))
 
@@ -145,17 +147,12 @@ class _Trainer:
         if not classes:
             raise InputError(f"[seeds] {self._source.name} has no labels to train nets on; give [peers] files instead.")
         images, labels = self._data(part)
-        training.train_cached(
-            path,
-            architecture,
-            init_seed,
-            how,
-            images,
-            labels,
-            classes,
-            device=self._device,
-            progress=lambda epoch, epochs, accuracy: self._progress(name, epoch, epochs, accuracy),
-        )
+
+        def progress(epoch: int, epochs: int, accuracy: float) -> None:
+            self._progress(name, epoch, epochs, accuracy)
+
+        recipe = (architecture, init_seed, how, images, labels, classes)
+        training.cached(path, lambda: training.train(*recipe, self._device, progress))
 
     def _data(self, part: Part) -> tuple[np.ndarray, np.ndarray]:
         if self._read is None or self._read[0] != part:

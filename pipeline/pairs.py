@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from models.classifier import PeerGroup
 from pipeline import criteria, records, seeding
-from pipeline.chunk import NOT_FINITE, ChunkRows, set_aside_whole
+from pipeline.chunk import NOT_FINITE, ChunkRows, as_stored, judge_columns, set_aside_whole
 from pipeline.search.gradient import UNTARGETED, Attack, Originals, Twins
 from pipeline.seeds import SeedBatch
 
@@ -125,7 +125,18 @@ class PairMiner:
         return np.full(count, self._task.aim, np.int32)
 
     def attack(self, net: int, images: np.ndarray, labels: np.ndarray, aims: np.ndarray, words: np.ndarray) -> Twins:
-        """Attacks uint8 images `[R, H, W, C]`, `lanes` at a time; labels, aims `[R]`, words `[R, 2]`; NumPy."""
+        """Attacks images, `lanes` at a time.
+
+        Args:
+          net: the target net's place in the group.
+          images: uint8 `[R, H, W, C]`.
+          labels: int32 `[R]`, the right classes, 0 to K - 1.
+          aims: int32 `[R]`, the classes that the net is to give, or `UNTARGETED`.
+          words: uint32 `[R, 2]`, `seeding.seed_key` of the images' ids.
+
+        Returns:
+          `Twins` of R rows in NumPy, with images uint8 `[R, H, W, C]`: of an image without a twin, the last try.
+        """
         parts = []
         for start in range(0, max(len(images), 1), self._task.lanes):
             chunk = [part[start : start + self._task.lanes] for part in (images, labels, aims, words)]
@@ -158,8 +169,7 @@ class PairMiner:
     def _keep(self, seeds: SeedBatch, before: np.ndarray, attacked: _Attacked, rows: ChunkRows) -> None:
         """Encodes, decodes and judges each twin; keeps it, or writes down why not, with the best try."""
         net, twins, first = attacked.net, attacked.twins, len(rows)
-        encoded = [records.encode_png(image) for image in twins.images]
-        stored = np.array([records.decode_png(data) for data in encoded], np.uint8).reshape(twins.images.shape)
+        encoded, stored = as_stored(twins.images)
         after = self._group.probabilities(stored, self._task.lanes)
         misread = misreads(after[net], attacked.labels, attacked.aims)
         outcomes = np.where(twins.misread, np.where(misread, records.FOUND, records.DROPPED), records.EXHAUSTED)
@@ -183,8 +193,7 @@ class PairMiner:
                 wrong_class=int(after[net, place].argmax()),
                 probabilities_before=before[:, row].ravel(),
                 probabilities_after=after[:, place].ravel(),
-                judge_class=-1 if judged is None else int(judged[place].argmax()),
-                judge_confidence=0.0 if judged is None else float(judged[place].max()),
+                **judge_columns(None if judged is None else judged[place]),
                 aimed_class=int(attacked.aims[place]),
                 distortion=distortion,
                 unrounded_distortion=float(twins.unrounded_distortion[place]),

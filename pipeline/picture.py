@@ -43,8 +43,7 @@ def draw_session(
     )
     for column, state in enumerate(states):
         top, bottom = axes[0, column], axes[1, column]
-        image = images[state]
-        top.imshow(image[..., 0] if image.shape[-1] == 1 else image, cmap="gray", vmin=0, vmax=255)
+        _show(top, images[state])
         top.set_title("seed image" if state == 0 else f"move {state}", fontsize=8)
         top.axis("off")
         _bars(bottom, probabilities[:, state], net_names, target_net, label, wrong, labelled=column == 0)
@@ -56,8 +55,7 @@ def draw_session(
     names = [f"{class_names[label]}, {target_net}", f"{class_names[label]}, peers", f"{class_names[wrong]}"]
     figure.legend(handles, names, loc="lower center", ncols=3, fontsize=8, frameon=False)
     figure.tight_layout(rect=(0, 0.06, 1, 1))
-    figure.savefig(path, dpi=130, format="png")
-    pyplot.close(figure)
+    _save(figure, path)
 
 
 def draw_pairs(originals: np.ndarray, twins: np.ndarray, titles: Sequence[str], path: str) -> None:
@@ -73,15 +71,14 @@ def draw_pairs(originals: np.ndarray, twins: np.ndarray, titles: Sequence[str], 
     figure, axes = pyplot.subplots(3, len(originals), figsize=(1.2 * len(originals) + 0.6, 4.0), squeeze=False)
     for row, (name, images) in enumerate((("original", originals), ("change x 10", changes), ("twin", twins))):
         for axis, image in zip(axes[row], images, strict=True):
-            axis.imshow(image[..., 0] if image.shape[-1] == 1 else image, cmap="gray", vmin=0, vmax=255)
+            _show(axis, image)
             axis.set_xticks([])
             axis.set_yticks([])
         axes[row, 0].set_ylabel(name, fontsize=8)
     for axis, title in zip(axes[0], titles, strict=True):
         axis.set_title(title, fontsize=8)
     figure.tight_layout()
-    figure.savefig(path, dpi=130, format="png")
-    pyplot.close(figure)
+    _save(figure, path)
 
 
 def draw_table(shares: np.ndarray, rows: Sequence[str], columns: Sequence[str], path: str) -> None:
@@ -96,8 +93,7 @@ def draw_table(shares: np.ndarray, rows: Sequence[str], columns: Sequence[str], 
     axis.set_yticks(np.arange(len(rows)), rows, fontsize=7)
     axis.set_title("% misread by", fontsize=8)
     figure.tight_layout()
-    figure.savefig(path, dpi=130, format="png")
-    pyplot.close(figure)
+    _save(figure, path)
 
 
 def draw_probe(
@@ -138,8 +134,7 @@ def draw_probe(
     figure.supylabel("% that keep their class", fontsize=8)
     handles, names = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside upper center", ncols=3, fontsize=8, frameon=False)
-    figure.savefig(path, dpi=130, format="png")
-    pyplot.close(figure)
+    _save(figure, path)
 
 
 def draw_sheet(images: np.ndarray, titles: Sequence[str], path: str) -> None:
@@ -150,11 +145,10 @@ def draw_sheet(images: np.ndarray, titles: Sequence[str], path: str) -> None:
     for axis in axes.flat:
         axis.axis("off")
     for axis, image, title in zip(axes.flat, images, titles):
-        axis.imshow(image[..., 0] if image.shape[-1] == 1 else image, cmap="gray", vmin=0, vmax=255)
+        _show(axis, image)
         axis.set_title(title, fontsize=7)
     figure.tight_layout()
-    figure.savefig(path, dpi=130, format="png")
-    pyplot.close(figure)
+    _save(figure, path)
 
 
 def draw_curves(curves: Sequence[np.ndarray], stream: IO[bytes]) -> None:
@@ -173,8 +167,17 @@ def draw_curves(curves: Sequence[np.ndarray], stream: IO[bytes]) -> None:
     below.set_ylabel("classes done", fontsize=8)
     below.set_xlabel("generation", fontsize=8)
     figure.tight_layout()
-    figure.savefig(stream, dpi=130, format="png")
+    _save(figure, stream)
+
+
+def _save(figure: pyplot.Figure, to: str | IO[bytes]) -> None:
+    figure.savefig(to, dpi=130, format="png")
     pyplot.close(figure)
+
+
+def _show(axis: pyplot.Axes, image: np.ndarray) -> None:
+    """Shows an image, uint8 `[H, W, C]`, on an axis."""
+    axis.imshow(image[..., 0] if image.shape[-1] == 1 else image, cmap="gray", vmin=0, vmax=255)
 
 
 def _shown(states: int) -> list[int]:

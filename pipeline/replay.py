@@ -15,8 +15,8 @@ from etils import epath
 
 from models.classifier import PeerGroup
 from models.errors import InputError
-from pipeline import garbage, pairs, records, seeding, verify
-from pipeline.config import Attack, Garbage
+from pipeline import garbage, pairs, records, seeding, tasks, verify
+from pipeline.config import Attack, Garbage, Run, Search
 from pipeline.criteria import PeerPressure
 from pipeline.islands import Island
 from pipeline.search import cppn
@@ -31,6 +31,7 @@ OTHER_ID = "the id does not belong to the record"
 OTHER_PROBABILITIES = "the nets give other probabilities than stored"
 OTHER_DISTORTION = "the pair's images differ by another distortion than stored"
 OTHER_CLASS = "the target net gives another class than stored"
+OTHER_STATUS = "the status is none that a recheck gives"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,6 +44,16 @@ class Published:
     def dataset(self) -> str:
         """`records.MISTAKES`, `PAIRS` or `GARBAGE`."""
         return self.builder.info.name
+
+    @property
+    def name(self) -> str:
+        """ "dataset/task"."""
+        return self.builder.info.full_name.rpartition("/")[0]
+
+    @property
+    def version(self) -> str:
+        """Such as "1.0.0"."""
+        return str(self.builder.info.version)
 
     def examples(self) -> Iterator[dict[str, Any]]:
         """Yields the examples of all splits, NumPy values."""
@@ -65,6 +76,11 @@ class Published:
     def runs(self) -> dict[str, dict[str, Any]]:
         """The manifests by run id."""
         return {run["run_id"]: run for run in self.builder.info.metadata["runs"]}
+
+    @property
+    def rechecks(self) -> list[dict[str, Any]]:
+        """What is told of the rechecks that gave the examples their status, first made first."""
+        return self.builder.info.metadata.get("rechecks", [])
 
 
 def open_dataset(dataset: str, data_dir: epath.Path) -> Published:
@@ -99,9 +115,9 @@ def stored_chain(example: dict[str, Any], run: dict[str, Any]) -> verify.Chain:
 def drawn_chain(example: dict[str, Any], run: dict[str, Any]) -> verify.Chain:
     """Returns the chain that the run seed draws for an example's accepted steps."""
     words = np.array(seeding.seed_key(example["seed"]["id"].decode()), np.uint32)
-    target = [net["name"] for net in run["nets"]].index(example["target_net"].decode())
     steps, shape = example["transform"]["steps"], example["seed_image"].shape
-    return verify.chain_from_steps(_operator(run), int(example["run"]["seed"]), words, target, steps, shape)
+    net, run_seed = _target_net(example, run), int(example["run"]["seed"])
+    return verify.chain_from_steps(_operator(run), run_seed, words, net, steps, shape)
 
 
 def render(example: dict[str, Any], run: dict[str, Any]) -> np.ndarray:
@@ -112,42 +128,27 @@ def render(example: dict[str, Any], run: dict[str, Any]) -> np.ndarray:
 
 def attack_again(example: dict[str, Any], run: dict[str, Any], group: PeerGroup) -> np.ndarray:
     """Makes a pair's twin anew, uint8 `[H, W, C]`: the same bytes on the same kind of device and versions."""
-    config, words = run["config"], np.array([seeding.seed_key(example["seed"]["id"].decode())], np.uint32)
-    net = [net["name"] for net in run["nets"]].index(example["target_net"].decode())
-    task = pairs.Task(
-        attack=Attack(**config["attack"]).attacker(config["search"]["method"]),
-        aim=config["attack"]["aim"],
-        target_nets=(net,),
-        class_from=config["search"]["class_from"],
-        run_seed=run["run_seed"],
-        lanes=config["run"]["lanes"],
-        config_digest=run["config_digest"],
-    )
+    net, words = _target_net(example, run), np.array([seeding.seed_key(example["seed"]["id"].decode())], np.uint32)
+    config = run["config"]
+    search, attack, how = Search(**config["search"]), Attack(**config["attack"]), Run(**config["run"])
+    task = tasks.pairs_task(search, attack, how, (net,), run["config_digest"])
     label, aim = (np.array([example[key]], np.int32) for key in ("label", "aimed_class"))
     return task.miner(group, None).attack(net, example["seed_image"][None], label, aim, words).images[0]
 
 
 def breed_again(example: dict[str, Any], run: dict[str, Any], group: PeerGroup) -> np.ndarray:
     """Runs an island again up to the birth of a garbage image, uint8 `[H, W, C]`: the same bytes as `attack_again`."""
-    net = [net["name"] for net in run["nets"]].index(example["target_net"].decode())
-    task = _garbage_task(run, group, int(example["generation"]))
-    _, champions = task.miner(group, None).evolve(Island(0, net, int(example["island"])))
-    return champions.images[task.classes.index(int(example["wrong_class"]))]
-
-
-def _garbage_task(run: dict[str, Any], group: PeerGroup, generations: int) -> garbage.Task:
-    bred = Garbage(**run["config"]["garbage"])
+    config, last = run["config"], {"generations": int(example["generation"])}
+    search, bred, how = Search(**config["search"]), Garbage(**config["garbage"] | last), Run(**config["run"])
     classes = garbage.classes_of(bred.classes, run["class_names"], run["num_classes"])
-    return garbage.Task(
-        search=bred.search(run["config"]["search"]["method"], group.input_shape, len(classes)),
-        classes=classes,
-        confidence=bred.confidence,
-        generations=generations,
-        batch=bred.population,
-        run_seed=run["run_seed"],
-        config_digest=run["config_digest"],
-        folder=None,
-    )
+    task = tasks.garbage_task(search, bred, how, group, classes, run["config_digest"], None)
+    _, champions = task.miner(group, None).evolve(Island(0, _target_net(example, run), int(example["island"])))
+    return champions.images[classes.index(int(example["wrong_class"]))]
+
+
+def _target_net(example: dict[str, Any], run: dict[str, Any]) -> int:
+    """Returns the place of an example's target net among its run's."""
+    return [net["name"] for net in run["nets"]].index(example["target_net"].decode())
 
 
 def _id_failures(example: dict[str, Any], run: dict[str, Any]) -> list[str]:
@@ -206,12 +207,13 @@ def _failures(examples: list[dict[str, Any]], published: Published, group: PeerG
     if published.dataset == records.GARBAGE:
         batch = run["config"]["garbage"]["population"]  # near certainty, the last bits that a batch changes count
     probabilities = group.probabilities(np.stack([example["image"] for example in examples]), batch)
-    names = [net["name"] for net in run["nets"]]
-    target_nets = np.array([names.index(example["target_net"].decode()) for example in examples])
+    target_nets = np.array([_target_net(example, run) for example in examples])
     found = _CHECKS[published.dataset](examples, run, probabilities, target_nets)
     for place, example in enumerate(examples):
         if np.abs(probabilities[:, place] - example["probabilities_after"]).max() > _TOLERANCE:
             found[place].append(OTHER_PROBABILITIES)
+        if example.get("status", b"").decode() not in ("", *records.STATUSES[published.dataset]):
+            found[place].append(OTHER_STATUS)
     return found
 
 

@@ -262,6 +262,7 @@ class FolderSeeds:
 
     @property
     def name(self) -> str:
+        """The folder's name."""
         return epath.Path(self.root).name
 
     def _paths(self, split: str) -> list[tuple[str, int]]:

@@ -1,10 +1,12 @@
-"""Tables of text cells, heads first, for a terminal and as CSV."""
+"""What commands print: tables of text cells, heads first, for a terminal and as CSV, and the line for the log."""
 
 from __future__ import annotations
 
 import csv
 import io
+import shlex
 from collections.abc import Sequence
+from typing import Any
 
 
 def aligned(cells: Sequence[Sequence[str]]) -> list[str]:
@@ -21,3 +23,10 @@ def to_csv(cells: Sequence[Sequence[str]]) -> str:
     stream = io.StringIO()
     csv.writer(stream, lineterminator="\n").writerows(cells)
     return stream.getvalue()
+
+
+def last_line(**fields: Any) -> str:
+    """Returns what a log is grepped for: key=value, with what the shell would split in quotes."""
+    return " ".join(
+        ["peerpressure: status=done", *(f"{key}={shlex.quote(str(value))}" for key, value in fields.items())]
+    )

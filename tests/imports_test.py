@@ -9,17 +9,20 @@ ROOT = pathlib.Path(__file__).parent.parent
 # Every module may import from its own layer's list only those named before it.
 LAYERS = [
     {"pipeline.seeding", "pipeline.records", "pipeline.tables", "pipeline.ledger", "pipeline.lock"}
-    | {"pipeline.sections"},
+    | {"pipeline.sections", "pipeline.options"},
     {"pipeline.transforms", "pipeline.criteria", "pipeline.seeds", "pipeline.picture", "pipeline.report"}
+    | {"pipeline.statuses"}
     | {"pipeline.noise"},
-    {"pipeline.search.lanes", "pipeline.search.gradient", "pipeline.search.elites", "pipeline.search.direct"}
-    | {"pipeline.chunk", "pipeline.transfer", "pipeline.probe", "pipeline.plan"},
-    {"pipeline.search.hillclimb", "pipeline.search.lbfgs", "pipeline.search.map_elites", "pipeline.search.cppn"}
+    {"pipeline.search.lanes", "pipeline.search.gradient", "pipeline.search.elites", "pipeline.search.cppn"}
+    | {"pipeline.chunk", "pipeline.transfer", "pipeline.probe", "pipeline.plan", "pipeline.lineage"},
+    {"pipeline.search.hillclimb", "pipeline.search.lbfgs", "pipeline.search.map_elites", "pipeline.search.direct"}
     | {"pipeline.search.ascent", "pipeline.pairs", "pipeline.islands"},
-    {"pipeline.search.unit", "pipeline.garbage"},
+    {"pipeline.search.unit", "pipeline.search.cppn_encoding", "pipeline.garbage"},
     {"pipeline.search.scan", "pipeline.verify"},
     {"pipeline.config"},
-    {"pipeline.mining", "pipeline.replay"},
+    {"pipeline.mining", "pipeline.progress", "pipeline.finish", "pipeline.config_file"},
+    {"pipeline.tasks"},
+    {"pipeline.replay"},
     {"pipeline.nets", "pipeline.package", "pipeline.diff", "pipeline.recheck"},
     {"pipeline.stages"},
     {"pipeline.steps"},

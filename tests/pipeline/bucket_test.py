@@ -61,7 +61,7 @@ def workdir(bucket, finished):
     return bucket / "work"
 
 
-def test_the_whole_job_runs_in_a_bucket_as_on_the_disk(workdir, finished, peerpressure, config, tree):
+def test_the_whole_job_runs_in_a_bucket_as_on_the_disk(workdir, finished, rechecked, peerpressure, config, tree):
     command = ("run", "--config", config(), "--workdir", workdir, "--run_id", "first")
     assert peerpressure(*command).code == 0
     before = _tree(workdir)
@@ -72,6 +72,11 @@ def test_the_whole_job_runs_in_a_bucket_as_on_the_disk(workdir, finished, peerpr
     assert "nothing to do" in peerpressure(*command).out and _tree(workdir) == before
     checked = peerpressure("verify", DATASET, "--workdir", workdir)
     assert checked.code == 0 and f"{finished.manifest('first')['examples']} examples checked" in checked.out
+
+    large = next(path for path in (workdir / "nets").iterdir() if path.name.startswith("mlp-12-"))
+    again = ("recheck", DATASET, "--workdir", workdir, "--peers", f"mlp-4={large}", "--publish")
+    assert peerpressure(*again).code == 0
+    assert _tree(workdir / "datasets" / DATASET) == tree(rechecked.published)
 
 
 def test_a_dataset_that_is_not_in_the_bucket_is_told(bucket, peerpressure):

@@ -23,12 +23,16 @@ _OPTIONS = {
     "package": {**_TASK_OPTIONS, "--wait": ""},
     "verify": {"--workdir": "runs", "--peers": ""},
     "replay": {"--workdir": "runs", "--peers": "", "--out": "", "--picture": ""},
-    "recheck": {"--workdir": "runs", "--csv": "", "--status": ""},
+    "recheck": {"--workdir": "runs", "--csv": "", "--status": "", "--publish": "", "--wait": ""},
     "diff": {"--workdir": "runs", "--json": ""},
     "transfer": {"--workdir": "runs", "--peers": "", "--rescale": "[0.1]", "--csv": "", "--picture": ""},
     "probe": {"--workdir": "runs", "--peers": "", "--noise": "", "--draws": "10", "--csv": "", "--picture": ""},
+    "render": {"--workdir": "runs", "--size": "512", "--genome": ""},
+    "sheet": {"--workdir": "runs", "--net": "", "--encoding": "", "--limit": "100"},
+    "lineage": {"--workdir": "runs", "--csv": ""},
 }
 _REQUIRED = {**{command: ["--config"] for command in ("run", "mine", "train", "package")}, "recheck": ["--peers"]}
+_REQUIRED |= {"render": ["--out"], "sheet": ["--out"]}
 _HELP = {"-h", "--help", "--helpshort", "--helpfull"}
 
 
@@ -60,8 +64,8 @@ def test_help_lists_every_command_and_the_exit_codes(peerpressure):
     assert outcome.code == 0
     for command in _OPTIONS:
         assert re.search(rf"^    {command} ", outcome.out, re.MULTILINE)
-    codes = "0 done, 1 a check failed, 2 wrong input, 3 another run holds the task, 4 a disk or bucket failed."
-    assert f"Exit codes: {codes}" in " ".join(outcome.out.split())
+    codes = "0 done, 1 a check failed, 2 wrong input, 3 another run holds the task, 4 a disk, a bucket or a worker"
+    assert f"Exit codes: {codes} process failed." in " ".join(outcome.out.split())
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from models.errors import InputError
-from pipeline import config, records
+from pipeline import config, config_file, records
 
 SHIPPED = sorted((pathlib.Path(__file__).parents[2] / "configs").glob("*.toml"))
 SECTIONS: dict[str, dict[str, str]] = {
@@ -28,7 +28,7 @@ def load(tmp_path):
         for section, keys in sections.items():
             lines += [f"[{section}]", *(f"{key} = {value}" for key, value in keys.items() if value is not None)]
         (tmp_path / "tiny.toml").write_text("\n".join(lines))
-        return config.load(str(tmp_path / "tiny.toml"))
+        return config_file.load(str(tmp_path / "tiny.toml"))
 
     return write_and_load
 
@@ -43,7 +43,7 @@ def _told(load: Any, *arguments: Any) -> str:
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 def test_every_shipped_configuration_loads_and_is_named_as_its_file(path):
-    loaded = config.load(str(path))
+    loaded = config_file.load(str(path))
     # A task may have a file for each of its datasets; then mistakes have the plain name.
     suffix = {records.MISTAKES: "", records.PAIRS: "_pairs", records.GARBAGE: "_garbage"}[loaded.dataset]
     usual = loaded.task + suffix
@@ -119,13 +119,13 @@ def test_a_value_of_a_wrong_type_is_told_with_the_right_one(load, key, value, ex
 def test_a_section_that_is_none_is_told(load, section, tmp_path):
     (tmp_path / "tiny.toml").write_text(section)
     name = section.split()[0]
-    assert f"expected [{name}] with keys below it" in _told(config.load, str(tmp_path / "tiny.toml"))
+    assert f"expected [{name}] with keys below it" in _told(config_file.load, str(tmp_path / "tiny.toml"))
 
 
-@pytest.mark.parametrize("key", sorted(config._RANGES))
+@pytest.mark.parametrize("key", sorted(config_file._RANGES))
 def test_every_range_holds_its_ends_and_nothing_beyond(load, key):
     section, name = key.split(".")
-    low, high = config._RANGES[key]
+    low, high = config_file._RANGES[key]
     whole = isinstance(getattr(getattr(load(), section), name), int)
     for value in (low, high):
         text = str(int(value)) if whole else repr(float(value))
@@ -188,18 +188,18 @@ def test_files_of_unlabeled_seeds_are_enough(load):
 
 
 def test_a_missing_file_is_told(tmp_path):
-    assert "cannot be read" in _told(config.load, str(tmp_path / "tiny.toml"))
+    assert "cannot be read" in _told(config_file.load, str(tmp_path / "tiny.toml"))
 
 
 def test_a_folder_in_place_of_a_file_is_told(tmp_path):
     (tmp_path / "tiny.toml").mkdir()
-    assert "cannot be read" in _told(config.load, str(tmp_path / "tiny.toml"))
+    assert "cannot be read" in _told(config_file.load, str(tmp_path / "tiny.toml"))
 
 
 @pytest.mark.parametrize("data", [b"[seeds", b"dataset: mnist", b"\xff\xfe\x00", b"\x89PNG\r\n"])
 def test_a_file_that_is_not_toml_is_told(tmp_path, data):
     (tmp_path / "tiny.toml").write_bytes(data)
-    assert "not valid TOML" in _told(config.load, str(tmp_path / "tiny.toml"))
+    assert "not valid TOML" in _told(config_file.load, str(tmp_path / "tiny.toml"))
 
 
 def test_paths_are_relative_to_the_folder_of_the_configuration(load, tmp_path, monkeypatch):

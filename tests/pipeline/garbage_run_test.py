@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import collections
+import csv
+import itertools
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -11,7 +14,8 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 from PIL import Image
 
-from pipeline import records
+from models.errors import InputError
+from pipeline import lineage, records
 
 layers = tf.keras.layers
 
@@ -113,15 +117,43 @@ def test_curves_and_lineages_are_in_the_run(mined):
     assert lineage.schema == records.LINEAGE_SCHEMA and set(lineage["target_net"].to_pylist()) == {"mlp-12"}
 
 
+def test_lineage_tells_the_line_of_first_parents_and_writes_all_ancestors(mined, peerpressure, tmp_path):
+    work, _ = mined
+    examples = _examples(work, "1.1.0").values()
+    example = max((one for one in examples if one["encoding"] == b"direct"), key=lambda one: one["generation"])
+    given = ["lineage", NAME, example["id"].decode(), "--workdir", work.path, "--csv", tmp_path / "all.csv"]
+    outcome = peerpressure(*given)
+    assert outcome.code == 0, outcome
+    first, _, *line, total = (text.split() for text in outcome.out.splitlines())
+    assert first[0] == example["id"].decode() + ":" and line[-1][0] == example["individual"].decode()
+    assert [int(row[1]) for row in line] == sorted(int(row[1]) for row in line) and line[0][1] == "0"
+    assert all(row[3] == before[0] for before, row in itertools.pairwise(line))
+    heads, *rows = csv.reader((tmp_path / "all.csv").open())
+    assert heads == ["image", "generation", "classes taken", "parent", "crossed with"]
+    parents = {row[0]: {*row[3:]} - {""} for row in rows}
+    assert {name for names in parents.values() for name in names} == set(parents) - {line[-1][0]}
+    assert {row[0] for row in line} <= set(parents)
+    assert int(total[0]) == len(line) - 1 and int(total[3]) == len(rows) - 1 > len(line) - 1
+
+
+def test_lineage_needs_the_ledger_and_parents(mined, peerpressure, tmp_path):
+    work, _ = mined
+    name = _of(_examples(work, "1.1.0"), "cppn")["id"].decode()
+    shutil.copytree(work.datasets, tmp_path / "datasets")
+    outcome = peerpressure("lineage", NAME, name, "--workdir", tmp_path)
+    assert outcome.code == 2 and "has no lineage of net 'mlp-8', island 0; name the workdir" in outcome.err
+    with pytest.raises(InputError, match="made by gradient ascent"):
+        lineage.ancestors(None, {"encoding": b"ascent", "id": b"abc"})
+
+
 def test_verify_finds_no_fault(mined, peerpressure):
     outcome = peerpressure("verify", NAME, "--workdir", mined[0].path)
     assert outcome.code == 0 and "0 shown of those that fail" in outcome.out, outcome
 
 
-@pytest.mark.parametrize("encoding", ["direct", "cppn"])
-def test_replay_breeds_the_same_bytes(mined, peerpressure, tmp_path, encoding):
+def test_replay_breeds_the_same_bytes(mined, peerpressure, tmp_path):
     work, _ = mined
-    example = _of(_examples(work, "1.1.0"), encoding)
+    example = _of(_examples(work, "1.1.0"), "direct")
     identity = example["id"].decode()
     pictures = [tmp_path / "out.png", tmp_path / "picture.png"]
     outcome = peerpressure(
@@ -180,7 +212,7 @@ def test_what_cannot_be_rendered_is_one_sentence(mined, peerpressure, tmp_path):
     for arguments, words in (
         ([NAME, direct, *out, *where], "only 'cppn' can be rendered at another"),
         ([NAME, *out, *where], "needs the id of an example"),
-        (["high_value_mistakes/tiny", "abc", *out, *where], "draws garbage images, not"),
+        (["high_value_mistakes/tiny", "abc", *out, *where], "is for garbage images, not"),
         ([tmp_path / "missing.json", *out], "the genome cannot be read"),
         ([other, *out], "version"),
     ):
@@ -195,7 +227,10 @@ def test_a_contact_sheet_shows_what_is_asked(mined, peerpressure, tmp_path):
     outcome = peerpressure("sheet", NAME, "--out", sheet, "--limit", 5, *where)
     assert outcome.code == 0 and outcome.out.startswith(f"{sheet}: 5 of ") and sheet.exists(), outcome
     nobody = peerpressure("sheet", NAME, "--out", sheet, "--net", "mlp-99", *where)
-    assert nobody.code == 2 and "has no example of mlp-99" in nobody.err
+    assert nobody.code == 2 and "has no example of mlp-99 to draw" in nobody.err
+    evolved = sum(example["encoding"] == b"cppn" for example in _examples(work, "1.1.0").values())
+    outcome = peerpressure("sheet", NAME, "--out", sheet, "--encoding", "cppn", *where)
+    assert outcome.out.startswith(f"{sheet}: {evolved} of {evolved} images")
     assert peerpressure("sheet", NAME, "--out", sheet, "--limit", 0, *where).code == 2
 
 

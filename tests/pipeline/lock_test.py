@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
 import os
@@ -71,12 +72,9 @@ def test_who_waits_says_so_and_starts_when_the_other_has_ended(path, other, monk
 
 @pytest.mark.parametrize("error", [None, ValueError])
 def test_what_is_held_is_free_afterwards_whatever_happens(path, error):
-    try:
-        with _hold(path):
-            if error:
-                raise error
-    except ValueError:
-        pass
+    with pytest.raises(error) if error else contextlib.nullcontext(), _hold(path):
+        if error:
+            raise error
     assert path.read_text() == ""
     with _hold(path):
         pass

@@ -48,7 +48,7 @@ def test_the_papers_setting_on_a_few_digits(peerpressure, config, tmp_path):
     task = config(
         seeds={"dataset": "mnist", "splits": ["train"]},
         peers=_train("mnist", nets, tmp_path, 0.01),
-        search={"peer_confidence": 0.9, "target_confidence": 0.5, "patience": 250, "trials": 60},
+        search={"peer_confidence": 0.9, "target_confidence": 0.5, "patience": 150, "trials": 30},
         run={"unit_size": 128, "lanes": 64},
     )
     workdir = tmp_path / "work"
@@ -56,7 +56,7 @@ def test_the_papers_setting_on_a_few_digits(peerpressure, config, tmp_path):
     assert outcome.code == 0, outcome.err
     table = {line.split()[0]: line.split() for line in outcome.out.splitlines() if line.startswith("mlp-")}
     assert list(table) == list(nets)
-    assert all(row[1] == "60" for row in table.values()) and any(int(row[2]) > 0 for row in table.values())
+    assert all(row[1] == "30" for row in table.values()) and any(int(row[2]) > 0 for row in table.values())
     assert peerpressure("verify", "high_value_mistakes/tiny", "--workdir", workdir).code == 0
 
 

@@ -11,7 +11,7 @@ from etils import epath
 
 from models import training
 from models.errors import InputError
-from pipeline import config, nets
+from pipeline import config, config_file, nets
 from pipeline.ledger import Workdir
 from pipeline.seeds import Part, SeedBatch
 from tests.pipeline.nets import SHAPE, images
@@ -61,15 +61,16 @@ def prepare(tmp_path, monkeypatch):
     def call(peers: dict[str, Any], **sections: Any) -> tuple[nets.NetFiles, dict[str, Any], Source]:
         learned: dict[str, Any] = {}
 
-        def remember(path: epath.Path, *arguments: Any, **_: Any) -> None:
+        def remember(path: epath.Path, trained: Any) -> None:
             path.write_text("a net")
-            learned[path.name] = arguments[3:5]
+            learned[path.name] = trained()
 
-        monkeypatch.setattr(training, "train_cached", remember)
+        monkeypatch.setattr(training, "cached", remember)
+        monkeypatch.setattr(training, "train", lambda *arguments: arguments[3:5])
         (tmp_path / "nets").mkdir(exist_ok=True)
         task = config.Config(
             "tiny",
-            **{name: section() for name, section in config._SECTIONS.items()}
+            **{name: section() for name, section in config_file._SECTIONS.items()}
             | {"seeds": config.Seeds("made_up", splits=("test",)), "peers": config.Peers(**peers), "training": HOW}
             | sections,
         )

@@ -12,15 +12,9 @@ from tests.pipeline.conftest import ATTACK
 NAME = "high_value_mistakes/tiny"
 
 
-ANOTHER = {
-    records.MISTAKES: {"run": {"run_seed": 1}},
-    records.PAIRS: {"attack": {**ATTACK, "aim": "next"}},
-}
-
-
-def test_another_run_is_added_and_old_examples_stay(made, tmp_path, peerpressure, config, same_features):
-    copied, name = made.copy(tmp_path / "copied", ran=True), made.dataset
-    task = config(**{**made.changes, **ANOTHER[name.split("/")[0]]})
+def test_another_run_is_added_and_old_examples_stay(mined, tmp_path, peerpressure, config, same_features):
+    copied, name = mined[0].copy(tmp_path / "copied", ran=True), mined[0].dataset
+    task = config(**{**copied.changes, "attack": {**ATTACK, "aim": "next"}})
     assert peerpressure("run", "--config", task, "--workdir", copied.path, "--run_id", "second").code == 0
     old, new = copied.examples("1.0.0"), copied.examples("1.1.0")
     for example_id, example in old.items():

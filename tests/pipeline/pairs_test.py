@@ -209,7 +209,7 @@ def test_a_tampered_pair_is_named_with_the_reason(mined, peerpressure, tmp_path,
 
 def test_both_datasets_of_a_task_live_side_by_side(mined, config, peerpressure, tmp_path):
     both = mined[0].copy(tmp_path / "both", ran=True)
-    assert peerpressure("run", "--config", config(), "--workdir", both.path).code == 0
+    assert peerpressure("run", "--config", config(search={"method": "scan"}), "--workdir", both.path).code == 0
     names = {path.parent.name for path in both.datasets.glob("*/tiny")}
     assert names == {"adversarial_pairs", "high_value_mistakes"}
 

@@ -47,6 +47,10 @@ def _shift_a_probability(feature):
     feature["probabilities_after"].float_list.value[0] += 0.01
 
 
+def _misspell_the_status(feature):
+    feature["status"].bytes_list.value[0] = b"heeled"
+
+
 def test_every_example_of_a_run_passes(finished, peerpressure):
     count = len(finished.examples())
     outcome = peerpressure("verify", NAME, "--workdir", finished.path)
@@ -62,6 +66,7 @@ def test_every_example_of_a_run_passes(finished, peerpressure):
         (_rename, "the id does not belong to the record"),
         (_swap_the_label, "a peer does not hold the class on the stored image"),
         (_shift_a_probability, "the nets give other probabilities than stored"),
+        (_misspell_the_status, "the status is none that a recheck gives"),
     ],
 )
 def test_a_tampered_example_is_named_with_the_reason(copied, peerpressure, tamper, edit, reason):

@@ -1,13 +1,9 @@
-"""Runs that were killed, and what a start finds half-written."""
+"""What a start finds half-written, and runs that are not gone on with. Runs that are killed: `kill_test`."""
 
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import signal
-import subprocess
-import time
 
 import pytest
 
@@ -15,48 +11,16 @@ from pipeline import seeds
 from pipeline.ledger import RunFolder
 from pipeline.seeds import TfdsSeeds
 
-_DEADLINE_S = 180
-
 
 def _manifest_without_time(work, run_id="first"):
     """Returns what a manifest says apart from when, and where the nets lay."""
     return {key: value for key, value in work.manifest(run_id).items() if key not in ("finished_at", "net_paths")}
 
 
-def _kill_when(condition, command, cwd):
-    """Starts a command and kills it, with all its children, as soon as the condition holds."""
-    with open(os.devnull, "wb") as nowhere:
-        process = subprocess.Popen(command, stdout=nowhere, stderr=nowhere, cwd=cwd, start_new_session=True)
-    deadline = time.monotonic() + _DEADLINE_S
-    try:
-        while not condition() and process.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.005)
-        assert condition(), f"the command ended with {process.poll()} before"
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-
-
-def test_a_killed_run_goes_on_and_ends_as_if_it_had_not_been(
-    made, tmp_path, peerpressure, program, config, tree, half_written
-):
-    task = config(**made.changes, run={"unit_size": 8})
-    killed, calm = (made.copy(tmp_path / name, ran=False) for name in ("killed", "calm"))
-    arguments = ["--config", task, "--run_id", "first", "--workdir"]
-    chunks = killed.ledger / "first" / "chunks"
-    _kill_when(lambda: any(chunks.glob("*.parquet")), [program, "mine", *arguments, killed.path], tmp_path)
-    there = {path: path.stat().st_mtime_ns for path in chunks.glob("*.parquet")}
-    assert 0 < len(there) < 45 and not (chunks.parent / "manifest.json").exists()
-
-    for work in (killed, calm):
-        assert peerpressure("run", *arguments, work.path).code == 0
-    assert {path: path.stat().st_mtime_ns for path in there} == there
-    assert not half_written(killed.path)
-    assert tree(chunks) == tree(calm.ledger / "first" / "chunks") and len(tree(chunks)) == 45
-    assert tree(killed.published) == tree(calm.published)
-    for name in ("trials.parquet", "plan.json", "set_aside.jsonl"):
-        assert (chunks.parent / name).read_bytes() == (calm.ledger / "first" / name).read_bytes()
-    assert _manifest_without_time(killed) == _manifest_without_time(calm)
+@pytest.fixture
+def made(mined):
+    """A workdir with a run of pairs; those of mistakes and of garbage are broken off in `kill_test`."""
+    return mined[0]
 
 
 @pytest.fixture
