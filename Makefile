@@ -26,8 +26,9 @@ demo: $(STAMP)  ## Make all three datasets of the built-in handwritten digits, i
 	$(BIN)/peerpressure run --config configs/digits_pairs.toml --workdir runs
 	$(BIN)/peerpressure run --config configs/digits_garbage.toml --workdir runs
 
+# By file, for the tests of a file share what they are made on.
 test: lint  ## Lint, type-check, then run the tests
-	TF_CPP_MIN_LOG_LEVEL=2 $(BIN)/python -m pytest -n 2 tests
+	TF_CPP_MIN_LOG_LEVEL=2 $(BIN)/python -m pytest -n 2 --dist loadfile tests
 
 lint: $(STAMP)  ## Check style and types
 	$(BIN)/ruff check .

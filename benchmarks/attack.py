@@ -9,6 +9,7 @@ machine.
 from __future__ import annotations
 
 import argparse
+import functools
 import os
 import tempfile
 import time
@@ -50,7 +51,8 @@ def subjects(workdir: str, count: int) -> Iterator[tuple[str, tf.keras.Model, Or
 def _trained(architecture: str, workdir: str, data: SeedBatch) -> tf.keras.Model:
     """Returns a net trained for 10 epochs, from the workdir if it is there."""
     path = os.path.join(workdir, f"{architecture}.keras")
-    training.train_cached(path, architecture, 0, Training(epochs=10), data.images, data.labels, 10, "cpu")
+    recipe = (architecture, 0, Training(epochs=10), data.images, data.labels, 10, "cpu")
+    training.cached(path, functools.partial(training.train, *recipe))
     return tf.keras.models.load_model(path, compile=False)
 
 
