@@ -156,11 +156,12 @@ def _refuse_code(path: epath.Path, name: str) -> None:
     """Reads the description in a `.keras` file as plain data, before anything is made of it."""
     try:
         with path.open("rb") as file, zipfile.ZipFile(file) as archive:
-            described = json.loads(archive.read("config.json"))
-    except (OSError, zipfile.BadZipFile, KeyError, ValueError) as error:
+            described = dict(json.loads(archive.read("config.json")))
+        described.pop("compile_config", None)  # only for training, and not loaded
+        parts = list(_objects(described))
+    except Exception as error:  # a damaged or hostile file can fail in any way
         raise _unreadable(path, name, preflight.reason(error)) from error
-    described.pop("compile_config", None)  # only for training, and not loaded
-    for part in _objects(described):
+    for part in parts:
         if part["class_name"] in _CODE:
             raise InputError(
                 f"Net {name!r} ({path}) holds a {part['class_name'].strip('_')}, which runs code from the file when "
