@@ -1,8 +1,9 @@
 """The command line, `peerpressure COMMAND`.
 
 Exit codes: 0, done; 1, a check found something wrong; 2, a mistake in what was given; 3, another run holds the task; 4,
-a disk or bucket failed, or was full, or a worker process died (2 to 4 with one sentence on stderr). `run`, `mine`,
-`package` and `recheck --publish` end with one line "peerpressure: status=done key=value ...".
+a disk or bucket failed, or was full, or a worker process died (2 to 4 with one sentence on stderr); 5, anything else,
+with a stack trace; 130, interrupted; 141, nobody reads what is printed (`| head`). `run`, `mine`, `package` and
+`recheck --publish` end with one line "peerpressure: status=done key=value ...".
 """
 
 from __future__ import annotations
@@ -11,7 +12,10 @@ import argparse
 import contextlib
 import dataclasses
 import difflib
+import itertools
+import os
 import sys
+import traceback
 from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 
@@ -20,13 +24,14 @@ from absl import app, logging
 from absl.flags import argparse_flags
 
 from models.errors import InputError
-from pipeline import config_file, dataset_commands, finish, lock, options, stages, steps, tables
+from pipeline import config_file, dataset_commands, finish, ledger, lock, options, stages, steps, tables
 from pipeline import package as packaging
 from pipeline.config import Config
 from pipeline.dataset_commands import OK
 from pipeline.ledger import RunFolder, Workdir
 
-WRONG_INPUT, TASK_HELD, DISK_FAILED = 2, 3, 4
+WRONG_INPUT, TASK_HELD, DISK_FAILED, FAILED = 2, 3, 4, 5
+INTERRUPTED, UNREAD = 130, 141  # as of a process that SIGINT or SIGPIPE ended
 
 
 def main() -> None:
@@ -38,13 +43,35 @@ def main() -> None:
 def _main(arguments: argparse.Namespace) -> int:
     tfds.disable_progress_bar()
     try:
-        return arguments.call(arguments)
+        with ledger.io_errors():
+            code = arguments.call(arguments)
+        sys.stdout.flush()
+        return code
     except InputError as error:
         print(_sentence(error), file=sys.stderr)
         return TASK_HELD if isinstance(error, lock.HeldError) else WRONG_INPUT
     except OSError as error:
+        if isinstance(error, BrokenPipeError) and _is_unread():
+            return UNREAD
         print(_sentence(f"{error}; mend that, and the same command goes on from there."), file=sys.stderr)
         return DISK_FAILED
+    except KeyboardInterrupt:
+        print(_sentence("interrupted; the same command goes on from there."), file=sys.stderr)
+        return INTERRUPTED
+    except Exception:  # of a runner, or a defect of ours: whatever is known of it helps
+        traceback.print_exc()
+        print(_sentence("the above is unexpected; the same command goes on from there."), file=sys.stderr)
+        return FAILED
+
+
+def _is_unread() -> bool:
+    """Tells whether nobody reads our output any more; what is still buffered then goes nowhere."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return True
+    return False
 
 
 def _sentence(error: InputError | str) -> str:
@@ -57,8 +84,7 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     try:
         _check_command(argv[1:], commands.choices)
         arguments, unknown = parser.parse_known_args(argv[1:])
-        if unknown and not unknown[0].startswith("-"):
-            raise InputError(f"unexpected argument '{unknown[0]}'; see `peerpressure {arguments.command} --help`.")
+        _check_unknown(arguments.command, unknown)
     except InputError as error:
         print(_sentence(error), file=sys.stderr)
         sys.exit(WRONG_INPUT)
@@ -77,6 +103,14 @@ def _check_command(arguments: Sequence[str], parsers: dict[str, Any]) -> None:
         near = difflib.get_close_matches(command, parsers, 1, 0.6)
         hint = f"did you mean {near[0]}?" if near else f"expected one of {', '.join(parsers)}."
         raise InputError(f"unknown command '{command}'; {hint}")
+
+
+def _check_unknown(command: str, unknown: Sequence[str]) -> None:
+    """Checks that what our parser does not know are Beam's options, whose values may stand apart from them."""
+    for before, argument in itertools.pairwise(["", *unknown]):
+        is_value = before.startswith("--") and "=" not in before and not argument.startswith("-")
+        if not argument.startswith("--") and not is_value:
+            raise InputError(f"unexpected argument '{argument}'; see `peerpressure {command} --help`.")
 
 
 def _check_options(command: str, arguments: Sequence[str], parser: Any) -> None:
@@ -112,8 +146,8 @@ def _parser() -> tuple[Any, Any]:
         prog="peerpressure",
         description="Mines the inputs on which one net is wrong while its peers are right, as versioned TFDS datasets.",
         epilog="Exit codes: 0 done, 1 a check failed, 2 wrong input, 3 another run holds the task, 4 a disk, a bucket "
-        "or a worker process failed. Options of Apache Beam (--runner, --direct_num_workers, ...) may be given to run "
-        "and mine.",
+        "or a worker process failed, 5 anything else. Options of Apache Beam (--runner, --direct_num_workers, ...) may "
+        "be given to run and mine.",
         allow_abbrev=False,
     )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")

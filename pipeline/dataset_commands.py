@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import dataclasses
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 from etils import epath
 
+from models import preflight
 from models.classifier import Classifier, PeerGroup
 from models.errors import InputError
-from models.loading import load as load_net
 from pipeline import (
     diff,
     lineage,
@@ -31,6 +31,7 @@ from pipeline import (
     verify,
 )
 from pipeline.ledger import Workdir
+from pipeline.nets import Finder
 from pipeline.search import cppn
 
 OK, CHECK_FAILED = 0, 1  # exit codes
@@ -54,7 +55,8 @@ def add(command: Command) -> None:
 
 def _verify(arguments: argparse.Namespace) -> int:
     published = replay.open_dataset(arguments.dataset, Workdir.at(arguments.workdir).datasets)
-    groups = {run_id: _group(run, arguments) for run_id, run in published.runs.items()}
+    nets = _nets(published, arguments)
+    groups = {run_id: nets.group(run) for run_id, run in published.runs.items()}
     verified = replay.check(published, groups, _BATCH)
     print(
         f"{arguments.dataset}: {verified.checked} examples checked, {len(verified.failed_ids)} shown of those that fail"
@@ -84,7 +86,7 @@ def _publish(name: str, arguments: argparse.Namespace) -> None:
         kept, finished = statuses.read(workdir.rechecks(name)), [run.run_id for run in workdir.finished_runs(name)]
         recheck.check_newest(published, newest, finished, len(kept))
         asked, sources = _ask(published, arguments)
-        if not statuses.nothing_new(asked, kept):
+        if not statuses.nothing_new(asked, kept, published.dataset):
             statuses.keep(workdir.rechecks(name), asked, sources)
         packaged = package.package(workdir, *name.split("/"))
     if packaged.existed:
@@ -95,11 +97,11 @@ def _publish(name: str, arguments: argparse.Namespace) -> None:
 
 def _ask(published: replay.Published, arguments: argparse.Namespace) -> tuple[statuses.Recheck, dict[str, str]]:
     """Shows a version to the nets of --peers and tells what they say; returns that, and their files by digest."""
-    first = next(iter(published.runs.values()))
-    given = [_load(path, first, name) for name, path in map(recheck.split_name, arguments.peers)]
+    first, known = next(iter(published.runs.values())), Finder(Workdir.at(arguments.workdir), published.name)
+    given = [known.load(path, first, name) for name, path in map(recheck.split_name, arguments.peers)]
     new = nets = recheck.successors(published, given)
     if published.dataset == records.MISTAKES:
-        nets = {run_id: _with_old(published.runs[run_id], of_run, arguments) for run_id, of_run in new.items()}
+        nets = {run_id: _with_old(published.runs[run_id], of_run, known) for run_id, of_run in new.items()}
     found = recheck.recheck(published, recheck.groups_to_ask(published, nets), _BATCH)
     print(recheck.text(found, published.dataset))
     if arguments.csv:
@@ -111,12 +113,11 @@ def _ask(published: replay.Published, arguments: argparse.Namespace) -> tuple[st
     return recheck.to_keep(published, new, found), {net.digest: net.source for net in given}
 
 
-def _with_old(run: dict[str, Any], new: dict[str, Classifier], arguments: argparse.Namespace) -> dict[str, Classifier]:
+def _with_old(run: dict[str, Any], new: dict[str, Classifier], known: Finder) -> dict[str, Classifier]:
     """Returns a run's nets in their order, new ones where there are, else the run's own; none if none is new."""
     if not new:
         return {}
-    left = [net for net in run["nets"] if net["name"] not in new]
-    nets = {**new, **_found(left, run, _own_paths(run, arguments) if left else [])}
+    nets = {**new, **known.nets([net for net in run["nets"] if net["name"] not in new], run)}
     return {net["name"]: nets[net["name"]] for net in run["nets"]}
 
 
@@ -174,7 +175,7 @@ def _pairs(arguments: argparse.Namespace) -> tuple[list[dict[str, Any]], PeerGro
     runs = list(published.runs.values())
     if any(run["nets"] != runs[0]["nets"] for run in runs):
         raise InputError(f"the runs of '{arguments.dataset}' are of different nets; name the version of the first run.")
-    group, examples = _group(runs[0], arguments), list(published.examples())
+    group, examples = _nets(published, arguments).group(runs[0]), list(published.examples())
     if not examples:
         raise InputError(f"'{arguments.dataset}' is empty; there is nothing to show to nets.")
     return examples, group
@@ -185,49 +186,16 @@ def _writing(option: str, path: str) -> Iterator[None]:
     """Tells in one sentence that an output file cannot be written."""
     try:
         yield
-    except OSError as error:
-        raise InputError(
-            f"{option} {path} cannot be written ({error.strerror or error}); name another file."
-        ) from error
-
-
-def _group(run: dict[str, Any], arguments: argparse.Namespace) -> PeerGroup:
-    """Finds a run's nets by their digests: in --peers, or where the workdir's ledger says they are."""
-    return PeerGroup(tuple(_found(run["nets"], run, arguments.peers or _own_paths(run, arguments)).values()))
-
-
-def _own_paths(run: dict[str, Any], arguments: argparse.Namespace) -> list[str]:
-    workdir = Workdir.at(arguments.workdir)
-    manifest = workdir.run(arguments.dataset.split(":")[0], run["run_id"]).manifest() or {"net_paths": {}}
-    # A workdir may have been moved: its own nets first, by name.
-    paths = [epath.Path(path) for path in manifest["net_paths"].values()]
-    return [str(place) for path in paths for place in (workdir.nets / path.name, path) if place.exists()]
-
-
-def _load(path: str, run: dict[str, Any], name: str = "") -> Classifier:
-    peers, shape = run["config"]["peers"], tuple(run["image_shape"])
-    return load_net(
-        path, name=name, from_logits=peers["from_logits"], signature=peers["signature"], expected_shape=shape
-    )
-
-
-def _found(nets: Sequence[dict[str, str]], run: dict[str, Any], paths: Sequence[str]) -> dict[str, Classifier]:
-    """Returns nets of a run by name, found among files by their digests."""
-    loaded = {net.digest: net for net in (_load(path, run) for path in paths)}
-    for net in nets:
-        if net["digest"] not in loaded:
-            raise InputError(
-                f"net '{net['name']}' of run '{run['run_id']}' (digest {net['digest'][:12]}) was not found; "
-                "name its file with --peers."
-            )
-    return {net["name"]: dataclasses.replace(loaded[net["digest"]], name=net["name"]) for net in nets}
+    except (OSError, tf.errors.OpError) as error:
+        reason = getattr(error, "strerror", None) or preflight.reason(error)
+        raise InputError(f"{option} {path} cannot be written ({reason}); name another file.") from error
 
 
 def _replay(arguments: argparse.Namespace) -> int:
     published = replay.open_dataset(arguments.dataset, Workdir.at(arguments.workdir).datasets)
     example = replay.find(published, arguments.id)
     run = published.run(example)
-    image = _made_again(published.dataset, example, run, arguments)
+    image = _made_again(published, example, run, arguments)
     equal = np.array_equal(image, example["image"])
     if arguments.out:
         with _writing("--out", arguments.out):
@@ -239,7 +207,7 @@ def _replay(arguments: argparse.Namespace) -> int:
             elif published.dataset == records.GARBAGE:
                 picture.draw_sheet(example["image"][None], [_garbage_title(example, run)], arguments.picture)
             else:
-                _draw(example, run, _group(run, arguments), arguments.picture)
+                _draw(example, run, _nets(published, arguments).group(run), arguments.picture)
     print(f"{example['id'].decode()}: {_about(published.dataset, example, run)}")
     print(f"the re-created image and the stored one are {'equal' if equal else 'NOT equal'}, byte for byte")
     return OK if equal else CHECK_FAILED
@@ -256,12 +224,16 @@ def _diff(arguments: argparse.Namespace) -> int:
 
 
 def _made_again(
-    dataset: str, example: dict[str, Any], run: dict[str, Any], arguments: argparse.Namespace
+    published: replay.Published, example: dict[str, Any], run: dict[str, Any], arguments: argparse.Namespace
 ) -> np.ndarray:
-    if dataset == records.MISTAKES:
+    if published.dataset == records.MISTAKES:
         return replay.render(example, run)
-    again = replay.attack_again if dataset == records.PAIRS else replay.breed_again
-    return again(example, run, _group(run, arguments))
+    again = replay.attack_again if published.dataset == records.PAIRS else replay.breed_again
+    return again(example, run, _nets(published, arguments).group(run))
+
+
+def _nets(published: replay.Published, arguments: argparse.Namespace) -> Finder:
+    return Finder(Workdir.at(arguments.workdir), published.name, arguments.peers)
 
 
 def _about(dataset: str, example: dict[str, Any], run: dict[str, Any]) -> str:
@@ -287,6 +259,7 @@ def _open_garbage(arguments: argparse.Namespace) -> replay.Published:
 
 
 def _render(arguments: argparse.Namespace) -> int:
+    cppn.check_size(arguments.size, arguments.size)
     genome, shape = _genome(arguments)
     scale = arguments.size / max(shape) if shape else 0.0
     height, width = (max(1, round(scale * side)) for side in shape) if shape else (arguments.size, arguments.size)
@@ -349,7 +322,7 @@ def _lineage(arguments: argparse.Namespace) -> int:
     published = _open_garbage(arguments)
     example = replay.find(published, arguments.id)
     run = published.run(example)
-    folder = Workdir.at(arguments.workdir).run(f"{run['dataset']}/{run['task']}", run["run_id"])
+    folder = Workdir.at(arguments.workdir).run(published.name, run["run_id"])
     family = lineage.ancestors(folder, example)
     print(f"{example['id'].decode()}: {_about(published.dataset, example, run)}")
     print(lineage.text(family))

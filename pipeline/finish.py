@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from etils import epath
 
 from models.errors import InputError
@@ -57,7 +56,7 @@ def finish(
     manifest = {
         **identity,
         "run_id": folder.run_id,
-        "sequence": len(workdir.finished_runs(config.dataset_name)),
+        "sequence": workdir.next_sequence(config.dataset_name),
         "finished_at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "examples": sum(outcomes.get(records.FOUND, 0) for outcomes in counts.values()),
         "counts": counts,
@@ -81,9 +80,7 @@ def _check_set_aside(folder: RunFolder, config: Config, set_aside: list[dict[str
 
 
 def _write_tables(folder: RunFolder, trials: pa.Table, set_aside: list[dict[str, str]]) -> None:
-    sink = pa.BufferOutputStream()
-    pq.write_table(trials, sink, compression="zstd")
-    ledger.write_whole(folder.trials, sink.getvalue().to_pybytes())
+    ledger.write_whole(folder.trials, records.table_bytes(trials))
     lines = "".join(json.dumps(entry, sort_keys=True) + "\n" for entry in set_aside)
     ledger.write_whole(folder.path / "set_aside.jsonl", lines.encode())
 

@@ -167,8 +167,9 @@ class Miner:
     def _record(self, seeds: SeedBatch, before: np.ndarray, finds: _Finds, find: int) -> dict[str, Any]:
         """Returns the columns of a find that say what it was made of, and how."""
         row, digest = finds.rows[find], self._group.digests[finds.target_nets[find]]
+        made_from = records.made_from(seeds.ids[row], seeds.images[row])
         return {
-            "id": records.example_id(self._task.config_digest, self._task.run_seed, seeds.ids[row], digest),
+            "id": records.example_id(self._task.config_digest, self._task.run_seed, made_from, digest),
             "seed_image": records.encode_png(seeds.images[row]),
             "label": int(finds.classes[find]),
             "probabilities_before": before[:, row].ravel(),

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 from etils import epath
 
 from models import loading, preflight, training
-from models.classifier import PeerGroup
+from models.classifier import Classifier, PeerGroup
 from models.errors import InputError
 from pipeline.config import Config
 from pipeline.ledger import Workdir
@@ -42,12 +42,79 @@ class NetFiles:
         """Loads and checks all nets; the judge as a group of one.
 
         Raises:
-          InputError: a file cannot be loaded, or a net does not fit the seed images or the other nets.
+          InputError: a file cannot be loaded, a net does not fit the seed images or the others, or two are the same.
         """
         group = PeerGroup(tuple(_load(net, self.shape) for net in self.peers))
+        _check_different(group)
         judges = [_load(self.judge, self.shape)] if self.judge else []
         preflight.agree([*group.classifiers, *judges], self.shape, self.num_classes or group.num_classes)
         return group, PeerGroup(tuple(judges)) if judges else None
+
+
+class Finder:
+    """Finds the nets of published runs by their digests; loads a file, and compiles a group, once.
+
+    Args:
+      workdir: its ledger says where the nets of a run are.
+      dataset_name: "dataset/task".
+      given: files to look in instead.
+    """
+
+    def __init__(self, workdir: Workdir, dataset_name: str, given: Sequence[str] = ()):
+        self._workdir, self._dataset_name, self._given = workdir, dataset_name, given
+        self._loaded: dict[Any, Classifier] = {}
+        self._groups: dict[tuple[Classifier, ...], PeerGroup] = {}
+
+    def load(self, path: str, run: dict[str, Any], name: str = "") -> Classifier:
+        """Loads a net as a run's are loaded, under a name; by default that of its file."""
+        peers, shape = run["config"]["peers"], tuple(run["image_shape"])
+        key = (path, name, peers["from_logits"], peers["signature"], shape)
+        if key not in self._loaded:
+            self._loaded[key] = loading.load(
+                path, name=name, from_logits=peers["from_logits"], signature=peers["signature"], expected_shape=shape
+            )
+        return self._loaded[key]
+
+    def nets(self, nets: Sequence[dict[str, str]], run: dict[str, Any]) -> dict[str, Classifier]:
+        """Returns nets of a run, as its manifest tells of them, by name; raises InputError if one is not found."""
+        wanted = {net["digest"] for net in nets}
+        found: dict[str, Classifier] = {}
+        for path in self._paths(run):
+            if wanted <= found.keys():
+                break
+            loaded = self.load(path, run)
+            found[loaded.digest] = loaded
+        for net in nets:
+            if net["digest"] not in found:
+                raise InputError(
+                    f"net '{net['name']}' of run '{run['run_id']}' (digest {net['digest'][:12]}) was not found; "
+                    "name its file with --peers."
+                )
+        return {net["name"]: dataclasses.replace(found[net["digest"]], name=net["name"]) for net in nets}
+
+    def group(self, run: dict[str, Any]) -> PeerGroup:
+        """Returns all nets of a run; raises InputError if one is not found."""
+        nets = tuple(self.nets(run["nets"], run).values())
+        return self._groups.setdefault(nets, PeerGroup(nets))
+
+    def _paths(self, run: dict[str, Any]) -> Sequence[str]:
+        if self._given:
+            return self._given
+        manifest = self._workdir.run(self._dataset_name, run["run_id"]).manifest() or {"net_paths": {}}
+        paths = [epath.Path(path) for path in manifest["net_paths"].values()]
+        # A workdir may have been moved: its own nets first, by name.
+        places = [place for path in paths for place in (self._workdir.nets / path.name, path)]
+        return [str(place) for place in dict.fromkeys(places) if place.exists()]
+
+
+def _check_different(group: PeerGroup) -> None:
+    names: dict[str, str] = {}
+    for net in group.classifiers:
+        if (twin := names.setdefault(net.digest, net.name)) != net.name:
+            raise InputError(
+                f"nets '{twin}' and '{net.name}' ({net.source}) are the same, weight for weight: where one is wrong, "
+                "the other is too; leave one of them out."
+            )
 
 
 def _load(net: NetFile, shape: tuple[int, int, int]) -> Any:

@@ -42,14 +42,15 @@ class Packaged:
 
 
 def package(workdir: Workdir, dataset: str, task: str) -> Packaged:
-    """Writes the version of a dataset (`records.MISTAKES`, ...) that holds all of a task, unless it is there.
+    """Writes the version of a dataset (`records.MISTAKES`, ...) that holds all of a task, unless it is there whole.
 
     Version 1.N.0 holds the first N + 1 of its finished runs and rechecks. A run appends examples, without
     near-duplicates (see `near_duplicates`); a recheck gives those that it asked about a status, in place of an earlier
     one. All else of earlier examples stays.
 
     Raises:
-      InputError: there is no finished run, a chunk or a recheck was changed, or the runs do not fit into one dataset.
+      InputError: there is no finished run, a chunk or a recheck was changed, the runs do not fit into one dataset, or
+        the version is there and was made of others.
       OSError: the version cannot be written.
     """
     runs = [_finished(folder) for folder in workdir.finished_runs(f"{dataset}/{task}")]
@@ -59,18 +60,62 @@ def package(workdir: Workdir, dataset: str, task: str) -> Packaged:
         )
     _check_same_features(runs, task)
     rechecks = statuses.read(workdir.rechecks(f"{dataset}/{task}"))
+    _check_asked(rechecks, runs, task)
     steps = list(_steps(runs, rechecks))
     version = f"1.{len(steps) - 1}.0"
     root = workdir.datasets / dataset
-    existed = (root / task / version / "dataset_info.json").exists()
-    if not existed:
+    folder = root / task / version
+    existed = _is_whole(folder)
+    if existed:
+        _check_made_of(folder, steps)
+    else:
         with ledger.io_errors():
             ledger.sweep_builds(root / task)
+            if folder.exists():
+                folder.rmtree()
             _build(workdir, dataset, task, runs, steps)
     _make_default(root, task)
-    info = tfds.builder_from_directory(root / task / version).info
+    info = tfds.builder_from_directory(folder).info
     examples = {name: split.num_examples for name, split in info.splits.items()}
     return Packaged(f"{dataset}/{task}:{version}", examples, existed)
+
+
+def _is_whole(folder: epath.Path) -> bool:
+    """Tells whether a version is there with all its files: a bucket copies them one by one, where a disk renames."""
+    if not (folder / "dataset_info.json").exists() or not (folder / "features.json").exists():
+        return False
+    splits = tfds.builder_from_directory(folder).info.splits.values()
+    return all(path.exists() for split in splits if split.num_examples for path in split.filepaths)
+
+
+def _check_made_of(folder: epath.Path, steps: Sequence[records.FinishedRun | Recheck]) -> None:
+    """Raises InputError if a version is not the one that these runs and rechecks make."""
+
+    def named(runs: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:
+        return [(run["run_id"], run["config_digest"]) for run in runs]
+
+    told = tfds.builder_from_directory(folder).info.metadata
+    runs = [step.manifest for step in steps if not isinstance(step, Recheck)]
+    rechecks = [_told(f"1.{place}.0", step) for place, step in enumerate(steps) if isinstance(step, Recheck)]
+    if named(told["runs"]) != named(runs) or told.get("rechecks", []) != rechecks:
+        raise InputError(
+            f"{folder} was made of {_listed(told['runs'], told.get('rechecks', []))}, and the ledger has "
+            f"{_listed(runs, rechecks)}; restore what was removed there, or move that version away."
+        )
+
+
+def _listed(runs: Sequence[dict[str, Any]], rechecks: Sequence[dict[str, Any]]) -> str:
+    names = [f"run '{run['run_id']}'" for run in runs] + [f"a recheck of {recheck['asked']}" for recheck in rechecks]
+    return ", ".join(names)
+
+
+def _check_asked(rechecks: Sequence[Recheck], runs: Sequence[records.FinishedRun], task: str) -> None:
+    for recheck in rechecks:
+        if recheck.runs > len(runs):
+            raise InputError(
+                f"task '{task}': a recheck of {recheck.asked} asked about {recheck.runs} finished runs, and the ledger "
+                f"has {len(runs)}; restore those that were removed."
+            )
 
 
 def _steps(runs: Sequence[records.FinishedRun], rechecks: Sequence[Recheck]) -> Iterator[records.FinishedRun | Recheck]:
@@ -82,9 +127,11 @@ def _steps(runs: Sequence[records.FinishedRun], rechecks: Sequence[Recheck]) -> 
 
 def text(packaged: Packaged, datasets: epath.Path) -> str:
     """Says where a version is, and how it is loaded."""
-    sizes = ", ".join(f"{split} {count}" for split, count in packaged.examples.items())
     state = "is there already" if packaged.existed else "written"
-    split = max(packaged.examples, key=lambda name: packaged.examples[name], default="train")
+    if not packaged.examples:
+        return f"dataset {packaged.dataset} {state} in {datasets}; it is empty, so that TFDS knows no split of it."
+    sizes = ", ".join(f"{split} {count}" for split, count in packaged.examples.items())
+    split = max(packaged.examples, key=lambda name: packaged.examples[name])
     return "\n".join(
         [
             f"dataset {packaged.dataset} {state} in {datasets} ({sizes}). Load it with",

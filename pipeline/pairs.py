@@ -185,7 +185,10 @@ class PairMiner:
             rows.fill(
                 first + place,
                 id=records.example_id(
-                    self._task.config_digest, self._task.run_seed, seeds.ids[row], self._group.digests[net]
+                    self._task.config_digest,
+                    self._task.run_seed,
+                    records.made_from(seeds.ids[row], original),
+                    self._group.digests[net],
                 ),
                 image=encoded[place],
                 seed_image=records.encode_png(original),

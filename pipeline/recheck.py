@@ -162,18 +162,18 @@ def check_newest(published: Published, newest: Published, finished: Sequence[str
     """Checks that what nets say of a version can make the next one.
 
     Args:
-      published: the version.
+      published: the version; one that was rechecked since is as good as the newest, for its examples are the same.
       newest: the newest version there is.
       finished: ids of the ledger's finished runs.
       kept: how many rechecks the ledger keeps.
 
     Raises:
-      InputError: there is a newer version, or the ledger is not that of this one.
+      InputError: there is a version of more runs, or the ledger is not that of this one.
     """
     told = f"'{published.name}:{published.version}'"
-    if published.version != newest.version:
+    if published.runs.keys() != newest.runs.keys():
         raise InputError(
-            f"{told} is not the newest version; --publish takes {newest.version} alone: name that or none."
+            f"{told} has not got the examples of all runs; --publish takes {newest.version}: name that or none."
         )
     lost = [f"run '{run_id}'" for run_id in published.runs if run_id not in finished]
     lost += ["a recheck"] * (len(published.rechecks) > kept)

@@ -121,9 +121,21 @@ def digest(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
-def example_id(config_digest: str, run_seed: int, seed_id: str, target_digest: str) -> str:
-    """Returns the id of an example: 32 hex digits, a function of all that determines it."""
-    return digest([config_digest, run_seed, seed_id, target_digest])[:32]
+def example_id(config_digest: str, run_seed: int, made_from: str, target_digest: str) -> str:
+    """Returns the id of an example: 32 hex digits, a function of all that determines it.
+
+    Args:
+      config_digest: of configuration and nets.
+      run_seed: of the run.
+      made_from: what tells the trials for one target net apart; see `made_from`.
+      target_digest: of the target net.
+    """
+    return digest([config_digest, run_seed, made_from, target_digest])[:32]
+
+
+def made_from(seed_id: str, seed_image: np.ndarray) -> str:
+    """Names a seed image by its id and its pixels: in a folder, another picture can take a name."""
+    return f"{seed_id} {hashlib.sha256(np.ascontiguousarray(seed_image).tobytes()).hexdigest()}"
 
 
 def encode_png(image: np.ndarray) -> bytes:

@@ -13,6 +13,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 from etils import epath
 
+from models import preflight
 from models.classifier import PeerGroup
 from models.errors import InputError
 from pipeline import garbage, pairs, records, seeding, tasks, verify
@@ -98,6 +99,11 @@ def open_dataset(dataset: str, data_dir: epath.Path) -> Published:
         raise InputError(
             f"dataset '{dataset}' was not found in {data_dir}; expected {expected}. Was it packaged?"
         ) from error
+    except Exception as error:  # a damaged version can fail in any way
+        raise InputError(
+            f"dataset '{dataset}' in {data_dir} is damaged ({preflight.reason(error)}); move that version away and "
+            "package it again."
+        ) from error
 
 
 def _operator(run: dict[str, Any]) -> Affine:
@@ -152,8 +158,8 @@ def _target_net(example: dict[str, Any], run: dict[str, Any]) -> int:
 
 
 def _id_failures(example: dict[str, Any], run: dict[str, Any]) -> list[str]:
-    digest, seed_id = example["target_digest"].decode(), example["seed"]["id"].decode()
-    expected = records.example_id(run["config_digest"], run["run_seed"], seed_id, digest)
+    made_from = records.made_from(example["seed"]["id"].decode(), example["seed_image"])
+    expected = records.example_id(run["config_digest"], run["run_seed"], made_from, example["target_digest"].decode())
     return [OTHER_ID] if example["id"].decode() != expected else []
 
 

@@ -35,6 +35,7 @@ from pipeline.nets import NetFiles
 from pipeline.plan import Unit
 
 WORKER_DIED = 4  # exit code
+_OF_TENSORFLOW = f"{tf.errors.OpError.__module__}."  # its file systems' errors: `mined` lets no net's through
 
 
 class Source(Protocol):
@@ -196,7 +197,7 @@ def _of_worker(error: RuntimeError) -> Exception:
     raised = re.findall(r"^([\w.]+): (.*?)(?: \[while running '.*'\])?$", str(error), re.MULTILINE)
     for name, message in reversed(raised):
         kind = getattr(builtins, name, None)
-        if isinstance(kind, type) and issubclass(kind, OSError):
+        if (isinstance(kind, type) and issubclass(kind, OSError)) or name.startswith(_OF_TENSORFLOW):
             return OSError(f"a worker could not read or write ({message})")
         if name == f"{InputError.__module__}.{InputError.__qualname__}":
             return InputError(message)

@@ -90,10 +90,19 @@ def newest(rechecks: Sequence[Recheck]) -> dict[str, str]:
     return {one.id: one.status for recheck in rechecks for one in recheck.found}
 
 
-def nothing_new(recheck: Recheck, before: Sequence[Recheck]) -> bool:
-    """Tells whether the last that was said of each example is the same, and by the same nets."""
-    said = {one.id: (one.status, each.nets) for each in before for one in each.found}
-    return all(said.get(one.id) == (one.status, recheck.nets) for one in recheck.found)
+def nothing_new(recheck: Recheck, before: Sequence[Recheck], dataset: str) -> bool:
+    """Tells whether the last that was said of each example of a dataset is the same, and by the same nets."""
+
+    def said(each: Recheck) -> dict[str, tuple[str, list[Net]]]:
+        return {one.id: (one.status, _asked(each, one, dataset)) for one in each.found}
+
+    last = {name: answer for each in before for name, answer in said(each).items()}
+    return all(last.get(name) == answer for name, answer in said(recheck).items())
+
+
+def _asked(recheck: Recheck, one: Rechecked, dataset: str) -> list[Net]:
+    """Returns the new nets that were shown an example: of mistakes all, for the peers count too."""
+    return [net for net in recheck.nets if dataset == records.MISTAKES or net.name == one.target_net]
 
 
 def keep(folder: epath.Path, recheck: Recheck, sources: dict[str, str]) -> None:

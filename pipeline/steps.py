@@ -98,12 +98,15 @@ def mine(job: Job, run_id: str, beam_arguments: Sequence[str]) -> RunFolder:
     nets = train(job)
     group, judge = nets.load()
     identity = _identity(job, group, judge)
-    folder = job.workdir.run(job.config.dataset_name, run_id or records.digest(identity)[:12])
-    if (manifest := folder.manifest()) and folder.plan() and _same(folder.plan(), identity):
+    # A folder of pictures keeps its name when it changes; its size tells most of that.
+    sizes = {split: job.source.count(split) for split in job.config.seeds.splits}
+    whole = {**identity, "split_sizes": sizes}
+    folder = job.workdir.run(job.config.dataset_name, run_id or records.digest(whole)[:12])
+    if (manifest := folder.manifest()) and folder.plan() and _same(folder.plan(), whole):
         print(f"run {folder.run_id} is finished already: {manifest['examples']} examples; nothing to do.")
         return folder
     task = tasks.task_of(job.config, group, job.source.class_names(), identity["config_digest"], folder)
-    units = _start(job, group, folder, identity)
+    units = _start(job, group, folder, whole)
     _forget_failed(folder)
     missing = [unit for unit in units if unit.number not in folder.finished_units()]
     bred = job.config.dataset == records.GARBAGE
@@ -125,11 +128,8 @@ def _natural_confidence(job: Job, group: PeerGroup) -> dict[str, Any]:
     return {"split": split, "images": job.source.count(split), "medians": medians}
 
 
-def _start(job: Job, group: PeerGroup, folder: RunFolder, identity: dict[str, Any]) -> list[plan.Unit]:
+def _start(job: Job, group: PeerGroup, folder: RunFolder, whole: dict[str, Any]) -> list[plan.Unit]:
     """Opens the run, or goes on with it, and returns its units; those of its plan, for drawing reads the splits."""
-    # A folder of pictures keeps its name when it changes; its size tells most of that.
-    sizes = {split: job.source.count(split) for split in job.config.seeds.splits}
-    whole = {**identity, "split_sizes": sizes}
     if (there := folder.plan()) and _same(there, whole):
         units = [plan.Unit.from_json(unit) for unit in there["units"]]
     else:

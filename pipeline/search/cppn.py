@@ -127,6 +127,14 @@ def _connection(place: int, given: Any, before: int, outputs: int) -> tuple[int,
     return source, target, weight
 
 
+def check_size(height: int, width: int) -> None:
+    """Raises InputError if no image of this size can be made."""
+    if not (1 <= height <= LARGEST_SIDE and 1 <= width <= LARGEST_SIDE):
+        raise InputError(
+            f"An image of {height} x {width} pixels cannot be made; each side is from 1 to {LARGEST_SIDE}."
+        )
+
+
 def render_at(genome: str | Genomes, height: int, width: int) -> np.ndarray:
     """Renders one genome at any size, in float64.
 
@@ -141,10 +149,7 @@ def render_at(genome: str | Genomes, height: int, width: int) -> np.ndarray:
     Raises:
       InputError: no such size, or as `parse`.
     """
-    if not (1 <= height <= LARGEST_SIDE and 1 <= width <= LARGEST_SIDE):
-        raise InputError(
-            f"An image of {height} x {width} pixels cannot be made; each side is from 1 to {LARGEST_SIDE}."
-        )
+    check_size(height, width)
     genome = parse(genome) if isinstance(genome, str) else genome
     nodes = sum(genome.weights.shape)
     rows = max(1, _STRIP // (nodes * width))

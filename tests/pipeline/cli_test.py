@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
+import os
 import re
 import subprocess
 
@@ -10,9 +13,10 @@ import pytest
 import tensorflow as tf
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
-from pipeline import cli
+from pipeline import cli, diff
 
 layers = tf.keras.layers
+NAME = "high_value_mistakes/tiny"
 
 _TASK_OPTIONS = {"--workdir": "runs", "--data_dir": "", "--device": "auto"}
 _RUN_OPTIONS = {"--run_id": "", "--run_seed": "", "--islands": "", "--wait": ""}
@@ -65,7 +69,7 @@ def test_help_lists_every_command_and_the_exit_codes(peerpressure):
     for command in _OPTIONS:
         assert re.search(rf"^    {command} ", outcome.out, re.MULTILINE)
     codes = "0 done, 1 a check failed, 2 wrong input, 3 another run holds the task, 4 a disk, a bucket or a worker"
-    assert f"Exit codes: {codes} process failed." in " ".join(outcome.out.split())
+    assert f"Exit codes: {codes} process failed, 5 anything else." in " ".join(outcome.out.split())
 
 
 @pytest.mark.parametrize(
@@ -102,6 +106,16 @@ def test_an_unknown_option_suggests_the_nearest(peerpressure, config, tmp_path, 
     outcome = peerpressure("run", "--config", config(), "--workdir", tmp_path / "work", *more)
     assert _is_one_sentence(outcome) and message in outcome.err
     assert not (tmp_path / "work").exists()
+
+
+@pytest.mark.parametrize(
+    ("more", "unexpected"),
+    [(["extra"], "extra"), (["-wait"], "-wait"), (["--streaming", "-v"], "-v"), (["--runner=x", "y"], "y")],
+)
+def test_an_argument_that_is_no_option_or_its_value_is_told(peerpressure, config, tmp_path, more, unexpected):
+    outcome = peerpressure("run", "--config", config(), "--workdir", tmp_path / "own", *more)
+    assert _is_one_sentence(outcome) and not (tmp_path / "own").exists()
+    assert f"unexpected argument '{unexpected}'; see `peerpressure run --help`" in outcome.err
 
 
 @pytest.mark.parametrize(
@@ -239,3 +253,33 @@ def test_the_installed_command_says_nothing_but_the_sentence(program, tmp_path):
     )
     assert done.returncode == 2 and done.stdout == ""
     assert done.stderr == "peerpressure: error: unknown option --wrokdir; did you mean --workdir?\n"
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "told"),
+    [
+        (RuntimeError("no reason"), 5, "RuntimeError: no reason\npeerpressure: error: the above is unexpected;"),
+        (KeyboardInterrupt(), 130, "peerpressure: error: interrupted; the same command goes on from there."),
+        (tf.errors.UnavailableError(None, None, "the bucket is away"), 4, "error: the bucket is away; mend that, and"),
+        (BrokenPipeError("a socket"), 4, "error: a socket; mend that, and"),
+    ],
+    ids=["defect", "interrupt", "bucket", "socket"],
+)
+def test_whatever_ends_a_command_has_its_exit_code(finished, peerpressure, monkeypatch, error, code, told):
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr(diff, "compare", fail)
+    outcome = peerpressure("diff", NAME, NAME, "--workdir", finished.path)
+    assert outcome.code == code and told in outcome.err and outcome.err.endswith("from there.\n")
+    assert ("Traceback" in outcome.err) == (code == 5)
+
+
+def test_a_reader_that_leaves_ends_a_command_silently(finished):
+    read_end, write_end = os.pipe()
+    os.close(read_end)
+    with open(write_end, "w") as nobody, contextlib.redirect_stdout(nobody):
+        err = io.StringIO()
+        with contextlib.redirect_stderr(err):
+            code = cli._main(cli._parse(["peerpressure", "diff", NAME, NAME, "--workdir", str(finished.path)]))
+    assert (code, err.getvalue()) == (141, "")

@@ -45,6 +45,10 @@ BRIEF: dict[str, Any] = {
 }
 
 
+# Where the brief run changes its workdir: the nets, the chunks, the dataset.
+STAGES = ("nets/", f"ledger/{DATASET}/first/chunks/", f"datasets/{DATASET}/")
+
+
 class Outcome(NamedTuple):
     """What a command did: its exit code and what it printed."""
 

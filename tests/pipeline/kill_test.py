@@ -10,7 +10,6 @@ import subprocess
 
 import pytest
 
-from pipeline import records
 from tests.pipeline import conftest
 
 _BRED = {
@@ -18,6 +17,7 @@ _BRED = {
     "search": {"method": "direct", "targets": ["mlp-8"]},
     "garbage": {"confidence": 0.9999, "generations": 60, "population": 8, "islands": 1, "classes": [0, 1, 2]},
 }
+_DATASET = "garbage_images/tiny"
 _AT_MOST = 30  # kills
 _MORTAL_WORKERS = """
 import os, sys
@@ -27,26 +27,21 @@ if "apache_beam.runners.worker.sdk_worker_main" in sys.orig_argv:
 """
 
 
-def _stage(path: str) -> str:
-    top, dataset = [*path.split("/"), ""][:2]
-    return {"nets": "training", "ledger": "mining"}.get(top, "packaging" if dataset in records.SCHEMAS else "")
-
-
 def _chunks(folder):
     return {path: path.stat().st_mtime_ns for path in folder.glob("ledger/*/*/*/chunks/*.parquet")}
 
 
-def _kill_until_done(nursery, command, folder, start, span):
-    """Starts a command again and again, each time killed within `span` changes of its start; returns where it died."""
-    died, there, numbers = [], {}, random.Random(7)
-    for _ in range(_AT_MOST):
-        ended = nursery.run(command, folder, start + numbers.randrange(span))
+def _kill_until_done(nursery, command, folder, stages, span):
+    """Starts a command again and again, killed early and late in each stage, then anywhere, until one start lives."""
+    there, numbers = {}, random.Random(7)
+    points = [(numbers.randrange(among), stage) for stage in stages for among in (2, 9)]
+    for at, stage in [*points, *((numbers.randrange(span), "") for _ in range(_AT_MOST))]:
+        ended = nursery.run(command, folder, at, below=stage)
         assert there.items() <= _chunks(folder).items()  # what is finished is left as it is
         there = _chunks(folder)
         if ended.code != -signal.SIGKILL:
-            assert ended.code == 0, ended.said
-            return died
-        died.append(ended.changed[-1])
+            assert ended.code == 0 and stage in ("", stages[-1]), ended
+            return
     pytest.fail(f"not done after {_AT_MOST} kills")
 
 
@@ -60,8 +55,7 @@ def _assert_undisturbed(nursery, command, folder, calm):
 def test_a_run_killed_at_random_points_ends_as_if_it_had_not_been(nursery, brief, config, tmp_path):
     folder = tmp_path / "work"
     command = ["run", "--config", config(**conftest.BRIEF), "--run_id", "first", "--workdir", folder]
-    died = _kill_until_done(nursery, command, folder, brief.finished, brief.whole // 3)
-    assert {_stage(path) for path in died} >= {"training", "mining", "packaging"}, died
+    _kill_until_done(nursery, command, folder, conftest.STAGES, brief.whole)
     _assert_undisturbed(nursery, command, folder, brief.work.path)
 
 
@@ -70,9 +64,9 @@ def test_islands_killed_at_random_points_end_as_if_they_had_not_been(nursery, br
     command = ["run", "--config", config(**_BRED), "--run_id", "first", "--workdir"]
     whole = nursery.run([*command, calm], calm)
     assert whole.code == 0, whole.said
-    died = _kill_until_done(nursery, [*command, killed], killed, brief.finished, len(whole.changed) // 2)
-    assert {_stage(path) for path in died} >= {"mining", "packaging"}, died
-    assert any("checkpoints/" in path or "curves/" in path for path in whole.changed)
+    run = f"ledger/{_DATASET}/first"
+    stages = [f"{run}/curves/", f"{run}/checkpoints/", f"{run}/chunks/", f"datasets/{_DATASET}/"]
+    _kill_until_done(nursery, [*command, killed], killed, stages, len(whole.changed))
     _assert_undisturbed(nursery, [*command, killed], killed, calm)
 
 
@@ -84,7 +78,7 @@ def test_a_worker_that_is_killed_ends_the_run_which_then_goes_on(nursery, brief,
     command = ["run", "--config", str(config(**conftest.BRIEF)), "--run_id", "first", "--workdir", str(work)]
     workers = ["--direct_num_workers=2", "--direct_running_mode=multi_processing"]
     environment = {**os.environ, "PYTHONPATH": f"{site}:{pathlib.Path(__file__).parents[2]}"}
-    ended = subprocess.run([program, *command, *workers], env=environment, capture_output=True, text=True)
+    ended = subprocess.run([program, *command, *workers], env=environment, capture_output=True, text=True, timeout=300)
     assert mark.exists() and ended.returncode == 4, ended
     assert "peerpressure: error: a worker process died (" in ended.stderr
     assert not (work / "ledger" / conftest.DATASET / "first" / "manifest.json").exists()

@@ -67,6 +67,14 @@ def test_json_files_do_not_depend_on_the_order_of_keys(tmp_path):
     assert one.read_bytes() == other.read_bytes()
 
 
+@pytest.mark.parametrize("content", [b"", b'{"half', b"\xff\xfe"])
+def test_a_json_file_that_is_damaged_is_named(tmp_path, content):
+    path = epath.Path(tmp_path) / "manifest.json"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"manifest.json is damaged \(.+\); restore it\.$"):
+        ledger.read_json(path)
+
+
 def test_a_run_that_was_not_started_has_no_plan_no_manifest_and_no_chunks(folder):
     assert (folder.plan(), folder.manifest(), folder.finished_units()) == (None, None, set())
 
@@ -142,6 +150,14 @@ def test_finished_runs_are_those_with_a_manifest_in_the_order_they_finished(work
     ledger.write_json(workdir.run("other", "d").path / "manifest.json", {"sequence": 0})
     assert [run.run_id for run in workdir.finished_runs("tiny")] == ["b", "a", "c"]
     assert workdir.finished_runs("none") == []
+
+
+def test_the_place_of_a_removed_run_stays_empty(workdir):
+    assert workdir.next_sequence("tiny") == 0
+    for sequence, run_id in ((0, "a"), (1, "b"), (2, "c")):
+        ledger.write_json(workdir.run("tiny", run_id).path / "manifest.json", {"sequence": sequence})
+    workdir.run("tiny", "b").path.rmtree()
+    assert workdir.next_sequence("tiny") == 3
 
 
 def test_a_workdir_is_made_and_left_empty(workdir):

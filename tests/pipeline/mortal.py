@@ -11,6 +11,7 @@ import errno
 import json
 import os
 import pathlib
+import select
 import signal
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from typing import Any, NamedTuple
 
 _CHANGES = ("os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.truncate")
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
+_PATIENCE = 300.0  # seconds, after which a command is taken to hang
 _SPARED = {errno.ENOSPC: ("os.rename", "os.remove", "os.rmdir", "os.truncate")}  # what a full disk lets do
 
 
@@ -37,19 +39,24 @@ class Nursery:
     def __init__(self, process: subprocess.Popen[str]):
         self._process = process
 
-    def run(self, arguments: Sequence[Any], folder: pathlib.Path, at: int = -1, error: int = 0) -> Ended:
+    def run(
+        self, arguments: Sequence[Any], folder: pathlib.Path, at: int = -1, error: int = 0, below: str = ""
+    ) -> Ended:
         """Runs a command line.
 
         Args:
           arguments: after the command's name.
-          folder: where changes count.
+          folder: where changes are told.
           at: the change, from 0, right before which the process is killed; -1 lets it live.
           error: in place of the kill, the `errno` with which this and every later change fails.
+          below: how the paths, relative to the folder, begin whose changes count for `at`.
         """
-        order = {"arguments": [str(word) for word in arguments], "folder": str(folder), "at": at, "error": error}
+        words = [str(word) for word in arguments]
+        order = {"arguments": words, "folder": str(folder), "at": at, "error": error, "below": below}
         assert self._process.stdin and self._process.stdout
         self._process.stdin.write(json.dumps(order) + "\n")
         self._process.stdin.flush()
+        assert select.select([self._process.stdout], [], [], _PATIENCE)[0], f"no end of {order}"
         return Ended(*json.loads(self._process.stdout.readline()))
 
 
@@ -122,23 +129,23 @@ def _serve() -> None:
     from pipeline import cli  # noqa: F401
 
     for line in sys.stdin:
-        print(json.dumps(_run(**json.loads(line))), flush=True)
+        print(json.dumps(_run(json.loads(line))), flush=True)
 
 
-def _run(arguments: list[str], folder: str, at: int, error: int) -> list[Any]:
+def _run(order: dict[str, Any]) -> list[Any]:
     with tempfile.TemporaryFile() as said, tempfile.TemporaryFile() as log:
         child = os.fork()
         if not child:
             os.dup2(said.fileno(), 1)
             os.dup2(said.fileno(), 2)
-            _live(arguments, folder, at, error, log.fileno())
+            _live(**order, log=log.fileno())
         _, status = os.waitpid(child, 0)
         said.seek(0)
         log.seek(0)
         return [os.waitstatus_to_exitcode(status), said.read().decode(), log.read().decode().splitlines()]
 
 
-def _live(arguments: list[str], folder: str, at: int, error: int, log: int) -> None:
+def _live(arguments: list[str], folder: str, at: int, error: int, below: str, log: int) -> None:
     """Runs a command line as the installed command, and ends the process."""
     from pipeline import __main__, garbage
 
@@ -146,8 +153,9 @@ def _live(arguments: list[str], folder: str, at: int, error: int, log: int) -> N
     changes: list[str] = []
 
     def changing(what: str, path: str) -> None:
-        os.write(log, f"{os.path.relpath(path, folder)}\n".encode())
-        changes.append(path)
+        where = os.path.relpath(path, folder)
+        os.write(log, f"{where}\n".encode())
+        changes.extend([path] * where.startswith(below))
         if at < 0 or len(changes) <= at:
             return
         if not error:

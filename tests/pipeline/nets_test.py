@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pathlib
 from typing import Any
 
@@ -9,13 +10,15 @@ import numpy as np
 import pytest
 from etils import epath
 
-from models import training
+from models import loading, training
 from models.errors import InputError
 from pipeline import config, config_file, nets
 from pipeline.ledger import Workdir
 from pipeline.seeds import Part, SeedBatch
+from tests.models import nets as small
 from tests.pipeline.nets import SHAPE, images
 
+load = loading.load
 SIZES = {"train": 20, "test": 6}
 HOW = training.Training(epochs=1)
 
@@ -108,6 +111,46 @@ def test_nets_of_one_architecture_learn_each_from_its_part(prepare):
         pictures, labels = learned[name]
         assert labels.tolist() == [row for _, rows in part for row in rows]
         np.testing.assert_array_equal(pictures, np.concatenate([source.read(*piece).images for piece in part]))
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """Three files: two nets, and the first of them once more."""
+    paths = [tmp_path / f"{name}.keras" for name in ("a", "b", "again")]
+    for path, init_seed in zip(paths, (1, 2, 1), strict=True):
+        small.seeded("mlp-4", init_seed).save(path)
+    return [str(path) for path in paths]
+
+
+def test_a_net_that_is_there_twice_is_told(saved):
+    files = nets.NetFiles(
+        tuple(nets.NetFile(str(place), path) for place, path in enumerate(saved)), None, small.SHAPE, 0
+    )
+    with pytest.raises(InputError, match=r"nets '0' and '2' \(.*again\.keras\) are the same, weight for weight"):
+        files.load()
+    group, _ = dataclasses.replace(files, peers=files.peers[:2]).load()
+    assert group.names == ("0", "1")
+
+
+def test_a_net_of_many_runs_is_loaded_once(saved, tmp_path, monkeypatch):
+    loads = []
+    monkeypatch.setattr(loading, "load", lambda path, **given: loads.append(path) or load(path, **given))
+    digests = [load(path).digest for path in saved]
+    peers = {"from_logits": False, "signature": "serving_default"}
+    runs = [
+        {
+            "run_id": run_id,
+            "config": {"peers": peers},
+            "image_shape": small.SHAPE,
+            "nets": [{"name": name, "digest": digest} for name, digest in zip("xy", digests, strict=False)],
+        }
+        for run_id in ("first", "second")
+    ]
+    finder = nets.Finder(Workdir(epath.Path(tmp_path)), "dataset/task", saved)
+    first, second = (finder.group(run) for run in runs)
+    assert first is second and first.names == ("x", "y") and loads == saved[:2]
+    with pytest.raises(InputError, match=r"net 'z' of run 'first' \(digest 0{12}\) was not found"):
+        finder.nets([{"name": "z", "digest": "0" * 64}], runs[0])
 
 
 def test_another_part_is_another_key(prepare):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
@@ -46,6 +48,7 @@ def test_an_empty_result_is_a_version_that_loads(work, peerpressure, config):
     assert outcome.code == 0
     assert work.manifest("none")["examples"] == 0
     assert "no mistake was found: lower the thresholds" in outcome.out
+    assert "it is empty, so that TFDS knows no split of it." in outcome.out and "Load it" not in outcome.out
     data, info = tfds.load(NAME, data_dir=work.datasets, with_info=True)
     assert data == {} and info.splits.total_num_examples == 0  # TFDS has no split without examples
     assert set(info.features) >= {"id", "image", "label", "transform"}
@@ -98,14 +101,40 @@ def test_a_run_with_other_classes_does_not_join_the_task(
     assert not half_written(copied.path)
 
 
-@pytest.mark.parametrize("lost", ["1.0.0"])
-def test_a_version_is_written_again_with_the_same_bytes(copied, finished, peerpressure, config, tree, lost):
-    for path in sorted((copied.published / lost).iterdir()):
+@pytest.mark.parametrize("lost", ["*", "*.tfrecord*", "features.json"])
+def test_a_version_of_which_files_are_lost_is_written_again_with_the_same_bytes(
+    copied, finished, peerpressure, config, tree, lost
+):
+    version = copied.published / "1.0.0"
+    for path in sorted(version.glob(lost)):
         path.unlink()
-    (copied.published / lost).rmdir()
+    if lost == "*":
+        version.rmdir()
     outcome = peerpressure("package", "--config", config(), "--workdir", copied.path)
-    assert outcome.code == 0 and f"{NAME}:{lost} written" in outcome.out
+    assert outcome.code == 0 and f"{NAME}:1.0.0 written" in outcome.out
     assert tree(copied.published) == tree(finished.published)
+
+
+def test_a_version_of_runs_that_were_removed_is_not_taken_for_another(copied, peerpressure, config, tree, half_written):
+    scan = config("scan", search={"method": "scan"})
+    second, third = (
+        ["--config", scan, "--workdir", copied.path, "--run_id", name, "--run_seed", seed]
+        for name, seed in (("second", "2"), ("third", "3"))
+    )
+    assert peerpressure("run", *second).code == 0
+    shutil.rmtree(copied.ledger / "second")
+    before = tree(copied.published)
+    outcome = peerpressure("run", *third)
+    assert outcome.code == 2 and outcome.err.count("error:") == 1
+    told = (
+        "was made of run 'first', run 'second', and the ledger has run 'first', run 'third'; restore what was removed"
+    )
+    assert f"{copied.published / '1.1.0'} {told} there, or move that version away." in outcome.err
+    assert tree(copied.published) == before and not half_written(copied.path)
+    (copied.published / "1.1.0").rename(copied.path / "away")
+    assert peerpressure("package", *third[:4]).code == 0
+    runs = tfds.builder(NAME, data_dir=copied.datasets).info.metadata["runs"]
+    assert [run["run_id"] for run in runs] == ["first", "third"]
 
 
 @pytest.fixture

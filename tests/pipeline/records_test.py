@@ -69,6 +69,12 @@ def test_an_example_id_changes_with_everything_that_determines_the_example():
     assert len({first, *(records.example_id(*other) for other in others)}) == 5
 
 
+def test_a_seed_image_is_its_id_and_its_pixels():
+    image = np.arange(12, dtype=np.uint8).reshape(3, 4, 1)
+    assert records.made_from("a", image) == records.made_from("a", image[::-1].copy()[::-1])
+    assert len({records.made_from("a", image), records.made_from("b", image), records.made_from("a", image[::-1])}) == 3
+
+
 def test_a_chunk_has_every_column_and_null_where_nothing_is_given():
     table = records.chunk_table(records.MISTAKES, _columns(), len(OUTCOMES))
     assert table.schema == records.SCHEMAS[records.MISTAKES] and table.num_rows == len(OUTCOMES)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 
 import numpy as np
@@ -117,6 +118,20 @@ def test_a_dataset_that_is_not_there_is_told(finished, peerpressure, command, da
     outcome = peerpressure(*command, dataset, *more, "--workdir", finished.path)
     assert outcome.code == 2 and outcome.err.count("\n") == 1
     assert outcome.err.startswith("peerpressure: error: ") and dataset in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("pattern", "code", "message"),
+    [
+        ("dataset_info.json", 2, "dataset 'high_value_mistakes/tiny' in .* is damaged .*; move that version away"),
+        ("*.tfrecord*", 4, "mend that, and the same command goes on from there"),
+    ],
+)
+def test_a_damaged_version_is_told(copied, peerpressure, pattern, code, message):
+    for path in (copied.published / "1.0.0").glob(pattern):
+        path.write_bytes(path.read_bytes()[:-20])
+    outcome = peerpressure("verify", NAME, "--workdir", copied.path)
+    assert outcome.code == code and re.fullmatch(f"peerpressure: error: .*{message}.*\\n", outcome.err)
 
 
 def _forget_where_nets_lay(work):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 
@@ -109,9 +110,9 @@ def test_drawn_trials_are_not_drawn_again(work, peerpressure, config, tree, read
     assert after == before
 
 
-@pytest.mark.parametrize("trials", [0, 20])
+@pytest.mark.parametrize(("trials", "ended"), [(0, True), (0, False), (20, False)])
 def test_a_run_of_pictures_that_became_more_is_not_gone_on_with(
-    finished, pictures, tmp_path, peerpressure, config, trials
+    finished, pictures, tmp_path, peerpressure, config, trials, ended
 ):
     folder = tmp_path / "growing"
     shutil.copytree(pictures, folder)
@@ -122,12 +123,41 @@ def test_a_run_of_pictures_that_became_more_is_not_gone_on_with(
     )
     command = ["mine", "--config", task, "--workdir", tmp_path / "own", "--run_id", "first"]
     assert peerpressure(*command).code == 0
-    (tmp_path / "own" / "ledger" / "high_value_mistakes" / "tiny" / "first" / "manifest.json").unlink()
+    if not ended:
+        (tmp_path / "own" / "ledger" / "high_value_mistakes" / "tiny" / "first" / "manifest.json").unlink()
     picture = next(folder.rglob("*.png"))
     shutil.copy(picture, picture.with_name("more.png"))
     seeds._folder_paths.cache_clear()  # as in another process
     outcome = peerpressure(*command)
     assert outcome.code == 2 and "run id 'first' was already used" in outcome.err and "split_sizes" in outcome.err
+
+
+def test_a_folder_that_grew_is_another_run_that_adds_what_is_new(
+    finished, pictures, tmp_path, peerpressure, config, same_features
+):
+    folder, work = tmp_path / "growing", dataclasses.replace(finished, path=tmp_path / "own")
+    shutil.copytree(pictures, folder)
+    later = sorted(folder.rglob("*.png"))[::2]
+    for picture in later:
+        picture.rename(picture.with_suffix(".later"))
+    task = config(
+        seeds={"image_folder": str(folder), "splits": ["test"]},
+        peers={"files": finished.nets()},
+        search={"peer_confidence": 0.1, "target_confidence": 0.1},
+    )
+    command = ["run", "--config", task, "--workdir", work.path]
+    assert peerpressure(*command).code == 0
+    assert "nothing to do" in peerpressure(*command).out
+    before = work.examples()
+    for picture in later:
+        picture.with_suffix(".later").rename(picture)
+    seeds._folder_paths.cache_clear()  # as in another process
+    assert "nothing to do" not in peerpressure(*command).out
+    after = work.examples()
+    for example_id, example in before.items():
+        same_features(example, after[example_id])
+    added = {example["seed"]["id"].decode() for name, example in after.items() if name not in before}
+    assert added and added <= {str(picture.relative_to(folder)) for picture in later}
 
 
 def test_the_plan_names_every_unit(finished):

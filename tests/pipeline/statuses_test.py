@@ -9,6 +9,7 @@ import pytest
 from etils import epath
 
 from models.errors import InputError
+from pipeline.records import GARBAGE, MISTAKES, PAIRS
 from pipeline.statuses import Net, Recheck, Rechecked, keep, newest, nothing_new, read
 
 A, B = Net("mlp-4", "of a"), Net("mlp-8", "of b")
@@ -69,13 +70,23 @@ def test_the_last_word_counts_and_the_rest_stays():
 
 
 def test_nothing_is_new_if_the_same_nets_were_the_last_to_say_all_of_it():
+    def known(recheck: Recheck, *before: Recheck) -> bool:
+        return nothing_new(recheck, before, MISTAKES)
+
     first, second = _recheck((A,), x="healed", y="remaining"), _recheck((B,), z="lost")
-    assert nothing_new(first, [first]) and nothing_new(first, [first, second]) and nothing_new(second, [first, second])
-    assert not nothing_new(first, [])
-    assert not nothing_new(dataclasses.replace(first, nets=(B,)), [first])  # by other nets
-    assert not nothing_new(_recheck((A,), x="healed", y="shared"), [first])  # otherwise
-    assert not nothing_new(_recheck((A,), x="healed", w="healed"), [first])  # of another example
-    assert not nothing_new(first, [first, _recheck((B,), y="remaining")])  # others spoke last
+    assert known(first, first) and known(first, first, second) and known(second, first, second)
+    assert not known(first)
+    assert not known(dataclasses.replace(first, nets=(B,)), first)  # by other nets
+    assert not known(_recheck((A,), x="healed", y="shared"), first)  # otherwise
+    assert not known(_recheck((A,), x="healed", w="healed"), first)  # of another example
+    assert not known(first, first, _recheck((B,), y="remaining"))  # others spoke last
+
+
+def test_only_mistakes_are_shown_to_all_nets():
+    both, one = _recheck((A, B), x="healed"), _recheck((A,), x="healed")  # x was made for A's predecessor
+    assert nothing_new(one, [both], PAIRS) and nothing_new(both, [one], GARBAGE)
+    assert not nothing_new(one, [both], MISTAKES)
+    assert not nothing_new(_recheck((A._replace(digest="newer"),), x="healed"), [both], PAIRS)
 
 
 def test_statuses_are_counted_by_target_net():
