@@ -54,6 +54,7 @@ def _modules(package: str) -> list[pathlib.Path]:
 @pytest.mark.parametrize("path", _modules("pipeline"), ids=_name)
 def test_pipeline_module_imports_only_lower_layers(path):
     ours = _imports(path) & set(PLACE)
+    assert _name(path) in PLACE
     assert all(PLACE[name] < PLACE[_name(path)] for name in ours), ours
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import configparser
+import os
 import pathlib
 import re
 import shlex
@@ -93,6 +94,7 @@ def test_systemd_takes_the_service_and_its_timer(tmp_path):
         ["systemd-analyze", "verify", tmp_path / "peerpressure.service", tmp_path / "peerpressure.timer"],
         capture_output=True,
         text=True,
+        env={**os.environ, "SYSTEMD_LOG_LEVEL": "warning"},
     )
     assert checked.returncode == 0 and "peerpressure" not in checked.stderr, checked.stderr
 

@@ -32,15 +32,15 @@ def _chunks(folder):
 
 
 def _kill_until_done(nursery, command, folder, stages, span):
-    """Starts a command again and again, killed early and late in each stage, then anywhere, until one start lives."""
+    """Starts a command again and again, killed once in each stage, then anywhere, until one start lives."""
     there, numbers = {}, random.Random(7)
-    points = [(numbers.randrange(among), stage) for stage in stages for among in (2, 9)]
+    points = [(numbers.randrange(2), stage) for stage in stages]
     for at, stage in [*points, *((numbers.randrange(span), "") for _ in range(_AT_MOST))]:
         ended = nursery.run(command, folder, at, below=stage)
         assert there.items() <= _chunks(folder).items()  # what is finished is left as it is
         there = _chunks(folder)
         if ended.code != -signal.SIGKILL:
-            assert ended.code == 0 and stage in ("", stages[-1]), ended
+            assert ended.code == 0 and not stage, ended
             return
     pytest.fail(f"not done after {_AT_MOST} kills")
 
@@ -55,7 +55,7 @@ def _assert_undisturbed(nursery, command, folder, calm):
 def test_a_run_killed_at_random_points_ends_as_if_it_had_not_been(nursery, brief, config, tmp_path):
     folder = tmp_path / "work"
     command = ["run", "--config", config(**conftest.BRIEF), "--run_id", "first", "--workdir", folder]
-    _kill_until_done(nursery, command, folder, conftest.STAGES, brief.whole)
+    _kill_until_done(nursery, command, folder, conftest.STAGES, brief.whole // 3)
     _assert_undisturbed(nursery, command, folder, brief.work.path)
 
 
@@ -66,7 +66,7 @@ def test_islands_killed_at_random_points_end_as_if_they_had_not_been(nursery, br
     assert whole.code == 0, whole.said
     run = f"ledger/{_DATASET}/first"
     stages = [f"{run}/curves/", f"{run}/checkpoints/", f"{run}/chunks/", f"datasets/{_DATASET}/"]
-    _kill_until_done(nursery, [*command, killed], killed, stages, len(whole.changed))
+    _kill_until_done(nursery, [*command, killed], killed, stages, len(whole.changed) // 2)
     _assert_undisturbed(nursery, [*command, killed], killed, calm)
 
 

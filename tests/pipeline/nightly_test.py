@@ -191,7 +191,7 @@ def test_two_runs_started_at_once_are_as_one_after_the_other(finished, tmp_path,
                 assert any("is held by run 'zero'" in line and "waiting" in line for line in process.stderr)
             assert not work.ledger.exists()
         for process in waiting:
-            said = process.communicate()
+            said = process.communicate(timeout=300)
             assert process.returncode == 0, said
     finally:
         for process in waiting:

@@ -280,7 +280,7 @@ def test_too_many_set_aside_end_the_run(finished, with_a_corrupt_picture, tmp_pa
 def test_processes_on_another_workdir_write_the_same_bytes(finished, work, program, config, tree, tmp_path):
     command = [program, "run", "--config", config(), "--workdir", work.path, "--run_id", "first"]
     workers = ["--direct_num_workers=2", "--direct_running_mode=multi_processing"]
-    done = subprocess.run([*command, *workers], capture_output=True, text=True, cwd=tmp_path)
+    done = subprocess.run([*command, *workers], capture_output=True, text=True, cwd=tmp_path, timeout=300)
     assert done.returncode == 0, done.stderr[-2000:]
     assert tree(work.ledger / "first" / "chunks") == tree(finished.ledger / "first" / "chunks")
     assert tree(work.published) == tree(finished.published)
