@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import signal
 from collections.abc import Iterator
 
 
@@ -26,10 +27,12 @@ def console() -> None:
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     logging.getLogger().setLevel(logging.ERROR)  # the libraries' warnings are not for who runs a job
     logging.getLogger("apache_beam").setLevel(logging.CRITICAL)  # what it logs with a stack trace, it raises too
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # Ctrl-C while libraries are imported: silence, not their stack trace
     with _silent_stderr():
         import tensorflow  # noqa: F401
     from pipeline import cli
 
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     cli.main()
 
 

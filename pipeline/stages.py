@@ -192,8 +192,10 @@ def _ending_with_workers() -> Iterator[None]:
         threading.excepthook = usual
 
 
-def _of_worker(error: RuntimeError) -> Exception:
+def _of_worker(error: RuntimeError) -> BaseException:
     """Finds in the text that Beam makes of a worker's error, its stack trace, what a person can do something about."""
+    if re.search(r"^KeyboardInterrupt\b", str(error), re.MULTILINE):
+        return KeyboardInterrupt()
     raised = re.findall(r"^([\w.]+): (.*?)(?: \[while running '.*'\])?$", str(error), re.MULTILINE)
     for name, message in reversed(raised):
         kind = getattr(builtins, name, None)
