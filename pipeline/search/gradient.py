@@ -110,9 +110,9 @@ def finite(gradient: tf.Tensor) -> tf.Tensor:
 
 
 def eased(gradient: tf.Tensor) -> tf.Tensor:
-    """Returns finite gradients `[L, H, W, C]`; of one whose norm might overflow, the derivatives over the steepest one.
+    """Divides, of finite gradients `[L, H, W, C]`, each whose norm might overflow by its largest derivative.
 
-    The others are the same to the bit.
+    The others stay as they are, to the bit.
     """
     steepest = tf.reduce_max(tf.abs(gradient), axis=[1, 2, 3], keepdims=True)
     return gradient / tf.where(steepest > _STEEP, steepest, 1.0)
