@@ -69,8 +69,8 @@ def check_gradient(classifier: Classifier) -> None:
     """Checks, on the images of `check`, that a net can be attacked along its gradient.
 
     Raises:
-      InputError: the net has no gradient, or one that is zero on every image, as where its units are saturated: no
-        attack would find a twin, and the net would look robust.
+      InputError: the net has no gradient, or none that is finite and not zero on any image, as where its units are
+        saturated: no attack would find a twin, and the net would look robust.
     """
     images = tf.constant(_probes(classifier.input_shape), tf.float32)
 
@@ -93,10 +93,11 @@ def check_gradient(classifier: Classifier) -> None:
             f"Net {classifier.name!r} has no gradient with respect to its images; give a `.keras` file, or a "
             "SavedModel exported with its gradients."
         )
-    if not np.any(gradient.numpy()):
+    if not np.any(np.isfinite(gradient) & (gradient != 0)):
         raise InputError(
-            f"Net {classifier.name!r} has a gradient of zero on a black, a white and a random image: its units are "
-            "saturated or it is constant, so that no attack could climb; that does not make it robust. Train it anew."
+            f"Net {classifier.name!r} has a gradient of zero, or none that is finite, on a black, a white and a random "
+            "image: its units are saturated, it is constant, or it has an operation without a derivative, so that no "
+            "attack could climb; that does not make it robust. Train it anew."
         )
 
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import dataclasses
 import difflib
 import itertools
 import os
@@ -223,10 +222,7 @@ def _job_alone(task: Config, arguments: argparse.Namespace, who: str) -> Iterato
 
 def _run_alone(arguments: argparse.Namespace) -> contextlib.AbstractContextManager[steps.Job]:
     task = config_file.load(arguments.config).with_run_seed(arguments.run_seed, arguments.run_id)
-    if (islands := arguments.islands) is not None:
-        if islands < 1:
-            raise InputError(f"--islands is {islands}, expected at least 1.")
-        task = dataclasses.replace(task, garbage=dataclasses.replace(task.garbage, islands=islands))
+    task = task.with_islands(arguments.islands)
     who = f"run '{arguments.run_id}'" if arguments.run_id else "a run without --run_id"
     return _job_alone(task, arguments, who)
 

@@ -23,6 +23,7 @@ from pipeline.transforms import Affine
 from pipeline.verify import Grading
 
 RUN_SEEDS = (0, 2**32 - 1)  # least and largest
+ISLANDS = (1, 100_000)  # likewise
 
 
 @dataclasses.dataclass(frozen=True)
@@ -288,6 +289,23 @@ class Config:
             raise InputError(f"--run_seed is '{run_seed}', expected 'auto' or a whole number from {low} to {high}.")
         number = seeding.derived_run_seed(run_id) if run_seed == "auto" else int(run_seed)
         return dataclasses.replace(self, run=dataclasses.replace(self.run, run_seed=number))
+
+    def with_islands(self, islands: int | None) -> Config:
+        """Returns the task with another [garbage] islands; None for its own.
+
+        Raises:
+          InputError: `islands` is out of range, or the task makes no garbage images.
+        """
+        if islands is None:
+            return self
+        if self.dataset != records.GARBAGE:
+            raise InputError(
+                f"--islands is for garbage images, and [search] method is '{self.search.method}'; leave it out."
+            )
+        low, high = ISLANDS
+        if not low <= islands <= high:
+            raise InputError(f"--islands is {islands}, expected a whole number from {low} to {high}.")
+        return dataclasses.replace(self, garbage=dataclasses.replace(self.garbage, islands=islands))
 
     def result_determining(self) -> dict[str, Any]:
         """Returns the part, JSON-able, that with nets, seed image and run seed determines a result."""

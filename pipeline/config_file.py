@@ -11,7 +11,8 @@ from models import zoo
 from models.errors import InputError
 from models.training import Training
 from pipeline import records
-from pipeline.config import RUN_SEEDS, Attack, Config, Garbage, Judge, Peers, Run, Search, Seeds
+from pipeline.config import ISLANDS, RUN_SEEDS, Attack, Config, Garbage, Judge, Peers, Run, Search, Seeds
+from pipeline.search import elites
 from pipeline.sections import Ranges, known, plain, section
 from pipeline.transforms import Affine
 from pipeline.verify import Grading
@@ -56,7 +57,7 @@ _RANGES: Ranges = {
     "attack.brackets": (1, 30),
     "attack.bisections": (1, 30),
     "garbage.generations": (1, 10_000_000),
-    "garbage.islands": (1, 100_000),
+    "garbage.islands": ISLANDS,
     "garbage.population": (1, 100_000),
     "garbage.mutation_eta": (0, 1000),
     "garbage.mutation_rate": (0, 1),
@@ -126,8 +127,12 @@ def _check(config: Config, path: str) -> None:
         )
     if not config.garbage.classes:
         raise InputError(f"{path}: [garbage] classes is empty; give 'all' or some classes.")
-    if config.garbage.generations * config.garbage.population >= 2**31:
-        raise InputError(f"{path}: [garbage] generations * population is 2**31 or more; lower one of them.")
+    most = elites.most_generations(config.garbage.population)
+    if config.search.method != "ascent" and config.garbage.generations > most:  # ascent's population: the classes
+        raise InputError(
+            f"{path}: [garbage] generations is {config.garbage.generations}, expected at most {most} with population "
+            f"{config.garbage.population}; lower one of them."
+        )
     seeded = config.dataset != records.GARBAGE
     if seeded and config.search.class_from == "label" and not config.seeds.labeled:
         raise InputError(f"{path}: [seeds] labeled = false needs [search] class_from = 'consensus'.")

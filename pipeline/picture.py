@@ -12,6 +12,8 @@ matplotlib.use("Agg")  # no display needed
 
 from matplotlib import pyplot
 
+matplotlib.rcParams["text.parse_math"] = False  # the names of classes and nets may have dollar signs
+
 _PEER, _RIGHT, _WRONG = "#9aa5b1", "#2f6fab", "#c8402f"
 _MOST = 12
 

@@ -14,6 +14,7 @@ import tensorflow_datasets as tfds
 from etils import epath
 from PIL import Image
 
+from models import preflight
 from models.errors import InputError
 
 Part = list[tuple[str, range]]  # splits, and the positions in them
@@ -234,13 +235,28 @@ def _size(shape: Sequence[Any]) -> str:
     return "x".join(str(part) for part in shape)
 
 
+def find_builder(dataset: str, data_dir: str | None) -> Any:
+    """Returns TFDS's builder of a dataset, prepared or not.
+
+    Args:
+      dataset: "name", "name/config" or "name/config:version".
+      data_dir: where it is, or will be, prepared; None for TFDS's default.
+
+    Raises:
+      InputError: there is no such dataset, config or version, or this is no dataset's name.
+    """
+    try:
+        return tfds.builder(dataset, data_dir=data_dir)
+    except (AssertionError, FileNotFoundError, ImportError, TypeError, ValueError) as error:
+        raise InputError(
+            f"[seeds] dataset '{dataset}' was not found in {_where(data_dir)} ({preflight.reason(error)}); name one "
+            "that is there, as in 'name', 'name/config' or 'name/config:1.2.3'."
+        ) from error
+
+
 @functools.cache
 def _builder(dataset: str, data_dir: str | None) -> Any:
-    try:
-        builder = tfds.builder(dataset, data_dir=data_dir)
-    except (tfds.core.DatasetNotFoundError, AssertionError, ValueError, FileNotFoundError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise InputError(f"[seeds] dataset '{dataset}' was not found in {_where(data_dir)} ({reason}).") from error
+    builder = find_builder(dataset, data_dir)
     if not builder.info.splits:
         raise InputError(
             f"[seeds] dataset '{dataset}' is not prepared in {_where(data_dir)}: run `tfds build {dataset}` there, or "
@@ -251,6 +267,20 @@ def _builder(dataset: str, data_dir: str | None) -> Any:
 
 def _where(data_dir: str | None) -> str:
     return data_dir or "TFDS's default folder"
+
+
+def check_split_name(image_folder: str, split: str) -> None:
+    """Raises InputError unless TFDS can write a split of this name, and read it again under it."""
+    try:
+        tfds.core.ShardedFileTemplate(image_folder, split=split)
+        whole = tfds.core.ReadInstruction.from_spec(split) == tfds.core.ReadInstruction(split)
+    except (NotImplementedError, ValueError):
+        whole = False
+    if not whole or split.lower() == "all":  # TFDS reads "ALL" as a split and does not write it
+        raise InputError(
+            f"[seeds] image_folder {image_folder}: TFDS cannot name a split {split!r}; rename that folder, to letters, "
+            "digits, '-' and '_', and not to 'all'."
+        )
 
 
 @dataclasses.dataclass(frozen=True)

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 import pyarrow.compute as pc
 import tensorflow as tf
-import tensorflow_datasets as tfds
 from etils import epath
 
 from models import devices
@@ -24,7 +23,7 @@ from pipeline.config import Config
 from pipeline.islands import Islands
 from pipeline.ledger import RunFolder, Workdir
 from pipeline.nets import NetFiles
-from pipeline.seeds import FolderSeeds, SeedSource, TfdsSeeds, has_split
+from pipeline.seeds import FolderSeeds, SeedSource, TfdsSeeds, check_split_name, find_builder, has_split
 
 _OURS = ("digits",)  # datasets that need no download
 
@@ -43,7 +42,8 @@ def open_job(config: Config, workdir: str, data_dir: str | None, device: str) ->
     """Checks the workdir and finds the seed images; prepares them where that needs no download.
 
     Raises:
-      InputError: the workdir cannot be written to, or the seed images, a split or their labels are not there.
+      InputError: the workdir cannot be written to, the seed images, a split or their labels are not there, or a split
+        has a name that the dataset's cannot have.
     """
     directory = Workdir.at(workdir)
     directory.check_writable()
@@ -57,6 +57,8 @@ def open_job(config: Config, workdir: str, data_dir: str | None, device: str) ->
         source = TfdsSeeds(seeds.dataset, data_dir or _prepared(seeds.dataset, directory), seeds.labeled)
     for split in seeds.splits:
         source.count(split)
+        if seeds.image_folder and config.dataset != records.GARBAGE:  # islands have a split of their own
+            check_split_name(seeds.image_folder, split)
     if config.dataset != records.GARBAGE and config.search.class_from == "label" and not source.class_names():
         raise InputError(
             f"[seeds] {source.name} has no labels; set labeled = false and [search] class_from = 'consensus'."
@@ -70,7 +72,7 @@ def _prepared(dataset: str, workdir: Workdir) -> str | None:
     if name not in _OURS:
         return None
     importlib.import_module(f"tfds_builders.{name}.{name}_dataset_builder")
-    builder = tfds.builder(dataset, data_dir=workdir.datasets)
+    builder = find_builder(dataset, str(workdir.datasets))
     if not builder.is_prepared():
         with lock.hold(workdir.lock(name), name, "a run that prepares it", wait=True), ledger.io_errors():
             ledger.sweep_builds(workdir.datasets / name)

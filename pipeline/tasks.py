@@ -10,6 +10,7 @@ from models.errors import InputError
 from pipeline import garbage, mining, pairs, records
 from pipeline.config import Attack, Config, Garbage, Run, Search
 from pipeline.ledger import RunFolder
+from pipeline.search import elites
 
 
 def task_of(
@@ -101,10 +102,18 @@ def garbage_task(
     """Returns the task of garbage images: of `search` the method counts, of `run` run_seed; `folder` as in the task.
 
     Raises:
-      InputError: the nets' images have a number of channels that the encoding cannot make.
+      InputError: the nets' images have a number of channels that the encoding cannot make, or there are more
+        generations than can be counted.
     """
+    maker = bred.search(search.method, group.input_shape, len(classes))
+    most = elites.most_generations(maker.population)
+    if bred.generations > most:
+        raise InputError(
+            f"[garbage] generations is {bred.generations}, expected at most {most} with {maker.population} images "
+            "in each; lower it."
+        )
     return garbage.Task(
-        search=bred.search(search.method, group.input_shape, len(classes)),
+        search=maker,
         classes=classes,
         confidence=bred.confidence,
         generations=bred.generations,

@@ -14,9 +14,8 @@ import tensorflow as tf
 
 from pipeline.search import elites
 from pipeline.search.elites import NOBODY, Draws, Elites, Generation, Key, Net, State
-from pipeline.search.gradient import to_grid
+from pipeline.search.gradient import TINY, eased, finite, to_grid
 
-_TINY = 1e-30  # keeps the logarithm of a probability that underflowed finite
 _GREY = 0.5  # where decay leads
 
 
@@ -66,7 +65,7 @@ class GradientAscent:
         """See `elites.Search`; nothing is drawn."""
         walkers: Walkers = state.carried
         size = tf.sqrt(tf.reduce_mean(tf.square(walkers.slopes), axis=[1, 2, 3], keepdims=True))
-        moved = walkers.positions + self.step_size * walkers.slopes / (size + _TINY)
+        moved = walkers.positions + self.step_size * walkers.slopes / (size + TINY)
         moved = _GREY + (1.0 - self.decay) * (moved - _GREY)
         if self.blur > 0.0:
             moved = tf.where(generation % self.blur_every == 0, self._blurred(moved), moved)
@@ -87,8 +86,8 @@ class GradientAscent:
         with tf.GradientTape() as tape:
             tape.watch(stored)
             probabilities = tf.gather(net(stored), list(classes), axis=-1)
-            height = tf.reduce_sum(tf.math.log(tf.linalg.diag_part(probabilities) + _TINY))
-        slopes = tape.gradient(height, stored)
+            height = tf.reduce_sum(tf.math.log(tf.linalg.diag_part(probabilities) + TINY))
+        slopes = eased(finite(tape.gradient(height, stored)))
         births = elites.births(generation, self.walkers)
         new, cells = elites.take(old, tf.round(stored * 255.0), probabilities, births, parents)
         return State(new, Walkers(positions, slopes)), Generation(parents, cells)

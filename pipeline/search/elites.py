@@ -141,6 +141,11 @@ def births(generation: tf.Tensor, population: int) -> tf.Tensor:
     return generation * population + tf.range(population)
 
 
+def most_generations(population: int) -> int:
+    """Returns how many generations, the 0th not counted, an island may have: births are int32."""
+    return 2**31 // population - 1
+
+
 def take(
     elites: Elites, genomes: Any, probabilities: tf.Tensor, births: tf.Tensor, parents: tf.Tensor
 ) -> tuple[Elites, tf.Tensor]:

@@ -19,7 +19,8 @@ from pipeline.criteria import class_and_rival
 Net = Callable[[tf.Tensor], tf.Tensor]
 Norm = Literal["linf", "l2"]
 UNTARGETED = -1
-_TINY = 1e-30  # keeps the logarithm of a probability that underflowed finite
+TINY = 1e-30  # keeps the logarithm of a probability that underflowed finite
+_STEEP = 1e15  # the squares of steeper derivatives might overflow, summed over an image
 
 
 class Originals(NamedTuple):
@@ -90,7 +91,7 @@ def evaluate(net: Net, images: tf.Tensor, originals: Originals) -> Evaluation:
 
     The loss is -log p(aimed class), or -log(1 - p(label)) where any other class will do. The latter has the direction
     of the customary log p(label), but bends the other way: c |r|^2 + log p(label) has no minimum near the boundary.
-    A derivative that is not finite counts as 0: one of them would spoil the whole image.
+    A derivative that is not finite counts as 0.
     """
     with tf.GradientTape() as tape:
         tape.watch(images)
@@ -98,11 +99,23 @@ def evaluate(net: Net, images: tf.Tensor, originals: Originals) -> Evaluation:
         aimed, wanted = _wanted(originals)
         chosen = tf.one_hot(wanted, probabilities.shape[-1], on_value=True, off_value=False, dtype=tf.bool)
         sought = tf.reduce_sum(tf.where(chosen == aimed[:, None], probabilities, 0.0), axis=-1)
-        loss = -tf.math.log(sought + _TINY)
+        loss = -tf.math.log(sought + TINY)
         total = tf.reduce_sum(loss)
-    gradient = tape.gradient(total, images)
-    gradient = tf.where(tf.math.is_finite(gradient), gradient, 0.0)
-    return Evaluation(loss, gradient, misread(probabilities, originals))
+    return Evaluation(loss, finite(tape.gradient(total, images)), misread(probabilities, originals))
+
+
+def finite(gradient: tf.Tensor) -> tf.Tensor:
+    """Returns a gradient with 0 for every derivative that is not finite: one of them would spoil the whole image."""
+    return tf.where(tf.math.is_finite(gradient), gradient, 0.0)
+
+
+def eased(gradient: tf.Tensor) -> tf.Tensor:
+    """Divides, of finite gradients `[L, H, W, C]`, each whose norm might overflow by its largest derivative.
+
+    The others stay as they are, to the bit.
+    """
+    steepest = tf.reduce_max(tf.abs(gradient), axis=[1, 2, 3], keepdims=True)
+    return gradient / tf.where(steepest > _STEEP, steepest, 1.0)
 
 
 def misread(probabilities: tf.Tensor, originals: Originals) -> tf.Tensor:
@@ -218,7 +231,8 @@ class ProjectedGradient:
     def _unit(self, gradient: tf.Tensor) -> tf.Tensor:
         if self.norm == "linf":
             return tf.sign(gradient)
-        return gradient * tf.math.rsqrt(_mean_square(gradient) + _TINY)[:, None, None, None]
+        gradient = eased(gradient)
+        return gradient * tf.math.rsqrt(_mean_square(gradient) + TINY)[:, None, None, None]
 
     def _project(self, images: tf.Tensor, originals: tf.Tensor) -> tf.Tensor:
         change = images - originals
@@ -226,7 +240,7 @@ class ProjectedGradient:
             change = tf.clip_by_value(change, -self.eps, self.eps)
         else:
             size = tf.sqrt(_mean_square(change))
-            change *= tf.minimum(1.0, self.eps / tf.maximum(size, _TINY))[:, None, None, None]
+            change *= tf.minimum(1.0, self.eps / tf.maximum(size, TINY))[:, None, None, None]
         return tf.clip_by_value(originals + change, 0.0, 1.0)
 
     def _noise(self, run_seed: tf.Tensor, originals: Originals) -> tf.Tensor:

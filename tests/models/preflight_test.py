@@ -74,8 +74,12 @@ def _ignoring(images: tf.Tensor) -> tf.Tensor:
     return tf.nn.softmax(_linear(images, gain=0.0))
 
 
+def _numberless(images: tf.Tensor) -> tf.Tensor:
+    return _constant(0.2, 0.3, 0.5)(images) + 0.0 * tf.sqrt(0.0 * _brightness(images))
+
+
 _NONE = "has no gradient with respect to its images; give a `.keras` file, or a SavedModel exported with"
-_ZERO = "has a gradient of zero on a black, a white and a random image: its units are saturated or it is constant"
+_ZERO = "has a gradient of zero, or none that is finite, on a black, a white and a random image: its units are"
 
 
 def test_a_sound_net_has_a_gradient():
@@ -91,6 +95,7 @@ def test_a_sound_net_has_a_gradient():
         (_certain, _NONE),
         (_saturated, _ZERO),
         (_ignoring, _ZERO),
+        (_numberless, _ZERO),
     ],
 )
 def test_a_net_that_passes_and_cannot_be_climbed_is_refused_where_a_gradient_is_needed(predict, message):
@@ -102,6 +107,10 @@ def test_a_net_that_passes_and_cannot_be_climbed_is_refused_where_a_gradient_is_
 
 def test_a_net_that_is_flat_on_a_black_image_alone_has_a_gradient():
     preflight.check_gradient(nets.classifier(lambda images: tf.nn.softmax(_linear(tf.nn.relu(images - 0.5)))))
+
+
+def test_a_net_with_some_derivatives_that_are_not_finite_has_a_gradient():
+    preflight.check_gradient(nets.classifier(lambda images: tf.nn.softmax(_linear(tf.sqrt(images)))))
 
 
 def test_probabilities_declared_logits_are_refused():

@@ -171,6 +171,34 @@ def test_keys_that_do_not_fit_together_are_told_with_file_and_keys(load, changes
         assert key in message
 
 
+def test_no_more_generations_than_births_can_be_numbered(load):
+    def bred(method, generations):
+        return {
+            "search.method": f'"{method}"',
+            "garbage.generations": str(generations),
+            "garbage.population": "100000",
+        }
+
+    message = _told(load, bred("direct", 21474))
+    assert "[garbage] generations is 21474, expected at most 21473 with population 100000" in message
+    assert load(bred("direct", 21473)).garbage.generations == 21473
+    assert load(bred("ascent", 21474)).garbage.generations == 21474, "its population is the number of classes"
+
+
+def test_islands_may_be_given_for_garbage_images_within_the_range_of_the_file(load):
+    task = load({"search.method": '"cppn"', "garbage.islands": "3"})
+    assert task.with_islands(None) == task
+    low, high = config.ISLANDS
+    for islands in (low, high):
+        assert task.with_islands(islands).garbage.islands == islands
+    for islands in (low - 1, high + 1):
+        with pytest.raises(InputError, match=rf"--islands is {islands}, expected a whole number from 1 to 100000\.$"):
+            task.with_islands(islands)
+    with pytest.raises(InputError, match=r"--islands is for garbage images, .* method is 'hillclimb'; leave it out"):
+        load().with_islands(3)
+    assert load().with_islands(None) == load()
+
+
 def test_what_nets_learn_from_does_not_determine_a_result_but_is_told(load):
     halves = load({"peers.trained_on": '["train[:50%]", "train[50%:]"]'})
     assert halves.result_determining() == load().result_determining(), "the nets' digests do"

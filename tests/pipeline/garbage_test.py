@@ -10,7 +10,7 @@ from etils import epath
 
 from models.classifier import PeerGroup
 from models.errors import InputError
-from pipeline import garbage, ledger, records
+from pipeline import config, garbage, ledger, records, tasks
 from pipeline.islands import Island
 from pipeline.search.ascent import GradientAscent
 from pipeline.search.cppn import render_at
@@ -156,6 +156,17 @@ def test_classes_by_number_and_by_name():
     assert garbage.classes_of("all", names, 3) == (0, 1, 2)
     assert garbage.classes_of(["dog", 0, 1], names, 3) == (0, 1)
     assert garbage.classes_of(["9"], names, 3) == (2,)
+
+
+def test_ascent_has_no_more_generations_than_births_can_be_numbered():
+    def task(classes):
+        bred = config.Garbage(generations=10_000_000)
+        places = tuple(range(classes))
+        return tasks.garbage_task(config.Search(method="ascent"), bred, config.Run(), nets.group(), places, "", None)
+
+    assert task(214).generations == 10_000_000
+    with pytest.raises(InputError, match="generations is 10000000, expected at most 9988295 with 215 images in each"):
+        task(215)
 
 
 @pytest.mark.parametrize("wanted", [["cow"], [3], [-1], ["cat", 17]])

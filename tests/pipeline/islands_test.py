@@ -1,5 +1,7 @@
 """Islands under way: checkpoints, lineages, and the merge of islands in any order."""
 
+import zipfile
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -10,6 +12,8 @@ from hypothesis import strategies as st
 from pipeline import islands, records
 from pipeline.islands import Course, Island, Islands
 from pipeline.search.elites import Elites, Log, State
+
+_END_RECORD = 22  # bytes at the end of a zip file
 
 
 def _state(number=0):
@@ -84,6 +88,22 @@ def test_a_checkpoint_that_is_missing_damaged_or_of_another_kind_is_none(tmp_pat
     assert Course.load(path, other_shape) is None and Course.load(path, more) is None
     monkeypatch.setattr(islands, "_FORMAT", 2)
     assert Course.load(path, _state()) is None
+
+
+@pytest.mark.parametrize("flip", [0x01, 0xFF])
+def test_a_checkpoint_with_any_byte_of_its_directory_spoilt_is_none_or_the_same(tmp_path, flip):
+    path, course = tmp_path / "island.npz", _course()
+    course.save(path)
+    whole = path.read_bytes()
+    with zipfile.ZipFile(path) as archive:
+        start, entries = archive.start_dir, len(archive.namelist())
+    end = start + (len(whole) - start) // entries  # the entries are alike
+    for place in [*range(start, end), *range(len(whole) - _END_RECORD, len(whole))]:
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ flip]) + whole[place + 1 :])
+        if again := Course.load(path, _state()):
+            assert again.generation == course.generation
+            tf.nest.map_structure(np.testing.assert_array_equal, again.state, course.state)
+            tf.nest.map_structure(np.testing.assert_array_equal, again.history(), course.history())
 
 
 def test_a_checkpoint_with_a_pickle_in_it_is_not_read(tmp_path):

@@ -8,7 +8,7 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 from models.errors import InputError
-from pipeline.seeds import FolderSeeds, SeedBatch, TfdsSeeds
+from pipeline.seeds import FolderSeeds, SeedBatch, TfdsSeeds, check_split_name
 from tests.pipeline import nets
 
 TRAIN, TEST, BROKEN, ODD = 23, 5, 6, 3
@@ -301,6 +301,44 @@ def test_a_folder_without_a_readable_picture_is_told_in_one_sentence(tmp_path):
     (tmp_path / "train" / "dark" / "0.png").write_bytes(b"none")
     with pytest.raises(InputError, match="holds no readable picture"):
         FolderSeeds(str(tmp_path)).shape()
+
+
+class _OneSplit(TinySeeds, skip_registration=True):
+    """The same dataset with one split of any name."""
+
+    name = "one_split"
+    split = ""
+
+    def _split_generators(self, dl_manager):
+        return {self.split: self._generate_examples(self.split, 1)}
+
+
+def _tfds_takes(split: str, data_dir: str) -> bool:
+    """Tells whether TFDS writes a split of this name, and reads it by it from the files alone."""
+    try:
+        _OneSplit.split = split
+        builder = _OneSplit(data_dir=data_dir)
+        builder.download_and_prepare()
+        return len(tfds.builder_from_directory(builder.data_dir).as_dataset(split=split)) == 1
+    except (NotImplementedError, RuntimeError, ValueError):
+        return False
+
+
+@pytest.mark.parametrize(
+    ("split", "good"),
+    [
+        *((name, True) for name in ("a-b", "2024-01", "ünï", "all-1")),
+        *((name, False) for name in ("fold.1", "my split", "train[0]", "train[:50%]", "a+b", "a/b", "-")),
+        *((name, False) for name in ("all", "ALL", "all[:1]")),
+    ],
+)
+def test_a_split_name_is_refused_where_tfds_does_not_write_and_read_it(tmp_path, split, good):
+    assert _tfds_takes(split, str(tmp_path)) == good
+    if good:
+        check_split_name(str(tmp_path), split)
+    else:
+        with pytest.raises(InputError, match=r"TFDS cannot name a split .*; rename that folder"):
+            check_split_name(str(tmp_path), split)
 
 
 @pytest.mark.parametrize("name", ["a\nb", " a", "a ", " "])

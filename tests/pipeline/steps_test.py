@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 import tensorflow_datasets as tfds
 
-from pipeline import records
+from pipeline import config_file, records, steps
 
 NAME = "high_value_mistakes/tiny"
 TRIALS = (records.FOUND, records.EXHAUSTED, records.MOVES_SPENT, records.DROPPED)
@@ -235,6 +235,30 @@ def _folder_task(config, folder, nets, **changes):
         search={"method": "scan"},
         **changes,
     )
+
+
+def _refused(outcome):
+    """Returns the one sentence with which wrong input was refused."""
+    assert outcome.code == 2 and outcome.out == ""
+    (sentence,) = outcome.err.splitlines()
+    return sentence.removeprefix("peerpressure: error: ")
+
+
+@pytest.mark.parametrize("dataset", ["digits:9.9.9", "digits:abc", "digits:", "digits:1.0.0/shade=1"])
+def test_digits_that_there_are_not_are_refused_in_one_sentence(dataset, tmp_path, peerpressure, config):
+    task = config(seeds={"dataset": dataset, "splits": ["test"]})
+    sentence = _refused(peerpressure("run", "--config", task, "--workdir", tmp_path / "own"))
+    assert sentence.startswith(f"[seeds] dataset '{dataset}' was not found in {tmp_path / 'own' / 'datasets'} (")
+    assert "()" not in sentence
+
+
+def test_a_split_that_the_dataset_could_not_have_is_refused_before_any_work(tmp_path, peerpressure, config):
+    (tmp_path / "pictures" / "fold.1" / "a").mkdir(parents=True)
+    seeds = {"image_folder": str(tmp_path / "pictures"), "splits": ["fold.1"]}
+    sentence = _refused(peerpressure("run", "--config", config(seeds=seeds), "--workdir", tmp_path / "own"))
+    assert "TFDS cannot name a split 'fold.1'; rename that folder" in sentence
+    bred = config_file.load(str(config(seeds=seeds, search={"method": "direct"})))
+    assert steps.open_job(bred, str(tmp_path / "own"), None, "cpu"), "islands have a split of their own"
 
 
 @pytest.fixture

@@ -61,6 +61,39 @@ def test_decay_leads_to_grey_and_blur_to_smooth_images():
     np.testing.assert_allclose(before, after, atol=0.05)
 
 
+def _after(net, count, **changes):
+    """Returns the states before and after steps that are not compiled."""
+    search = GradientAscent(nets.SHAPE, 3, **changes)
+    first, _ = search.begin(net, _key(), CLASSES)
+    last = first
+    for at in range(1, count + 1):
+        last, _ = search.step(net, _key(), CLASSES, tf.constant(at), last)
+    return first, last
+
+
+def _rooted(images):
+    """The linear net on the roots of all rows but the last, where derivatives are 0 times infinity."""
+    rows = tf.reshape(tf.cast(tf.range(8) < 7, tf.float32), [8, 1, 1])
+    return nets.group().classifiers[0].predict(tf.sqrt(rows * images))
+
+
+def test_derivatives_that_are_not_finite_keep_no_walker_from_climbing():
+    first, last = _after(_rooted, 30, step_size=0.03)
+    assert (first.elites.confidences.numpy() < 0.9).any() and (last.elites.confidences.numpy() > 0.9).all()
+    assert np.isfinite(last.carried.positions).all() and not last.carried.slopes[:, 7].numpy().any()
+
+
+def _steep(images):
+    """The linear net, with slopes whose squares float32 cannot hold."""
+    scaled = tf.custom_gradient(lambda pixels: (tf.identity(pixels), lambda upstream: 1e25 * upstream))
+    return nets.group().classifiers[0].predict(scaled(images))
+
+
+def test_how_steep_a_net_is_does_not_change_a_step():
+    plain, steep = (_after(net, 1)[1].carried for net in (nets.group().classifiers[0].predict, _steep))
+    np.testing.assert_allclose(steep.positions, plain.positions, atol=1e-6)
+
+
 @pytest.mark.parametrize("slope", [np.nan, np.inf])
 def test_a_walker_whose_slope_is_not_finite_takes_no_cell_and_stops_no_other(slope):
     search = GradientAscent(nets.SHAPE, 3, step_size=0.005)

@@ -165,3 +165,11 @@ def test_the_median_of_an_even_number_is_between_the_middle_two():
     for count in (1, 4, 7, 10):
         values = np.random.default_rng(count).random(count).astype(np.float32)
         np.testing.assert_allclose(elites.median(tf.constant(values)), np.median(values), rtol=1e-6)
+
+
+@pytest.mark.parametrize("population", [1, 3, 200, 100_000])
+def test_births_are_numbered_up_to_the_last_generation_and_no_further(population):
+    most = elites.most_generations(population)
+    births = elites.births(tf.constant(most), population).numpy().astype(np.int64)
+    np.testing.assert_array_equal(births, most * population + np.arange(population))
+    assert (most + 2) * population > 2**31, "one generation more would not fit"

@@ -232,6 +232,18 @@ def test_without_any_derivative_the_last_try_is_an_image(name):
     assert twins.images.min() >= 0 and twins.images.max() <= 1
 
 
+def _steep_everywhere_net(images: tf.Tensor) -> tf.Tensor:
+    """The model, with slopes whose squares float32 cannot hold."""
+    scaled = tf.custom_gradient(lambda pixels: (tf.identity(pixels), lambda upstream: 1e25 * upstream))
+    return _model()(scaled(images))
+
+
+def test_how_steep_a_net_is_does_not_change_a_step_of_a_given_length():
+    start = attacks.originals(_model(), COUNT)
+    plain, steep = (_in_steps(SHORT["l2"], net, start).images for net in (_model(), _steep_everywhere_net))
+    np.testing.assert_allclose(steep, plain, atol=1.5 / 255)
+
+
 # The loss.
 
 
