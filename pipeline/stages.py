@@ -168,7 +168,7 @@ def mine(
             )
     except ImportError as error:  # of the runner's own packages, such as Dataflow's
         raise InputError(f"the runner cannot be used here: {error}.") from error
-    except RuntimeError as error:
+    except (InputError, RuntimeError) as error:
         raise _of_worker(error) from error
 
 
@@ -192,8 +192,10 @@ def _ending_with_workers() -> Iterator[None]:
         threading.excepthook = usual
 
 
-def _of_worker(error: RuntimeError) -> BaseException:
-    """Finds in the text that Beam makes of a worker's error, its stack trace, what a person can do something about."""
+def _of_worker(error: Exception) -> BaseException:
+    """Finds in what Beam makes of a worker's error, mostly its stack trace, what a person can do something about."""
+    if isinstance(error, InputError):  # of this process, where Beam adds to the sentence
+        return InputError(re.sub(r" \[while running '.*'\]$", "", str(error)))
     if re.search(r"^KeyboardInterrupt\b", str(error), re.MULTILINE):
         return KeyboardInterrupt()
     raised = re.findall(r"^([\w.]+): (.*?)(?: \[while running '.*'\])?$", str(error), re.MULTILINE)

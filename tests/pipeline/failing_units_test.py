@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import json
+import re
 
+import apache_beam as beam
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
+from apache_beam.options.pipeline_options import PipelineOptions
 
 from models.errors import InputError
 from pipeline import chunk, mining, records, stages
@@ -163,3 +166,29 @@ def test_a_failing_island_has_its_classes_set_aside(work, monkeypatch, peerpress
     assert {(row["seed_id"], row["island"], row["target_net"]) for row in rows} == {("island 1", 1, "mlp-8")}
     line = next(line for line in outcome.out.splitlines() if line.startswith("mlp-8")).split()
     assert line[1] == "10"  # champions: of the other island alone
+
+
+def _by_beam(error: BaseException) -> Exception:
+    """Returns what Beam makes of an error of a worker."""
+
+    def fail(_):
+        raise error
+
+    with pytest.raises(Exception) as caught, beam.Pipeline(options=PipelineOptions(["--runner=FnApiRunner"])) as job:
+        _ = job | beam.Create([1]) | beam.Map(fail)
+    return caught.value
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "message"),
+    [
+        (InputError("name another file."), InputError, r"name another file\.$"),
+        (OSError(28, "No space left"), OSError, r"a worker could not read or write \(\[Errno 28\] No space left\)"),
+        (tf.errors.UnavailableError(None, None, "503"), OSError, r"a worker could not read or write \(503\)"),
+        (KeyboardInterrupt(), KeyboardInterrupt, ""),
+        (IndexError("a defect"), IndexError, "a defect"),
+    ],
+)
+def test_what_ended_a_worker_is_raised_as_what_it_is(error, kind, message):
+    found = stages._of_worker(_by_beam(error))
+    assert type(found) is kind and re.search(f"^{message}", str(found))
