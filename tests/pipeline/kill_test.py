@@ -66,7 +66,7 @@ def test_islands_killed_at_random_points_end_as_if_they_had_not_been(nursery, br
     assert whole.code == 0, whole.said
     run = f"ledger/{_DATASET}/first"
     stages = [f"{run}/curves/", f"{run}/checkpoints/", f"{run}/chunks/", f"datasets/{_DATASET}/"]
-    _kill_until_done(nursery, [*command, killed], killed, stages, len(whole.changed) // 2)
+    _kill_until_done(nursery, [*command, killed], killed, stages, len(whole.changed))
     _assert_undisturbed(nursery, [*command, killed], killed, calm)
 
 

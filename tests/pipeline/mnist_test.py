@@ -46,7 +46,7 @@ def test_the_papers_setting_on_a_few_digits(peerpressure, config, tmp_path):
     _require("mnist")
     nets = ("mlp-10", "mlp-20", "mlp-30", "mlp-40", "mlp-50")
     task = config(
-        seeds={"dataset": "mnist", "splits": ["train"]},
+        seeds={"dataset": "mnist", "splits": ["test"]},
         peers=_train("mnist", nets, tmp_path, 0.01),
         search={"peer_confidence": 0.9, "target_confidence": 0.5, "patience": 150, "trials": 30},
         run={"unit_size": 128, "lanes": 64},

@@ -1,5 +1,7 @@
 """Elites and islands: Nguyen's rule, and that a result depends on run seed, net and island alone."""
 
+import functools
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -25,15 +27,22 @@ def _key(island=0, run_seed=3):
     return Key(tf.constant(run_seed, tf.uint32), tf.constant(seeding.seed_key(f"island {island}"), tf.uint32))
 
 
+@functools.cache
 def _island(search, confidence=0.999, generations=25, block=10, classes=CLASSES):
     return Island(search, nets.group().classifiers[0].predict, classes, confidence, generations, block)
+
+
+@functools.cache
+def _compiled(island):
+    return island.begin(), island.advance()
 
 
 def _run(island, key=None):
     """Returns the last state, its generation and the log of all generations, in NumPy."""
     key = _key() if key is None else key
-    state, log = island.begin()(key)
-    logs, generation, advance = [tf.nest.map_structure(lambda field: field.numpy(), log)], 0, island.advance()
+    begin, advance = _compiled(island)
+    state, log = begin(key)
+    logs, generation = [tf.nest.map_structure(lambda field: field.numpy(), log)], 0
     while generation < island.generations:
         state, at, log = advance(key, state, tf.constant(generation))
         rows = int(at) - generation
