@@ -13,6 +13,7 @@ import contextlib
 import difflib
 import itertools
 import os
+import select
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
@@ -66,11 +67,15 @@ def _main(arguments: argparse.Namespace) -> int:
 def _is_unread() -> bool:
     """Tells whether nobody reads our output any more; what is still buffered then goes nowhere."""
     try:
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return True
-    return False
+        stdout = sys.stdout.fileno()
+    except OSError:  # it is no file
+        return False
+    watched = select.poll()
+    watched.register(stdout, 0)
+    unread = bool(watched.poll(0))  # of a pipe without a reader an error, which is told unasked
+    if unread:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stdout)
+    return unread
 
 
 def _sentence(error: InputError | str) -> str:

@@ -275,10 +275,14 @@ def test_whatever_ends_a_command_has_its_exit_code(finished, peerpressure, monke
     assert ("Traceback" in outcome.err) == (code == 5)
 
 
-def test_a_reader_that_leaves_ends_a_command_silently(finished):
+@pytest.mark.parametrize("at_once", [False, True])
+def test_a_reader_that_leaves_ends_a_command_silently(finished, at_once):
     read_end, write_end = os.pipe()
     os.close(read_end)
-    with open(write_end, "w") as nobody, contextlib.redirect_stdout(nobody):
+    with (
+        io.TextIOWrapper(open(write_end, "wb", buffering=0 if at_once else -1), write_through=at_once) as nobody,
+        contextlib.redirect_stdout(nobody),
+    ):
         err = io.StringIO()
         with contextlib.redirect_stderr(err):
             code = cli._main(cli._parse(["peerpressure", "diff", NAME, NAME, "--workdir", str(finished.path)]))
