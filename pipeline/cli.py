@@ -19,12 +19,13 @@ import traceback
 from collections.abc import Iterator, Sequence
 from typing import Any, NoReturn
 
+import tensorflow as tf
 import tensorflow_datasets as tfds
 from absl import app, logging
 from absl.flags import argparse_flags
 
 from models.errors import InputError
-from pipeline import config_file, dataset_commands, finish, ledger, lock, options, stages, steps, tables
+from pipeline import config_file, dataset_commands, finish, lock, options, stages, steps, tables
 from pipeline import package as packaging
 from pipeline.config import Config
 from pipeline.dataset_commands import OK
@@ -32,6 +33,7 @@ from pipeline.ledger import RunFolder, Workdir
 
 WRONG_INPUT, TASK_HELD, DISK_FAILED, FAILED = 2, 3, 4, 5
 INTERRUPTED, UNREAD = 130, 141  # as of a process that SIGINT or SIGPIPE ended
+_OF_GRAPHS = (tf.errors.InvalidArgumentError, tf.errors.InternalError)  # TensorFlow's others are of its file systems
 
 
 def main() -> None:
@@ -43,25 +45,30 @@ def main() -> None:
 def _main(arguments: argparse.Namespace) -> int:
     tfds.disable_progress_bar()
     try:
-        with ledger.io_errors():
-            code = arguments.call(arguments)
+        code = arguments.call(arguments)
         sys.stdout.flush()
         return code
     except InputError as error:
         print(_sentence(error), file=sys.stderr)
         return TASK_HELD if isinstance(error, lock.HeldError) else WRONG_INPUT
-    except OSError as error:
-        if isinstance(error, BrokenPipeError) and _is_unread():
-            return UNREAD
-        print(_sentence(f"{error}; mend that, and the same command goes on from there."), file=sys.stderr)
-        return DISK_FAILED
     except KeyboardInterrupt:
         print(_sentence("interrupted; the same command goes on from there."), file=sys.stderr)
         return INTERRUPTED
-    except Exception:  # of a runner, or a defect of ours: whatever is known of it helps
-        traceback.print_exc()
-        print(_sentence("the above is unexpected; the same command goes on from there."), file=sys.stderr)
-        return FAILED
+    except Exception as error:
+        return _failed(error)
+
+
+def _failed(error: Exception) -> int:
+    """Tells what no input is to blame for, and returns the exit code."""
+    if isinstance(error, BrokenPipeError) and _is_unread():
+        return UNREAD
+    if isinstance(error, (OSError, tf.errors.OpError)) and not isinstance(error, _OF_GRAPHS):
+        told = " ".join(getattr(error, "message", str(error)).split())
+        print(_sentence(f"{told}; mend that, and the same command goes on from there."), file=sys.stderr)
+        return DISK_FAILED
+    traceback.print_exception(error)  # of a runner, or a defect of ours: whatever is known of it helps
+    print(_sentence("the above is unexpected; the same command goes on from there."), file=sys.stderr)
+    return FAILED
 
 
 def _is_unread() -> bool:

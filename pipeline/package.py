@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 import tensorflow_datasets as tfds
 from etils import epath
 
@@ -84,7 +85,12 @@ def _is_whole(folder: epath.Path) -> bool:
     """Tells whether a version is there with all its files: a bucket copies them one by one, where a disk renames."""
     if not (folder / "dataset_info.json").exists() or not (folder / "features.json").exists():
         return False
-    splits = tfds.builder_from_directory(folder).info.splits.values()
+    try:
+        splits = tfds.builder_from_directory(folder).info.splits.values()
+    except (OSError, tf.errors.OpError):  # a disk or bucket that fails says nothing about the version
+        raise
+    except Exception:  # a damaged file can fail in any way
+        return False
     return all(path.exists() for split in splits if split.num_examples for path in split.filepaths)
 
 

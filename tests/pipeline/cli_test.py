@@ -259,11 +259,16 @@ def test_the_installed_command_says_nothing_but_the_sentence(program, tmp_path):
     ("error", "code", "told"),
     [
         (RuntimeError("no reason"), 5, "RuntimeError: no reason\npeerpressure: error: the above is unexpected;"),
+        (
+            tf.errors.InternalError(None, None, "no kernel"),
+            5,
+            "InternalError: no kernel\npeerpressure: error: the above",
+        ),
         (KeyboardInterrupt(), 130, "peerpressure: error: interrupted; the same command goes on from there."),
         (tf.errors.UnavailableError(None, None, "the bucket is away"), 4, "error: the bucket is away; mend that, and"),
         (BrokenPipeError("a socket"), 4, "error: a socket; mend that, and"),
     ],
-    ids=["defect", "interrupt", "bucket", "socket"],
+    ids=["defect", "graph", "interrupt", "bucket", "socket"],
 )
 def test_whatever_ends_a_command_has_its_exit_code(finished, peerpressure, monkeypatch, error, code, told):
     def fail(*_):

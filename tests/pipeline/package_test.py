@@ -6,6 +6,7 @@ import shutil
 
 import numpy as np
 import pytest
+import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from pipeline import package, records
@@ -113,6 +114,23 @@ def test_a_version_of_which_files_are_lost_is_written_again_with_the_same_bytes(
     outcome = peerpressure("package", "--config", config(), "--workdir", copied.path)
     assert outcome.code == 0 and f"{NAME}:1.0.0 written" in outcome.out
     assert tree(copied.published) == tree(finished.published)
+
+
+def test_a_version_whose_description_is_damaged_is_written_again(copied, finished, peerpressure, config, tree):
+    path = copied.published / "1.0.0" / "dataset_info.json"
+    path.write_bytes(path.read_bytes()[:-20])
+    assert peerpressure("package", "--config", config(), "--workdir", copied.path).code == 0
+    assert tree(copied.published) == tree(finished.published)
+
+
+def test_a_disk_that_fails_leaves_a_version_alone(copied, peerpressure, config, tree, monkeypatch):
+    def fail(_):
+        raise tf.errors.UnavailableError(None, None, "the bucket is away")
+
+    before = tree(copied.published)
+    monkeypatch.setattr(tfds, "builder_from_directory", fail)
+    outcome = peerpressure("package", "--config", config(), "--workdir", copied.path)
+    assert outcome.code == 4 and tree(copied.published) == before
 
 
 def test_a_version_of_runs_that_were_removed_is_not_taken_for_another(copied, peerpressure, config, tree, half_written):
