@@ -36,6 +36,7 @@ EXTRAS_REQUIRE = {
         "packaging>=24",
         "pre-commit>=3.7",
         "pytest>=8.2,<10",
+        "pytest-timeout>=2.3,<3",
         "pytest-xdist>=3.8,<4",
         "pyyaml>=6",
         "ruff>=0.15,<0.18",  # The formatter's style moves with its minor version.
