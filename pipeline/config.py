@@ -35,12 +35,17 @@ class Seeds:
       image_folder: instead of a dataset, a folder SPLIT/CLASS/PICTURE.png.
       splits: the splits to take, each whole.
       labeled: whether the labels may be used.
+      image_key: the dataset's feature that holds the images; by default "image", else the first of the dataset's
+        `supervised_keys`, else its only image.
+      label_key: likewise the labels: "label", else the second of `supervised_keys`, else its only class label.
     """
 
     dataset: str = ""
     image_folder: str = ""
     splits: tuple[str, ...] = ("train",)
     labeled: bool = True
+    image_key: str = ""
+    label_key: str = ""
 
 
 @dataclasses.dataclass(frozen=True)

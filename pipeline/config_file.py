@@ -111,6 +111,7 @@ def _check(config: Config, path: str) -> None:
     """Checks what no single key can tell."""
     if bool(config.seeds.dataset) == bool(config.seeds.image_folder):
         raise InputError(f"{path}: [seeds] needs either dataset or image_folder; give one of them.")
+    _check_features(config, path)
     if not config.seeds.splits or len(set(config.seeds.splits)) != len(config.seeds.splits):
         raise InputError(f"{path}: [seeds] splits needs at least one split, each once.")
     if bool(config.peers.architectures) == bool(config.peers.files):
@@ -138,6 +139,14 @@ def _check(config: Config, path: str) -> None:
         raise InputError(f"{path}: [seeds] labeled = false needs [search] class_from = 'consensus'.")
     if config.seeds.labeled is False and (config.peers.architectures or config.judge.architecture):
         raise InputError(f"{path}: nets cannot be trained with [seeds] labeled = false; give [peers] files.")
+
+
+def _check_features(config: Config, path: str) -> None:
+    for key in ("image_key", "label_key"):
+        if config.seeds.image_folder and getattr(config.seeds, key):
+            raise InputError(f"{path}: [seeds] {key} is for a dataset's features, a folder has none; leave it out.")
+    if config.seeds.label_key and not config.seeds.labeled:
+        raise InputError(f"{path}: [seeds] has label_key and labeled = false; leave one of them out.")
 
 
 def _check_nets(config: Config, path: str) -> None:

@@ -211,7 +211,7 @@ def _nets(run: Mapping[str, Any]) -> dict[str, str]:
 
 def _settings(run: Mapping[str, Any]) -> dict[str, Any]:
     """Returns the configuration, and what else determines a result."""
-    return _flat(run["config"]) | {name: run[name] for name in ("seeds", "code_version")}
+    return _flat(run["config"]) | _flat({name: run[name] for name in ("seeds", "reading", "code_version")})
 
 
 def _both(old: Mapping[str, Any], new: Mapping[str, Any], missing: Any) -> dict[str, tuple[Any, Any]]:

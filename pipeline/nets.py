@@ -12,6 +12,7 @@ from etils import epath
 from models import loading, preflight, training
 from models.classifier import Classifier, PeerGroup
 from models.errors import InputError
+from pipeline import records
 from pipeline.config import Config
 from pipeline.ledger import Workdir
 from pipeline.seeds import Part, SeedSource, has_split
@@ -200,12 +201,13 @@ class _Trainer:
         return NetFile(name, str(path))
 
     def _digest(self, part: Part) -> str:
-        """Names the data; a whole split by its name alone, for that is what the nets of older workdirs have."""
+        """Names the data, by what of it is read and how; a whole split by its name alone."""
         pieces = [
             split if positions == range(self._source.count(split)) else f"{split}[{positions.start}:{positions.stop}]"
             for split, positions in part
         ]
-        return f"{self._source.name}/{'+'.join(pieces)}/{sum(len(positions) for _, positions in part)}"
+        data = f"{self._source.name}/{'+'.join(pieces)}/{sum(len(positions) for _, positions in part)}"
+        return f"{data}/{records.digest(self._source.reading())}"
 
     def _train(
         self, path: epath.Path, name: str, architecture: str, init_seed: int, how: training.Training, part: Part

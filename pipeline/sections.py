@@ -82,7 +82,7 @@ def _expected(hint: Any) -> str:
 
 def plain(number: float) -> str:
     """Returns a number as a person writes it."""
-    return str(int(number)) if number == int(number) else f"{number:g}"
+    return str(int(number)) if float(number).is_integer() else f"{number:g}"
 
 
 def _show(value: Any) -> str:

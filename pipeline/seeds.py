@@ -16,11 +16,13 @@ from PIL import Image
 
 from models import preflight
 from models.errors import InputError
+from pipeline import pixels, seed_features
 
 Part = list[tuple[str, range]]  # splits, and the positions in them
 
 _READ_AHEAD = 512
 _PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif")
+_NOTHING = np.zeros((0, 0, 0), np.uint8), "the image does not decode"
 _FORMATS = ("PNG", "JPEG", "BMP", "GIF")  # whatever the ending says: Pillow would start Ghostscript for PostScript
 
 
@@ -69,6 +71,9 @@ class SeedSource(Protocol):
     def class_names(self) -> list[str]:
         """Returns the classes' names, in the order of the labels; empty without labels."""
 
+    def reading(self) -> dict[str, str]:
+        """Returns what of the source is read, and by which rule pixels become uint8; it determines results."""
+
     def read(self, split: str, positions: Sequence[int]) -> SeedBatch:
         """Reads the images at ascending positions of the split."""
 
@@ -88,12 +93,15 @@ class TfdsSeeds:
     Attributes:
       dataset: "name", "name/config" or "name/config:version".
       data_dir: where it was prepared; None for TFDS's default.
-      label_key: None if the labels are not to be used.
+      labeled: whether the labels are to be used.
+      image_key, label_key: the features to read; "" for those that `seed_features` chooses.
     """
 
     dataset: str
     data_dir: str | None = None
     labeled: bool = True
+    image_key: str = ""
+    label_key: str = ""
 
     @property
     def name(self) -> str:
@@ -128,49 +136,53 @@ class TfdsSeeds:
 
     def shape(self) -> tuple[int, int, int]:
         """Returns (H, W, C)."""
-        declared = _builder(self.dataset, self.data_dir).info.features[self._image_key].shape
-        return tuple(declared) if None not in declared else _first_shape(self)  # type: ignore[return-value]
+        declared = self._image_feature.shape
+        return pixels.kept_shape(declared if None not in declared else _first_shape(self))
 
     def class_names(self) -> list[str]:
         """Returns the classes' names, in the order of the labels; empty without labels."""
         key = self._label_key
-        return list(_builder(self.dataset, self.data_dir).info.features[key].names) if key else []
+        feature = _builder(self.dataset, self.data_dir).info.features[key] if key else None
+        return list(feature.names) if feature and feature.num_classes else []
+
+    def reading(self) -> dict[str, str]:
+        """Returns the features that are read ("": no labels), and by which rule pixels become uint8."""
+        rule = pixels.rule(self._image_feature.np_dtype)
+        return {"image_key": self._image_key, "label_key": self._label_key, "pixels": rule}
 
     @property
     def _image_key(self) -> str:
-        features = _builder(self.dataset, self.data_dir).info.features
-        keys = [key for key, feature in features.items() if isinstance(feature, tfds.features.Image)]
-        if not keys:
-            raise InputError(f"[seeds] {self.dataset} has no image feature; name a dataset of images.")
-        return "image" if "image" in keys else keys[0]
+        return seed_features.image_key(_builder(self.dataset, self.data_dir).info, self.image_key)
 
     @property
-    def _label_key(self) -> str | None:
-        if not self.labeled:
-            return None
-        features = _builder(self.dataset, self.data_dir).info.features
-        keys = [key for key, feature in features.items() if isinstance(feature, tfds.features.ClassLabel)]
-        return "label" if "label" in keys else (keys[0] if keys else None)
+    def _image_feature(self) -> Any:
+        return _builder(self.dataset, self.data_dir).info.features[self._image_key]
+
+    @property
+    def _label_key(self) -> str:
+        info = _builder(self.dataset, self.data_dir).info
+        return seed_features.label_key(info, self.label_key) if self.labeled else ""
 
     def read(self, split: str, positions: Sequence[int]) -> SeedBatch:
         """Reads the images at ascending positions of the split."""
-        label_key = self._label_key
+        label_key, shape = self._label_key, self.shape()
         examples = _select(self._encoded(split, positions[0], positions[-1] + 1), positions)
         read, ids, images, labels, failures = [], [], [], [], []
         for position, (seed_id, label, image) in zip(positions, self._decode(examples, label_key), strict=True):
-            reason = "the image does not decode" if image is None else _unusable(image, self.shape())
-            if image is None or reason:
+            image, reason = _NOTHING if image is None else pixels.as_uint8(image)
+            reason = reason or _unusable(image, shape)
+            if reason:
                 failures.append((seed_id.decode(), reason))
                 continue
             read.append(position)
             ids.append(seed_id.decode())
             images.append(image)
             labels.append(int(label))
-        return SeedBatch(split, read, ids, _stack(images, self.shape()), np.array(labels, np.int32), failures)
+        return SeedBatch(split, read, ids, _stack(images, shape), np.array(labels, np.int32), failures)
 
-    def _decode(self, examples: tf.data.Dataset, label_key: str | None) -> list[tuple[bytes, Any, np.ndarray | None]]:
+    def _decode(self, examples: tf.data.Dataset, label_key: str) -> list[tuple[bytes, Any, np.ndarray | None]]:
         """Returns (id, label, image) of each; one by one, with None for what does not decode, only if batches fail."""
-        key, feature = self._image_key, _builder(self.dataset, self.data_dir).info.features[self._image_key]
+        key, feature = self._image_key, self._image_feature
         encoded = examples.map(
             lambda example: (example["tfds_id"], example[label_key] if label_key else -1, example[key])
         )
@@ -199,10 +211,10 @@ class TfdsSeeds:
 @functools.cache
 def _first_shape(seeds: TfdsSeeds) -> tuple[int, ...]:
     """The size of the first image, where the dataset declares none; the others have to have it too."""
-    builder, key = _builder(seeds.dataset, seeds.data_dir), seeds._image_key
+    builder = _builder(seeds.dataset, seeds.data_dir)
     split = next(name for name, info in builder.info.splits.items() if info.num_examples)
     example = next(iter(seeds._encoded(split, 0, 1)))
-    return tuple(builder.info.features[key].decode_example(example[key]).shape)
+    return tuple(seeds._image_feature.decode_example(example[seeds._image_key]).shape)
 
 
 def _decode_one(feature: Any, data: bytes) -> np.ndarray | None:
@@ -325,6 +337,10 @@ class FolderSeeds:
         """Returns (H, W, C)."""
         return _folder_shape(self.root)
 
+    def reading(self) -> dict[str, str]:
+        """Returns by which rule pixels become uint8."""
+        return {"pixels": pixels.PICTURES}
+
     def read(self, split: str, positions: Sequence[int]) -> SeedBatch:
         """Reads the images at ascending positions of the split."""
         paths, shape = self._paths(split), self.shape()
@@ -350,16 +366,15 @@ def _not_empty(part: Part, name: str) -> Part:
 
 
 def _read_picture(path: epath.Path) -> tuple[np.ndarray, str]:
-    """Returns the image, uint8 `[H, W, 1 or 3]`, or why it could not be read."""
+    """Returns the image, uint8 `[H, W, 1 or 3]`, or why it cannot be used."""
     try:
         with path.open("rb") as stream, Image.open(stream, formats=_FORMATS) as picture:
             # Pillow itself only warns up to twice its limit.
             if picture.width * picture.height > (Image.MAX_IMAGE_PIXELS or math.inf):
                 raise Image.DecompressionBombError
-            image = np.asarray(picture if picture.mode in ("L", "RGB") else picture.convert("RGB"))
+            return pixels.of_picture(picture)
     except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
         return np.zeros((0, 0, 0), np.uint8), f"the picture cannot be read ({type(error).__name__})"
-    return (image[..., None] if image.ndim == 2 else image), ""
 
 
 def _folders(path: epath.Path) -> list[epath.Path]:

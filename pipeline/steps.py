@@ -42,8 +42,8 @@ def open_job(config: Config, workdir: str, data_dir: str | None, device: str) ->
     """Checks the workdir and finds the seed images; prepares them where that needs no download.
 
     Raises:
-      InputError: the workdir cannot be written to, the seed images, a split or their labels are not there, or a split
-        has a name that the dataset's cannot have.
+      InputError: the workdir cannot be written to, the seed images, a split or their labels are not there, the dataset
+        leaves open which feature they are, or a split has a name that the dataset's cannot have.
     """
     directory = Workdir.at(workdir)
     directory.check_writable()
@@ -54,14 +54,16 @@ def open_job(config: Config, workdir: str, data_dir: str | None, device: str) ->
             raise InputError(f"[seeds] image_folder {seeds.image_folder} is not a folder; name one.")
         source: SeedSource = FolderSeeds(seeds.image_folder, seeds.labeled)
     else:
-        source = TfdsSeeds(seeds.dataset, data_dir or _prepared(seeds.dataset, directory), seeds.labeled)
+        prepared = data_dir or _prepared(seeds.dataset, directory)
+        source = TfdsSeeds(seeds.dataset, prepared, seeds.labeled, seeds.image_key, seeds.label_key)
+    source.reading()  # tells at once which choice a dataset leaves open
     for split in seeds.splits:
         source.count(split)
         if seeds.image_folder and config.dataset != records.GARBAGE:  # islands have a split of their own
             check_split_name(seeds.image_folder, split)
     if config.dataset != records.GARBAGE and config.search.class_from == "label" and not source.class_names():
         raise InputError(
-            f"[seeds] {source.name} has no labels; set labeled = false and [search] class_from = 'consensus'."
+            f"[seeds] {source.name} has no class labels; set labeled = false and [search] class_from = 'consensus'."
         )
     return Job(config, directory, source, device)
 
@@ -166,10 +168,11 @@ def _identity(job: Job, group: PeerGroup, judge: PeerGroup | None) -> dict[str, 
         "task": config.task,
         "run_seed": config.run.run_seed,
         "config": _without_tolerance(config.to_json()),
-        "config_digest": records.digest({**determining, "seeds": job.source.name}),
+        "config_digest": records.digest({**determining, "seeds": job.source.name, "reading": job.source.reading()}),
         "nets": peers,
         "judge": judged,
         "seeds": job.source.name,
+        "reading": job.source.reading(),
         "image_shape": list(job.source.shape()),
         "class_names": job.source.class_names(),
         "operator": _operator(config) if config.dataset == records.MISTAKES else None,

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pathlib
+import typing
 from typing import Any
 
 import pytest
@@ -122,17 +123,78 @@ def test_a_section_that_is_none_is_told(load, section, tmp_path):
     assert f"expected [{name}] with keys below it" in _told(config_file.load, str(tmp_path / "tiny.toml"))
 
 
-@pytest.mark.parametrize("key", sorted(config_file._RANGES))
+# Of every number: the first refused, the least, the largest, the first refused again. Stated once more, by hand, so that
+# a range that gets lost in the code is missed here.
+RANGES: dict[str, tuple[str, str, str, str]] = {
+    "peers.init_seed": ("-1", "0", "2147483647", "2147483648"),
+    "training.epochs": ("0", "1", "10000", "10001"),
+    "training.batch_size": ("0", "1", "1000000", "1000001"),
+    "training.learning_rate": ("0.99e-8", "1e-8", "100.0", "100.0001"),
+    "judge.epochs": ("0", "1", "10000", "10001"),
+    "judge.init_seed": ("-1", "0", "2147483647", "2147483648"),
+    "search.peer_confidence": ("-1e-9", "0.0", "1.0", "1.000001"),
+    "search.target_confidence": ("-1e-9", "0.0", "1.0", "1.000001"),
+    "search.patience": ("0", "1", "1000000", "1000001"),
+    "search.max_moves": ("0", "1", "4096", "4097"),
+    "search.trials": ("-1", "0", "2147483647", "2147483648"),
+    "operator.rotation_degrees": ("-1e-9", "0.0", "180.0", "180.0001"),
+    "operator.translation_pixels": ("-1e-9", "0.0", "10000.0", "10000.01"),
+    "operator.scale": ("-1e-9", "0.0", "10.0", "10.00001"),
+    "operator.stretch": ("-1e-9", "0.0", "10.0", "10.00001"),
+    "operator.shear_degrees": ("-1e-9", "0.0", "80.0", "80.0001"),
+    "grade.peer_margin": ("-1e-9", "0.0", "1.0", "1.000001"),
+    "attack.eps": ("0.99e-6", "1e-6", "1.0", "1.000001"),
+    "attack.step_size": ("0.99e-6", "1e-6", "1.0", "1.000001"),
+    "attack.steps": ("0", "1", "100000", "100001"),
+    "attack.iterations": ("0", "1", "100000", "100001"),
+    "attack.memory": ("0", "1", "100", "101"),
+    "attack.first_c": ("0.99e-6", "1e-6", "1e6", "1000000.1"),
+    "attack.brackets": ("0", "1", "30", "31"),
+    "attack.bisections": ("0", "1", "30", "31"),
+    "garbage.confidence": ("0.0", "1e-9", "0.999999999", "1.0"),
+    "garbage.generations": ("0", "1", "10000000", "10000001"),
+    "garbage.islands": ("0", "1", "100000", "100001"),
+    "garbage.population": ("0", "1", "100000", "100001"),
+    "garbage.mutation_eta": ("-1e-9", "0.0", "1000.0", "1000.001"),
+    "garbage.mutation_rate": ("-1e-9", "0.0", "1.0", "1.000001"),
+    "garbage.crossover_rate": ("-1e-9", "0.0", "1.0", "1.000001"),
+    "garbage.crossover_eta": ("-1e-9", "0.0", "1000.0", "1000.001"),
+    "garbage.max_hidden": ("0", "1", "1000", "1001"),
+    "garbage.add_connection": ("-1e-9", "0.0", "1.0", "1.000001"),
+    "garbage.delete_connection": ("-1e-9", "0.0", "1.0", "1.000001"),
+    "garbage.add_neuron": ("-1e-9", "0.0", "1.0", "1.000001"),
+    "garbage.delete_neuron": ("-1e-9", "0.0", "1.0", "1.000001"),
+    "garbage.activation_rate": ("-1e-9", "0.0", "1.0", "1.000001"),
+    "garbage.step_size": ("0.99e-6", "1e-6", "1.0", "1.000001"),
+    "garbage.decay": ("-1e-9", "0.0", "1.0", "1.000001"),
+    "garbage.blur": ("-1e-9", "0.0", "1000.0", "1000.001"),
+    "garbage.blur_every": ("0", "1", "10000000", "10000001"),
+    "run.run_seed": ("-1", "0", "4294967295", "4294967296"),
+    "run.unit_size": ("0", "1", "1000000", "1000001"),
+    "run.lanes": ("0", "1", "1000000", "1000001"),
+    "run.max_set_aside": ("-1e-9", "0.0", "1.0", "1.000001"),
+}
+
+
+def test_every_number_of_a_configuration_has_a_range():
+    sections = {name: hint for name, hint in typing.get_type_hints(config.Config).items() if name != "task"}
+    numbers = {
+        f"{name}.{key}"
+        for name, section in sections.items()
+        for key, hint in typing.get_type_hints(section).items()
+        if hint in (int, float)
+    }
+    assert numbers == set(RANGES)
+
+
+@pytest.mark.parametrize("key", RANGES)
 def test_every_range_holds_its_ends_and_nothing_beyond(load, key):
     section, name = key.split(".")
-    low, high = config_file._RANGES[key]
-    whole = isinstance(getattr(getattr(load(), section), name), int)
-    for value in (low, high):
-        text = str(int(value)) if whole else repr(float(value))
-        assert getattr(getattr(load({key: text}), section), name) == value
-    beyond = [int(low) - 1, int(high) + 1] if whole else [low - 1e-6, high * (1 + 1e-6), "nan", "inf", "-inf"]
-    for value in beyond:
-        assert f"[{section}] {name} is " in _told(load, {key: str(value)})
+    below, least, largest, above = RANGES[key]
+    for text in (least, largest):
+        assert getattr(getattr(load({key: text}), section), name) == float(text)
+    for text in (below, above, *(("nan", "inf", "-inf") if "." in largest + least else ())):
+        assert f"[{section}] {name} is " in _told(load, {key: text})
 
 
 def test_whole_numbers_are_numbers(load):
@@ -148,6 +210,15 @@ def test_whole_numbers_are_numbers(load):
         ({"seeds.dataset": None}, ["[seeds]", "dataset", "image_folder"]),
         ({"peers.files": '["a.keras", "b.keras"]'}, ["[peers]", "architectures", "files"]),
         ({"peers.architectures": None}, ["[peers]", "architectures", "files"]),
+        (
+            {"seeds.dataset": None, "seeds.image_folder": '"there"', "seeds.image_key": '"pic"'},
+            ["[seeds] image_key is for a dataset's features, a folder has none"],
+        ),
+        (
+            {"seeds.dataset": None, "seeds.image_folder": '"there"', "seeds.label_key": '"kind"'},
+            ["[seeds] label_key is for a dataset's features, a folder has none"],
+        ),
+        ({"seeds.label_key": '"kind"', "seeds.labeled": "false"}, ["[seeds] has label_key and labeled = false"]),
         ({"seeds.splits": "[]"}, ["[seeds]", "splits"]),
         ({"seeds.splits": '["train", "train"]'}, ["[seeds]", "splits"]),
         ({"peers.architectures": '["mlp-3"]'}, ["[peers]", "1 net"]),

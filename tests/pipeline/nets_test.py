@@ -12,7 +12,7 @@ from etils import epath
 
 from models import loading, training
 from models.errors import InputError
-from pipeline import config, config_file, nets
+from pipeline import config, config_file, nets, records
 from pipeline.ledger import Workdir
 from pipeline.seeds import Part, SeedBatch
 from tests.models import nets as small
@@ -27,6 +27,7 @@ class Source:
     """Seed images in memory; their labels are their positions."""
 
     name = "made_up:1.0.0"
+    features = {"image_key": "image", "label_key": "label"}
 
     def __init__(self) -> None:
         self.read_parts: Part = []
@@ -46,6 +47,9 @@ class Source:
 
     def shape(self) -> tuple[int, int, int]:
         return SHAPE
+
+    def reading(self) -> dict[str, str]:
+        return dict(self.features)
 
     def class_names(self) -> list[str]:
         return [str(number) for number in range(max(SIZES.values()))]
@@ -88,12 +92,21 @@ def _names(files: nets.NetFiles) -> list[str]:
     return [pathlib.Path(net.path).name for net in files.peers]
 
 
-def test_without_parts_all_learn_from_the_whole_of_train_under_the_same_keys_as_ever(prepare):
+def test_without_parts_all_learn_from_the_whole_of_train_once_read(prepare):
     files, learned, source = prepare({"architectures": ("mlp-3", "mlp-4")})
-    keys = [training.digest(f"mlp-{3 + seed}", seed, HOW, "made_up:1.0.0/train/20")[:12] for seed in (0, 1)]
+    data = f"made_up:1.0.0/train/20/{records.digest(Source.features)}"
+    keys = [training.digest(f"mlp-{3 + seed}", seed, HOW, data)[:12] for seed in (0, 1)]
     assert _names(files) == [f"mlp-3-{keys[0]}.keras", f"mlp-4-{keys[1]}.keras"]
     assert [labels.tolist() for _, labels in learned.values()] == [list(range(20))] * 2
     assert source.read_parts == [("train", range(20))], "read once for both"
+
+
+@pytest.mark.parametrize("key", ["image_key", "label_key"])
+def test_nets_that_learned_from_another_feature_of_the_dataset_are_other_nets(prepare, monkeypatch, key):
+    usual, _, _ = prepare({"architectures": ("mlp-3", "mlp-4")})
+    monkeypatch.setattr(Source, "features", {**Source.features, key: "another"})
+    others, learned, _ = prepare({"architectures": ("mlp-3", "mlp-4")})
+    assert not set(_names(usual)) & set(_names(others)) and len(learned) == 2
 
 
 def test_a_whole_split_that_is_named_is_what_nets_learn_from_anyway(prepare):

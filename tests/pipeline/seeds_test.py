@@ -8,6 +8,7 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 from models.errors import InputError
+from pipeline import pixels
 from pipeline.seeds import FolderSeeds, SeedBatch, TfdsSeeds, check_split_name
 from tests.pipeline import nets
 
@@ -52,6 +53,92 @@ def data_dir(tmp_path_factory) -> str:
     config = tfds.download.DownloadConfig(num_shards=3)
     TinySeeds(data_dir=folder).download_and_prepare(download_config=config)
     return folder
+
+
+class ManySeeds(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+    """A dataset with several images and labels of each kind; the third of the floats is out of range, the fourth NaN."""
+
+    VERSION = tfds.core.Version("1.0.0")
+    name = "many_seeds"
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        kinds = {"pic": ((8, 8, 1), np.uint8), "mask": ((8, 8, 1), np.uint8), "wide": ((None, None, 3), np.uint16)}
+        kinds |= {"unit": ((8, 8, 1), np.float32), "clear": ((8, 8, 4), np.uint8)}
+        features = {name: tfds.features.Image(shape=shape, dtype=dtype) for name, (shape, dtype) in kinds.items()}
+        features |= {"coarse": tfds.features.ClassLabel(num_classes=2), "kind": tfds.features.ClassLabel(num_classes=3)}
+        return tfds.core.DatasetInfo(
+            builder=self, features=tfds.features.FeaturesDict(features), supervised_keys=("pic", "kind")
+        )
+
+    def _split_generators(self, dl_manager):
+        return {"train": self._generate_examples()}
+
+    def _generate_examples(self):
+        for number, image in enumerate(nets.images(TEST)):
+            unit = image.astype(np.float32) / 255
+            unit[1, 2] = {2: 255, 3: np.nan}.get(number, unit[1, 2])
+            clear = np.concatenate([np.repeat(image, 3, -1), np.full_like(image, 254 if number == 1 else 255)], -1)
+            wide = np.repeat(image.astype(np.uint16) * 256 + 255, 3, -1)
+            images = {"pic": image, "mask": 255 - image, "wide": wide, "unit": unit, "clear": clear}
+            yield number, {**images, "coarse": number % 2, "kind": number % 3}
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory) -> str:
+    folder = str(tmp_path_factory.mktemp("many"))
+    ManySeeds(data_dir=folder).download_and_prepare()
+    return folder
+
+
+def _numbers(batch: SeedBatch, change=lambda image: image) -> list[int]:
+    """Returns which of the dataset's images were read; each has to be one of them, changed."""
+    originals = {change(image).tobytes(): number for number, image in enumerate(nets.images(TEST))}
+    return [originals[image.tobytes()] for image in batch.images]
+
+
+def test_the_features_are_those_that_the_dataset_names_and_not_the_first(many):
+    seeds = TfdsSeeds("many_seeds", many)
+    batch = seeds.read("train", range(TEST))
+    assert batch.labels.tolist() == [number % 3 for number in _numbers(batch)]
+    assert seeds.class_names() == ["0", "1", "2"]
+    assert seeds.reading() == {"image_key": "pic", "label_key": "kind", "pixels": "uint8 as it is"}
+
+
+def test_given_features_are_read(many):
+    seeds = TfdsSeeds("many_seeds", many, image_key="mask", label_key="coarse")
+    batch = seeds.read("train", range(TEST))
+    assert batch.labels.tolist() == [number % 2 for number in _numbers(batch, lambda image: 255 - image)]
+    assert seeds.class_names() == ["0", "1"]
+    assert seeds.reading() == {"image_key": "mask", "label_key": "coarse", "pixels": "uint8 as it is"}
+    assert TfdsSeeds("many_seeds", many, labeled=False).reading()["label_key"] == ""
+
+
+def _coloured(image: np.ndarray) -> np.ndarray:
+    return np.repeat(image, 3, -1)
+
+
+def test_images_of_sixteen_bits_keep_the_upper_eight(many):
+    seeds = TfdsSeeds("many_seeds", many, image_key="wide")
+    batch = seeds.read("train", range(TEST))
+    assert seeds.shape() == (8, 8, 3) and not batch.failures
+    assert sorted(_numbers(batch, _coloured)) == list(range(TEST))
+    assert seeds.reading()["pixels"] == "the upper 8 bits of uint16"
+
+
+def test_floats_from_0_to_1_are_read_and_others_set_aside(many):
+    seeds = TfdsSeeds("many_seeds", many, image_key="unit")
+    batch = seeds.read("train", range(TEST))
+    assert sorted(_numbers(batch)) == [0, 1, 4]
+    assert sorted(reason for _, reason in batch.failures) == [pixels.NOT_FINITE, pixels.OUT_OF_RANGE]
+    assert seeds.reading()["pixels"] == "float32 from 0 to 1, times 255, rounded"
+
+
+def test_images_with_alpha_are_read_where_they_are_opaque(many):
+    seeds = TfdsSeeds("many_seeds", many, image_key="clear")
+    batch = seeds.read("train", range(TEST))
+    assert seeds.shape() == (8, 8, 3)
+    assert sorted(_numbers(batch, _coloured)) == [0, 2, 3, 4]
+    assert [reason for _, reason in batch.failures] == [pixels.TRANSPARENT]
 
 
 @pytest.fixture(scope="module")
@@ -282,6 +369,26 @@ def test_a_picture_that_is_far_too_large_is_set_aside(tmp_path, monkeypatch):
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     batch = seeds.read("train", range(8))
     assert batch.failures == [("train/dark/1.png", "the picture cannot be read (DecompressionBombError)")]
+
+
+def test_a_folder_of_pictures_of_sixteen_bits_keeps_the_upper_eight(tmp_path):
+    seeds = _folder(tmp_path)
+    for number, path in enumerate(sorted(tmp_path.rglob("*.png"))):
+        Image.fromarray(nets.images(16)[number, ..., 0].astype(np.uint16) * 256 + 17).save(path)
+    batch = seeds.read("test", range(8))
+    assert seeds.shape() == nets.SHAPE and not batch.failures
+    np.testing.assert_array_equal(batch.images, nets.images(16)[:8])
+    assert seeds.reading() == {"pixels": pixels.PICTURES}
+
+
+def test_a_picture_that_no_rule_makes_8_bit_grey_or_colour_is_set_aside(tmp_path):
+    seeds = _folder(tmp_path)
+    clear, cmyk = tmp_path / "train" / "dark" / "1.png", tmp_path / "train" / "light" / "x.jpg"
+    Image.new("LA", (8, 8), (90, 128)).save(clear)
+    Image.new("CMYK", (8, 8)).save(cmyk)
+    reasons = dict(seeds.read("train", range(9)).failures)
+    assert reasons.keys() == {"train/dark/1.png", "train/light/x.jpg"}
+    assert reasons["train/dark/1.png"] == pixels.TRANSPARENT and "mode is CMYK" in reasons["train/light/x.jpg"]
 
 
 def test_other_files_are_no_pictures(tmp_path):

@@ -14,6 +14,8 @@ import pytest
 import tensorflow_datasets as tfds
 
 from pipeline import config_file, records, steps
+from pipeline.seeds import TfdsSeeds
+from tests.pipeline import nets
 
 NAME = "high_value_mistakes/tiny"
 TRIALS = (records.FOUND, records.EXHAUSTED, records.MOVES_SPENT, records.DROPPED)
@@ -88,10 +90,26 @@ def test_the_metadata_tell_run_nets_and_counts(finished):
     info = tfds.builder(NAME, data_dir=finished.datasets).info
     (run,) = info.metadata["runs"]
     manifest = finished.manifest("first")
-    for key in ("run_id", "run_seed", "nets", "counts", "config", "config_digest", "code_version", "seeds"):
+    for key in ("run_id", "run_seed", "nets", "counts", "config", "config_digest", "code_version", "seeds", "reading"):
         assert run[key] == manifest[key]
     assert info.metadata["near_duplicates_left_out"] == 0
     assert str(finished.path) not in json.dumps(dict(info.metadata))
+
+
+def test_plan_and_manifest_tell_which_features_were_read_and_by_which_rule(finished):
+    plan = json.loads((finished.ledger / "first" / "plan.json").read_text())
+    reading = {"image_key": "image", "label_key": "label", "pixels": "uint8 as it is"}
+    assert plan["reading"] == finished.manifest("first")["reading"] == reading
+
+
+@pytest.mark.parametrize("other", [{"image_key": "mask"}, {"label_key": "coarse"}, {"pixels": "uint16"}])
+def test_another_feature_or_rule_is_another_result(finished, config, tmp_path, monkeypatch, other):
+    task = config_file.load(str(config()))
+    job = steps.open_job(task, str(tmp_path / "own"), str(finished.datasets), "cpu")
+    usual = steps._identity(job, nets.group(), None)
+    monkeypatch.setattr(TfdsSeeds, "reading", lambda source: {**usual["reading"], **other})
+    changed = steps._identity(job, nets.group(), None)
+    assert {key for key in usual if changed[key] != usual[key]} == {"reading", "config_digest"}
 
 
 def test_counts_agree_everywhere(finished):

@@ -21,6 +21,7 @@ MANIFEST: dict[str, Any] = {
     "config_digest": "d" * 64,
     "code_version": "0.1.0",
     "seeds": "made_up:1.0.0",
+    "reading": {"image_key": "image", "label_key": "label", "pixels": "uint8 as it is"},
     "nets": [{"name": name, "digest": f"digest of {name}"} for name in ("left", "middle", "right")],
     "judge": {"name": "judge", "digest": "digest of judge"},
     "image_shape": list(SHAPE),
