@@ -55,7 +55,9 @@ def image_key(info: Any, given: str) -> str:
     """
     chosen = _choose(_IMAGE, info, given)
     if not chosen:
-        raise InputError(f"[seeds] {info.name} has no image at the top level of its features; name a dataset of images.")
+        raise InputError(
+            f"[seeds] {info.name} has no image at the top level of its features; name a dataset of images."
+        )
     return chosen
 
 

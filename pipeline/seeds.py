@@ -21,6 +21,7 @@ from pipeline import pixels, seed_features
 Part = list[tuple[str, range]]  # splits, and the positions in them
 
 _READ_AHEAD = 512
+_SAMPLED = 100  # images whose size is looked at where none is declared
 _PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif")
 _NOTHING = np.zeros((0, 0, 0), np.uint8), "the image does not decode"
 _FORMATS = ("PNG", "JPEG", "BMP", "GIF")  # whatever the ending says: Pillow would start Ghostscript for PostScript
@@ -137,7 +138,7 @@ class TfdsSeeds:
     def shape(self) -> tuple[int, int, int]:
         """Returns (H, W, C)."""
         declared = self._image_feature.shape
-        return pixels.kept_shape(declared if None not in declared else _first_shape(self))
+        return pixels.kept_shape(declared if None not in declared else _commonest_shape(self))
 
     def class_names(self) -> list[str]:
         """Returns the classes' names, in the order of the labels; empty without labels."""
@@ -209,12 +210,16 @@ class TfdsSeeds:
 
 
 @functools.cache
-def _first_shape(seeds: TfdsSeeds) -> tuple[int, ...]:
-    """The size of the first image, where the dataset declares none; the others have to have it too."""
-    builder = _builder(seeds.dataset, seeds.data_dir)
-    split = next(name for name, info in builder.info.splits.items() if info.num_examples)
-    example = next(iter(seeds._encoded(split, 0, 1)))
-    return tuple(seeds._image_feature.decode_example(example[seeds._image_key]).shape)
+def _commonest_shape(seeds: TfdsSeeds) -> tuple[int, ...]:
+    """The size that most of the first images of a split have, where the dataset declares none."""
+    splits, key, feature = _builder(seeds.dataset, seeds.data_dir).info.splits, seeds._image_key, seeds._image_feature
+    split = min((name for name in splits if splits[name].num_examples), default="")
+    examples = seeds._encoded(split, 0, min(splits[split].num_examples, _SAMPLED)) if split else []
+    decoded = [_decode_one(feature, example[key]) for example in examples]
+    shapes = [image.shape for image in decoded if image is not None]
+    if not shapes:
+        raise InputError(f"[seeds] {seeds.dataset}: none of the first images of split '{split}' can be read.")
+    return max(sorted(set(shapes)), key=shapes.count)
 
 
 def _decode_one(feature: Any, data: bytes) -> np.ndarray | None:

@@ -47,3 +47,9 @@ def test_an_example_with_another_id_is_another_one(copied, tmp_path, tamper):
 def test_datasets_of_different_things_are_not_compared():
     with pytest.raises(InputError, match=r"and 'garbage_images/tiny:1\.0\.0' hold different"):
         diff.compare(Stub(records.MISTAKES), Stub(records.GARBAGE))
+
+
+def test_another_feature_that_was_read_is_another_setting():
+    run = {"config": {"run": {"lanes": 1}}, "seeds": "toy:1.0.0", "code_version": "1", "reading": {"image_key": "pic"}}
+    settings = diff._settings(run)
+    assert settings == {"run.lanes": 1, "seeds": "toy:1.0.0", "code_version": "1", "reading.image_key": "pic"}
