@@ -1,7 +1,7 @@
-"""Images of other kinds as the uint8 grey and colour images that nets see and datasets store: by a rule, or not at all.
+"""Seed images of any kind as uint8 images, grey or colour: by a stated rule, or not at all.
 
-The rule of each kind of value is its range: the least value becomes 0 and the largest 255. Alpha is left out where it is
-opaque everywhere; what is behind a transparent pixel is anyone's guess, so such an image is not used.
+Each kind of value has a range, whose least value becomes 0 and whose largest 255. An image with transparent pixels is
+not used, for nobody knows what is behind them; alpha that is opaque everywhere is left out.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from models.errors import InputError
 Converted = tuple[np.ndarray, str]  # uint8 [H, W, 1 or 3], and "" or why the image cannot be used
 
 PICTURES = (
-    "8 bits as they are, of 16 bits the upper 8, 1 bit as 0 and 255, palettes as colours; no transparent pixels, no CMYK, "
-    "no 32-bit values; of an animation the first picture"
+    "8 bits as they are, the upper 8 of 16 bits, 1 bit as 0 or 255, palettes as colours; nothing transparent, no CMYK, "
+    "no 32-bit values; the first picture of an animation"
 )
 
 NOT_FINITE = "the image has NaN or infinity"

@@ -43,8 +43,7 @@ _LABEL = _Kind("label_key", "label", 1, "class label", lambda feature: isinstanc
 def image_key(info: Any, given: str) -> str:
     """Returns the name of the feature that holds the images.
 
-    That is the one given, else "image", else the first of the dataset's `supervised_keys`, else the only image that there
-    is.
+    That is the one given, else "image", else the first of the dataset's `supervised_keys`, else its only image.
 
     Args:
       info: TFDS's DatasetInfo.
@@ -55,9 +54,7 @@ def image_key(info: Any, given: str) -> str:
     """
     chosen = _choose(_IMAGE, info, given)
     if not chosen:
-        raise InputError(
-            f"[seeds] {info.name} has no image at the top level of its features; name a dataset of images."
-        )
+        raise InputError(f"[seeds] {info.name} has no image at the top level; name a dataset of images.")
     return chosen
 
 

@@ -123,8 +123,8 @@ def test_a_section_that_is_none_is_told(load, section, tmp_path):
     assert f"expected [{name}] with keys below it" in _told(config_file.load, str(tmp_path / "tiny.toml"))
 
 
-# Of every number: the first refused, the least, the largest, the first refused again. Stated once more, by hand, so that
-# a range that gets lost in the code is missed here.
+# Of every number: one just too small, the least, the largest, one just too large. Written down a second time, so that a
+# range that the code loses is missed here.
 RANGES: dict[str, tuple[str, str, str, str]] = {
     "peers.init_seed": ("-1", "0", "2147483647", "2147483648"),
     "training.epochs": ("0", "1", "10000", "10001"),

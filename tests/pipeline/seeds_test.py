@@ -58,7 +58,7 @@ def data_dir(tmp_path_factory) -> str:
 class ManySeeds(tfds.core.GeneratorBasedBuilder, skip_registration=True):
     """A dataset with several images and labels of each kind.
 
-    The third of the floats is out of range, the fourth has NaN. The fifth, which TFDS stores first, is wide as no other.
+    The third of the floats is out of range, the fourth has NaN. The fifth of "wide", stored first, is of another size.
     """
 
     VERSION = tfds.core.Version("1.0.0")
