@@ -83,13 +83,20 @@ _MODES = {
 _WITH_ALPHA = {"L": "LA", "RGB": "RGBA"}
 
 
-def of_picture(picture: Image.Image) -> Converted:
-    """Converts a picture as `PICTURES` says; raises what Pillow raises if it cannot be decoded."""
+def plain_mode(picture: Image.Image) -> tuple[str, str]:
+    """Returns Pillow's mode in which a picture's values are taken, and "" or why there is none; decodes nothing."""
     target = _MODES.get(picture.mode)
     if target and "transparency" in picture.info:  # one colour, or some of a palette's
         target = _WITH_ALPHA.get(target)
-    if not target:
-        clear = " with a transparent colour" if "transparency" in picture.info else ""
-        return _NONE, f"the picture's mode is {picture.mode}{clear}, expected 8 or 16 bits of grey, or colour"
-    values = np.asarray(picture if picture.mode == target else picture.convert(target))
+    clear = " with a transparent colour" if "transparency" in picture.info else ""
+    told = f"the picture's mode is {picture.mode}{clear}, expected 8 or 16 bits of grey, or colour"
+    return (target, "") if target else ("", told)
+
+
+def of_picture(picture: Image.Image) -> Converted:
+    """Converts a picture as `PICTURES` says; raises what Pillow raises if it cannot be decoded."""
+    mode, reason = plain_mode(picture)
+    if reason:
+        return _NONE, reason
+    values = np.asarray(picture if picture.mode == mode else picture.convert(mode))
     return as_uint8(values[..., None] if values.ndim == 2 else values)

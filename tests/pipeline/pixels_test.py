@@ -15,7 +15,14 @@ GREYS = np.arange(256, dtype=np.uint8).reshape(16, 16, 1)
 
 def _picture(data: bytes) -> pixels.Converted:
     with Image.open(io.BytesIO(data)) as picture:
-        return pixels.of_picture(picture)
+        mode, reason = pixels.plain_mode(picture)
+        image, told = pixels.of_picture(picture)
+        if reason:
+            assert told == reason
+        elif not told:
+            bands = Image.getmodebands(mode)
+            assert image.shape == pixels.kept_shape((picture.height, picture.width, bands)), "known before decoding"
+        return image, told
 
 
 def _saved(picture: Image.Image, kind: str = "PNG", **options) -> pixels.Converted:
