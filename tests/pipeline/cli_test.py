@@ -178,14 +178,6 @@ def test_a_missing_configuration_is_told(peerpressure, tmp_path):
         ({"seeds": {"image_folder": "/no/such/folder"}}, "[seeds] image_folder /no/such/folder is not a folder"),
         ({"seeds": {"dataset": "digits", "splits": ["tset"]}}, "no split 'tset'; it has test, train"),
         (
-            {"seeds": {"dataset": "digits", "image_key": "pic"}},
-            "[seeds] image_key: in digits, there is no feature 'pic'; expected 'image'.",
-        ),
-        (
-            {"seeds": {"dataset": "digits", "label_key": "image"}},
-            "[seeds] label_key: in digits, 'image' is of type Image; expected 'label'.",
-        ),
-        (
             {"peers": {"architectures": ["mlp-4", "mlp-8"], "trained_on": ["train[:50%]", "tran[50%:]"]}},
             "[peers] trained_on: 'tran[50%:]' is no part of digits; expected a part of 'test' (359 images) and 'train'",
         ),

@@ -13,6 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 import tensorflow_datasets as tfds
 
+from models.errors import InputError
 from pipeline import config_file, records, steps
 from pipeline.seeds import TfdsSeeds
 from tests.pipeline import nets
@@ -103,13 +104,26 @@ def test_plan_and_manifest_tell_which_features_were_read_and_by_which_rule(finis
 
 
 @pytest.mark.parametrize("other", [{"image_key": "mask"}, {"label_key": "coarse"}, {"pixels": "uint16"}])
-def test_another_feature_or_rule_is_another_result(finished, config, tmp_path, monkeypatch, other):
-    task = config_file.load(str(config()))
-    job = steps.open_job(task, str(tmp_path / "own"), str(finished.datasets), "cpu")
+def test_another_feature_or_rule_is_another_result(config, tmp_path, monkeypatch, other):
+    job = steps.open_job(config_file.load(str(config())), str(tmp_path / "own"), None, "cpu")
     usual = steps._identity(job, nets.group(), None)
     monkeypatch.setattr(TfdsSeeds, "reading", lambda source: {**usual["reading"], **other})
     changed = steps._identity(job, nets.group(), None)
     assert {key for key in usual if changed[key] != usual[key]} == {"reading", "config_digest"}
+
+
+@pytest.mark.parametrize(
+    ("key", "given", "message"),
+    [
+        ("image_key", "pic", "[seeds] image_key: in digits, there is no feature 'pic'; expected 'image'."),
+        ("label_key", "image", "[seeds] label_key: in digits, 'image' is of type Image; expected 'label'."),
+    ],
+)
+def test_a_feature_that_there_is_not_is_told_before_any_work(config, tmp_path, key, given, message):
+    task = config_file.load(str(config(seeds={"dataset": "digits", "splits": ["test"], key: given})))
+    with pytest.raises(InputError) as told:
+        steps.open_job(task, str(tmp_path / "own"), None, "cpu")
+    assert str(told.value) == message
 
 
 def test_counts_agree_everywhere(finished):
