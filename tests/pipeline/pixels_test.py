@@ -53,8 +53,8 @@ def test_of_sixteen_bits_the_upper_eight_count():
 def test_floats_from_0_to_1_go_to_the_nearest_level():
     levels = GREYS / np.float32(255)
     _same(pixels.as_uint8(levels.astype(np.float32)), GREYS)
-    between = ((GREYS[:-1] + 0.4) / 255).astype(np.float32)
-    _same(pixels.as_uint8(between), GREYS[:-1])
+    for nearly in (GREYS + 0.4, GREYS - 0.4):
+        _same(pixels.as_uint8((nearly / 255).astype(np.float32)), GREYS)
 
 
 @pytest.mark.parametrize("value", [-0.01, 1.01, 255.0, -1e30])
