@@ -9,7 +9,7 @@ ROOT = pathlib.Path(__file__).parent.parent
 # Every module may import from its own layer's list only those named before it.
 LAYERS = [
     {"pipeline.seeding", "pipeline.records", "pipeline.tables", "pipeline.ledger", "pipeline.lock"}
-    | {"pipeline.sections", "pipeline.options"},
+    | {"pipeline.sections", "pipeline.options", "pipeline.image_folder"},
     {"pipeline.transforms", "pipeline.criteria", "pipeline.seeds", "pipeline.picture", "pipeline.report"}
     | {"pipeline.statuses"}
     | {"pipeline.noise"},
