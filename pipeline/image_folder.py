@@ -30,6 +30,7 @@ _OTHER = f"with another ending than {' '.join(ENDINGS)}"
 
 _UNREADABLE = "the picture cannot be read"
 _THREADS = 16  # a bucket answers slowly, and many at a time
+_BATCH = 64  # pictures that a thread takes at a time
 _PIECE = 1 << 20  # bytes
 _MOST_CLASSES = 20  # named one by one
 _MOST_REASONS = 5
@@ -104,9 +105,14 @@ class ImageFolder:
     def _look(self, split: str) -> list[Look]:
         """Reads all pictures of a split, in their order, without decoding them."""
         paths = [self._root / path for path, _ in self.pictures(split)]
-        with futures.ThreadPoolExecutor(_THREADS) as pool:
-            bar: Any = {"desc": f"look at {split}", "unit": "picture", "delay": 2, "file": sys.stderr}
-            return list(tqdm(pool.map(_look, paths), total=len(paths), **bar))
+        batches = [paths[start : start + _BATCH] for start in range(0, len(paths), _BATCH)]
+        looks: list[Look] = []
+        said: Any = {"desc": f"look at {split}", "unit": "picture", "delay": 2, "mininterval": 1.0, "file": sys.stderr}
+        with futures.ThreadPoolExecutor(_THREADS) as pool, tqdm(total=len(paths), **said) as bar:
+            for found in pool.map(lambda batch: [_look(path) for path in batch], batches):
+                looks += found
+                bar.update(len(found))
+        return looks
 
     def digest(self, split: str) -> str:
         """Returns the SHA-256 (hex) of the paths and bytes of a split's pictures."""

@@ -65,11 +65,7 @@ def test_what_is_ignored_is_no_split_no_class_and_no_picture_and_is_told(root, s
     assert folder.splits == before.splits and folder.classes == before.classes == ["cat", "dog"]
     assert folder.pictures("train") == before.pictures("train") and folder.digest("train") == before.digest("train")
     told = folder.notes(["train"])[1]
-    assert (
-        told.startswith("  ignored: ")
-        and STRAY[stray] in told
-        and _shown(stray) in told
-    )
+    assert told.startswith("  ignored: ") and STRAY[stray] in told and _shown(stray) in told
 
 
 def test_an_empty_folder_is_no_class_and_no_split(root):

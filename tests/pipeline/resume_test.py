@@ -125,8 +125,8 @@ def _exchange(folder):
 @pytest.mark.parametrize(
     ("trials", "ended", "change", "different"),
     [
-        (0, True, _add, "split_digests, split_sizes"),
-        (20, False, _add, "split_digests, split_sizes"),
+        (0, True, _add, "split_digests, split_sizes, units"),
+        (20, False, _add, "split_digests, split_sizes, units"),
         (0, True, _exchange, "split_digests"),
     ],
 )
