@@ -134,6 +134,8 @@ def test_most_pictures_of_the_named_splits_give_the_shape(root):
     folder = ImageFolder(str(root))
     assert folder.shape(["train"]) == folder.shape(["test", "train"])[:2] + (1,) == (8, 8, 1)
     assert folder.shape(["test"]) == (8, 8, 3)
+    assert FolderSeeds(str(root), splits=("test",)).shape() == (8, 8, 3)
+    assert FolderSeeds(str(root)).shape() == (8, 8, 1)
 
 
 def test_the_digest_of_a_split_is_that_of_its_names_and_bytes_and_of_nothing_else(root):
