@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import tomllib
+from collections.abc import Sequence
 from typing import Any
 
 from models import zoo
@@ -95,7 +96,9 @@ def load(path: str) -> Config:
         raise InputError(f"{path}: this is not valid TOML: {error}.") from error
     config = _parse(table, path)
     _check(config, path)
-    return _with_absolute_paths(config, os.path.dirname(os.path.abspath(path)))
+    config = _with_absolute_paths(config, os.path.dirname(os.path.abspath(path)))
+    _check_files(config.peers.files, path)
+    return config
 
 
 def _parse(table: dict[str, Any], path: str) -> Config:
@@ -177,6 +180,12 @@ def _check_nets(config: Config, path: str) -> None:
             zoo.check(architecture)
         except InputError as error:
             raise InputError(f"{path}: {key}: {error}") from error
+
+
+def _check_files(files: Sequence[str], path: str) -> None:
+    for place, file in enumerate(files):
+        if file in files[:place]:
+            raise InputError(f"{path}: [peers] files has {file} twice; leave one of them out.")
 
 
 def _with_absolute_paths(config: Config, folder: str) -> Config:

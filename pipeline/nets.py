@@ -15,7 +15,7 @@ from models.errors import InputError
 from pipeline import records
 from pipeline.config import Config
 from pipeline.ledger import Workdir
-from pipeline.seeds import Part, SeedSource, has_split
+from pipeline.seeds import Part, SeedSource, check_usable, has_split
 
 Progress = Callable[[str, int, int, float], None]
 
@@ -136,7 +136,7 @@ def prepare(config: Config, workdir: Workdir, source: SeedSource, device: str, p
       progress: called after each epoch with the net's name, epoch, epochs and training accuracy.
     """
     classes = len(source.class_names())
-    trainer = _Trainer(workdir, source, device, progress)
+    trainer = _Trainer(workdir, source, device, progress, config.run.max_set_aside)
     whole = _whole(source, config.seeds.splits)
     if config.peers.architectures:
         seeds = range(config.peers.init_seed, config.peers.init_seed + len(config.peers.architectures))
@@ -158,6 +158,16 @@ def prepare(config: Config, workdir: Workdir, source: SeedSource, device: str, p
         judged = dataclasses.replace(config.training, epochs=judge.epochs)
         judge_file = trainer.net(f"judge-{judge.architecture}", judge.architecture, judge.init_seed, judged, whole)
     return NetFiles(peers, judge_file, source.shape(), classes)
+
+
+def learned_splits(config: Config, source: SeedSource) -> tuple[str, ...]:
+    """Returns the splits that nets which are trained here learn from; raises InputError if one is not there."""
+    if not (config.peers.architectures or config.judge.architecture):
+        return ()
+    parts = _parts(source, config.peers.trained_on)
+    if not parts or config.judge.architecture:
+        parts.append(_whole(source, config.seeds.splits))
+    return tuple(dict.fromkeys(split for part in parts for split, _ in part))
 
 
 def _unique(names: tuple[str, ...]) -> list[str]:
@@ -185,8 +195,8 @@ def _parts(source: SeedSource, names: tuple[str, ...]) -> list[Part]:
 class _Trainer:
     """Trains nets of the zoo on parts of the seed images' dataset, reading them only if a net is missing."""
 
-    def __init__(self, workdir: Workdir, source: SeedSource, device: str, progress: Progress):
-        self._workdir, self._source = workdir, source
+    def __init__(self, workdir: Workdir, source: SeedSource, device: str, progress: Progress, max_set_aside: float):
+        self._workdir, self._source, self._max_set_aside = workdir, source, max_set_aside
         self._device, self._progress = device, progress
         self._read: tuple[Part, np.ndarray, np.ndarray] | None = None  # the last part, its images and labels
 
@@ -201,13 +211,10 @@ class _Trainer:
         return NetFile(name, str(path))
 
     def _digest(self, part: Part) -> str:
-        """Names the data, by what of it is read and how; a whole split by its name alone."""
-        pieces = [
-            split if positions == range(self._source.count(split)) else f"{split}[{positions.start}:{positions.stop}]"
-            for split, positions in part
-        ]
-        data = f"{self._source.name}/{'+'.join(pieces)}/{sum(len(positions) for _, positions in part)}"
-        return f"{data}/{records.digest(self._source.reading())}"
+        """Names all that is learned from: the images of each piece, how they are read, the classes, and the shape."""
+        pieces = [[self._source.fingerprint(split), split, rows.start, rows.stop, rows.step] for split, rows in part]
+        read = [self._source.reading(), self._source.class_names(), self._source.shape()]
+        return records.digest([pieces, *read])
 
     def _train(
         self, path: epath.Path, name: str, architecture: str, init_seed: int, how: training.Training, part: Part
@@ -226,6 +233,9 @@ class _Trainer:
     def _data(self, part: Part) -> tuple[np.ndarray, np.ndarray]:
         if self._read is None or self._read[0] != part:
             batches = [self._source.read(split, positions) for split, positions in part]
+            failures = [failure for batch in batches for failure in batch.failures]
+            what = f"training images of {self._source.name}"
+            check_usable(what, failures, sum(len(rows) for _, rows in part), self._max_set_aside)
             images, labels = zip(*((batch.images, batch.labels) for batch in batches), strict=True)
             self._read = part, np.concatenate(images), np.concatenate(labels)
         return self._read[1:]

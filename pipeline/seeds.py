@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import math
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -12,19 +11,17 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 from etils import epath
-from PIL import Image
 
 from models import preflight
 from models.errors import InputError
-from pipeline import pixels, seed_features
+from pipeline import pixels, records, seed_features
+from pipeline.image_folder import ImageFolder, grouped, opened, printable, why_not, why_not_named
 
 Part = list[tuple[str, range]]  # splits, and the positions in them
 
 _READ_AHEAD = 512
 _SAMPLED = 100  # images whose size is looked at where none is declared
-_PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif")
 _NOTHING = np.zeros((0, 0, 0), np.uint8), "the image does not decode"
-_FORMATS = ("PNG", "JPEG", "BMP", "GIF")  # whatever the ending says: Pillow would start Ghostscript for PostScript
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,6 +74,35 @@ class SeedSource(Protocol):
 
     def read(self, split: str, positions: Sequence[int]) -> SeedBatch:
         """Reads the images at ascending positions of the split."""
+
+    def fingerprint(self, split: str) -> str:
+        """Returns a digest (hex) that tells whether a split's images and classes are still those of another start."""
+
+    def unusable(self, split: str) -> list[tuple[str, str]]:
+        """Returns (id, reason) of the images that are known to be unusable before any is decoded."""
+
+    def notes(self, splits: Sequence[str]) -> list[str]:
+        """Returns lines that tell a person what will be read of some splits, and what not."""
+
+    def for_workers(self) -> SeedSource:
+        """Returns the same source, with what workers then need not find out again."""
+
+
+def check_usable(what: str, unusable: Sequence[tuple[str, str]], tried: int, most: float) -> None:
+    """Raises InputError if more than a share, `most`, of images cannot be used.
+
+    Args:
+      what: the images, such as "images of NAME".
+      unusable: (id, reason) of those that cannot be used.
+      tried: how many there are in all.
+      most: [run] max_set_aside.
+    """
+    if len(unusable) > most * tried:
+        raise InputError(
+            f"[seeds] {len(unusable)} of {tried} {what} cannot be used, more than [run] max_set_aside = "
+            f"{most:g}: {grouped((reason, seed_id) for seed_id, reason in unusable)}; bring all images to one size, "
+            "mend or remove the others, or raise max_set_aside."
+        )
 
 
 def has_split(source: SeedSource, split: str) -> bool:
@@ -181,6 +207,26 @@ class TfdsSeeds:
             labels.append(int(label))
         return SeedBatch(split, read, ids, _stack(images, shape), np.array(labels, np.int32), failures)
 
+    def fingerprint(self, split: str) -> str:
+        """Returns a digest (hex) of the dataset's version, its classes and its files' sizes.
+
+        TFDS keeps no digest of what it prepared, and its files differ in their order of bytes from build to build.
+        """
+        info = _builder(self.dataset, self.data_dir).info.splits[split]
+        return records.digest([self.name, self.class_names(), split, list(info.shard_lengths), info.num_bytes])
+
+    def unusable(self, split: str) -> list[tuple[str, str]]:
+        """Returns nothing: TFDS's images are known when they are decoded."""
+        return []
+
+    def notes(self, splits: Sequence[str]) -> list[str]:
+        """Returns nothing: all that TFDS prepared is read."""
+        return []
+
+    def for_workers(self) -> TfdsSeeds:
+        """Returns itself; what it finds out is in one small file."""
+        return self
+
     def _decode(self, examples: tf.data.Dataset, label_key: str) -> list[tuple[bytes, Any, np.ndarray | None]]:
         """Returns (id, label, image) of each; one by one, with None for what does not decode, only if batches fail."""
         key, feature = self._image_key, self._image_feature
@@ -243,9 +289,11 @@ def _stack(images: list[np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
 
 
 def _unusable(image: np.ndarray, shape: tuple[int, ...]) -> str:
-    if image.shape != tuple(shape):
-        return f"the image is {_size(image.shape)}, expected {_size(shape)}"
-    return ""
+    return _not_of_size(image.shape, shape)
+
+
+def _not_of_size(found: Sequence[int], shape: tuple[int, ...]) -> str:
+    return f"the image is {_size(found)}, expected {_size(shape)}" if tuple(found) != tuple(shape) else ""
 
 
 def _size(shape: Sequence[Any]) -> str:
@@ -302,22 +350,36 @@ def check_split_name(image_folder: str, split: str) -> None:
 
 @dataclasses.dataclass(frozen=True)
 class FolderSeeds:
-    """A folder `root/split/class/picture`, TFDS's ImageFolder layout."""
+    """A folder `root/split/class/picture`, TFDS's ImageFolder layout.
+
+    Attributes:
+      root: the folder, local or in a bucket.
+      labeled: whether the classes are to be used.
+      splits: those whose pictures decide the size; none for all.
+      size: (H, W, C), if it is known.
+      content: digest (hex) of what was found there, if it is known, so that a worker that outlives a run looks again.
+    """
 
     root: str
     labeled: bool = True
+    splits: tuple[str, ...] = ()
+    size: tuple[int, int, int] | None = None
+    content: str = ""
+
+    @classmethod
+    def look_at(cls, root: str, labeled: bool, splits: tuple[str, ...]) -> FolderSeeds:
+        """Returns the seed images of a folder as it is now, whatever this process knows of it."""
+        _folder.cache_clear()
+        return cls(root, labeled, splits)
 
     @property
     def name(self) -> str:
         """The folder's name."""
         return epath.Path(self.root).name
 
-    def _paths(self, split: str) -> list[tuple[str, int]]:
-        return _folder_paths(self.root, split)
-
     def count(self, split: str) -> int:
         """Returns how many images the split has; raises InputError if there is no such split."""
-        return len(self._paths(split))
+        return len(_folder(self).pictures(split))
 
     def part(self, name: str) -> Part:
         """Returns a whole split; a part would lack classes, for pictures are in the order of their classes."""
@@ -329,8 +391,13 @@ class FolderSeeds:
 
     def class_names(self) -> list[str]:
         """Returns the classes' names, in the order of the labels; empty without labels."""
-        names = _folder_classes(self.root) if self.labeled else []
+        names = _folder(self).classes if self.labeled else []
         for name in names:
+            if why_not_named(name):
+                raise InputError(
+                    f"[seeds] image_folder {self.root}: the name of the class folder '{printable(name)}' is not UTF-8; "
+                    "rename it."
+                )
             if name != name.strip() or len(name.splitlines()) > 1:  # TFDS keeps names as the lines of a file
                 raise InputError(
                     f"[seeds] image_folder {self.root}: the class {name!r} has a line break, or begins or ends with a "
@@ -339,8 +406,34 @@ class FolderSeeds:
         return names
 
     def shape(self) -> tuple[int, int, int]:
-        """Returns (H, W, C)."""
-        return _folder_shape(self.root)
+        """Returns (H, W, C), the shape that most pictures have."""
+        return self.size or _folder(self).shape(self.splits or _folder(self).splits)
+
+    def fingerprint(self, split: str) -> str:
+        """Returns a digest (hex) of the paths and bytes of a split's pictures, and of all classes and the size."""
+        return records.digest([_folder(self).digest(split), self.class_names(), self.shape()])
+
+    def unusable(self, split: str) -> list[tuple[str, str]]:
+        """Returns (id, reason) of the images that are known to be unusable before any is decoded."""
+        folder, shape = _folder(self), self.shape()
+        looks = zip(folder.pictures(split), folder.looks(split), strict=True)
+        reasons = [
+            (path, why_not_named(path) or look.reason or _not_of_size(look.shape or (), shape))
+            for (path, _), look in looks
+        ]
+        return [(path, reason) for path, reason in reasons if reason]
+
+    def notes(self, splits: Sequence[str]) -> list[str]:
+        """Returns the classes of some splits with counts, and what is ignored or set aside, by reason."""
+        unusable = [(reason, path) for split in splits for path, reason in self.unusable(split)]
+        lines = [f"images of {self.root}, {_size(self.shape())}:", *_folder(self).notes(splits)]
+        return lines + ([f"  set aside: {grouped(unusable)}"] if unusable else [])
+
+    def for_workers(self) -> FolderSeeds:
+        """Returns the same source with its size, for which all pictures had to be opened."""
+        folder, splits = _folder(self), self.splits or _folder(self).splits
+        content = records.digest([folder.digest(split) for split in splits])
+        return dataclasses.replace(self, size=self.shape(), content=content)
 
     def reading(self) -> dict[str, str]:
         """Returns by which rule pixels become uint8."""
@@ -348,10 +441,13 @@ class FolderSeeds:
 
     def read(self, split: str, positions: Sequence[int]) -> SeedBatch:
         """Reads the images at ascending positions of the split."""
-        paths, shape = self._paths(split), self.shape()
+        paths, shape = _folder(self).pictures(split), self.shape()
         read, ids, images, labels, failures = [], [], [], [], []
         for position in positions:
             seed_id, label = paths[position]
+            if reason := why_not_named(seed_id):
+                failures.append((printable(seed_id), reason))
+                continue
             image, reason = _read_picture(epath.Path(self.root) / seed_id)
             reason = reason or _unusable(image, shape)
             if reason:
@@ -364,6 +460,11 @@ class FolderSeeds:
         return SeedBatch(split, read, ids, _stack(images, shape), np.array(labels, np.int32), failures)
 
 
+@functools.lru_cache(maxsize=4)
+def _folder(seeds: FolderSeeds) -> ImageFolder:
+    return ImageFolder(seeds.root)
+
+
 def _not_empty(part: Part, name: str) -> Part:
     if not any(positions for _, positions in part):
         raise InputError(f"'{name}' holds no image; name a larger part.")
@@ -373,47 +474,7 @@ def _not_empty(part: Part, name: str) -> Part:
 def _read_picture(path: epath.Path) -> tuple[np.ndarray, str]:
     """Returns the image, uint8 `[H, W, 1 or 3]`, or why it cannot be used."""
     try:
-        with path.open("rb") as stream, Image.open(stream, formats=_FORMATS) as picture:
-            # Pillow itself only warns up to twice its limit.
-            if picture.width * picture.height > (Image.MAX_IMAGE_PIXELS or math.inf):
-                raise Image.DecompressionBombError
+        with path.open("rb") as stream, opened(stream) as picture:
             return pixels.of_picture(picture)
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        return np.zeros((0, 0, 0), np.uint8), f"the picture cannot be read ({type(error).__name__})"
-
-
-def _folders(path: epath.Path) -> list[epath.Path]:
-    return sorted((child for child in path.iterdir() if child.is_dir()), key=lambda child: child.name)
-
-
-@functools.cache
-def _folder_classes(root: str) -> list[str]:
-    return sorted({folder.name for split in _folders(epath.Path(root)) for folder in _folders(split)})
-
-
-@functools.cache
-def _folder_paths(root: str, split: str) -> list[tuple[str, int]]:
-    folder = epath.Path(root) / split
-    if not folder.is_dir():
-        raise InputError(f"[seeds] image_folder {root} has no split '{split}'; it needs {split}/CLASS/PICTURE.png.")
-    classes = _folder_classes(root)
-    return [
-        (f"{split}/{child.name}/{picture.name}", classes.index(child.name))
-        for child in _folders(folder)
-        for picture in sorted(child.iterdir(), key=lambda path: path.name)
-        if picture.suffix.lower() in _PICTURES
-    ]
-
-
-@functools.cache
-def _folder_shape(root: str) -> tuple[int, int, int]:
-    """The size that most of the first hundred pictures have."""
-    shapes: list[tuple[int, int, int]] = []
-    for split in _folders(epath.Path(root)):
-        for seed_id, _ in _folder_paths(root, split.name)[:100]:
-            image, reason = _read_picture(epath.Path(root) / seed_id)
-            if not reason:
-                shapes.append(image.shape)  # type: ignore[arg-type]
-    if not shapes:
-        raise InputError(f"[seeds] image_folder {root} holds no readable picture; expected SPLIT/CLASS/PICTURE.png.")
-    return max(sorted(set(shapes)), key=shapes.count)
+    except Exception as error:  # Pillow raises whatever damaged data lead to
+        return np.zeros((0, 0, 0), np.uint8), why_not(error)

@@ -5,13 +5,13 @@ from __future__ import annotations
 import dataclasses
 import importlib.metadata
 import json
+import sys
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow.compute as pc
 import tensorflow as tf
-from etils import epath
 
 from models import devices
 from models.classifier import PeerGroup
@@ -23,7 +23,15 @@ from pipeline.config import Config
 from pipeline.islands import Islands
 from pipeline.ledger import RunFolder, Workdir
 from pipeline.nets import NetFiles
-from pipeline.seeds import FolderSeeds, SeedSource, TfdsSeeds, check_split_name, find_builder, has_split
+from pipeline.seeds import (
+    FolderSeeds,
+    SeedSource,
+    TfdsSeeds,
+    check_split_name,
+    check_usable,
+    find_builder,
+    has_split,
+)
 
 _OURS = ("digits",)  # datasets that need no download
 
@@ -50,9 +58,7 @@ def open_job(config: Config, workdir: str, data_dir: str | None, device: str) ->
     devices.device_name(device)
     seeds = config.seeds
     if seeds.image_folder:
-        if not epath.Path(seeds.image_folder).is_dir():
-            raise InputError(f"[seeds] image_folder {seeds.image_folder} is not a folder; name one.")
-        source: SeedSource = FolderSeeds(seeds.image_folder, seeds.labeled)
+        source: SeedSource = FolderSeeds.look_at(seeds.image_folder, seeds.labeled, seeds.splits)
     else:
         prepared = data_dir or _prepared(seeds.dataset, directory)
         source = TfdsSeeds(seeds.dataset, prepared, seeds.labeled, seeds.image_key, seeds.label_key)
@@ -83,8 +89,24 @@ def _prepared(dataset: str, workdir: Workdir) -> str | None:
 
 
 def train(job: Job) -> NetFiles:
-    """Trains the nets that are missing, with a bar for each, and returns the files of all."""
+    """Tells what is in the seed images, trains the nets that are missing, with a bar for each, and returns all files.
+
+    Raises:
+      InputError: more images than [run] max_set_aside cannot be used; nothing is trained then.
+    """
+    _look_at_seeds(job)
     return run_nets.prepare(job.config, job.workdir, job.source, job.device, progress.training())
+
+
+def _look_at_seeds(job: Job) -> None:
+    source, mined = job.source, job.config.seeds.splits
+    learned = run_nets.learned_splits(job.config, source)
+    for splits in (mined, learned):
+        unusable = [failure for split in splits for failure in source.unusable(split)]
+        tried = sum(source.count(split) for split in splits)
+        check_usable(f"images of {source.name}", unusable, tried, job.config.run.max_set_aside)
+    for line in source.notes(list(dict.fromkeys([*learned, *mined]))):
+        print(line, file=sys.stderr)
 
 
 def mine(job: Job, run_id: str, beam_arguments: Sequence[str]) -> RunFolder:
@@ -102,9 +124,7 @@ def mine(job: Job, run_id: str, beam_arguments: Sequence[str]) -> RunFolder:
     nets = train(job)
     group, judge = nets.load()
     identity = _identity(job, group, judge)
-    # A folder of pictures keeps its name when it changes; its size tells most of that.
-    sizes = {split: job.source.count(split) for split in job.config.seeds.splits}
-    whole = {**identity, "split_sizes": sizes}
+    whole = {**identity, **_splits(job.source, job.config.seeds.splits)}
     folder = job.workdir.run(job.config.dataset_name, run_id or records.digest(whole)[:12])
     if (manifest := folder.manifest()) and folder.plan() and _same(folder.plan(), whole):
         print(f"run {folder.run_id} is finished already: {manifest['examples']} examples; nothing to do.")
@@ -115,7 +135,7 @@ def mine(job: Job, run_id: str, beam_arguments: Sequence[str]) -> RunFolder:
     missing = [unit for unit in units if unit.number not in folder.finished_units()]
     bred = job.config.dataset == records.GARBAGE
     if missing:
-        material = Islands(tasks.target_nets(job.config, group)) if bred else job.source
+        material = Islands(tasks.target_nets(job.config, group)) if bred else job.source.for_workers()
         with progress.mining(folder, len(units), job.config.garbage.generations if bred else 0):
             stages.mine(missing, material, task, nets, folder, job.device, beam_arguments)
     paths = {net.name: net.path for net in nets.peers}
@@ -124,6 +144,14 @@ def mine(job: Job, run_id: str, beam_arguments: Sequence[str]) -> RunFolder:
         facts["natural_confidence"] = _natural_confidence(job, group)
     finish.finish(job.workdir, job.config, folder, units, {**identity, **facts})
     return folder
+
+
+def _splits(source: SeedSource, splits: Sequence[str]) -> dict[str, Any]:
+    """What the run's seed images are: a folder of pictures keeps its name when they change."""
+    return {
+        "split_sizes": {split: source.count(split) for split in splits},
+        "split_digests": {split: source.fingerprint(split) for split in splits},
+    }
 
 
 def _natural_confidence(job: Job, group: PeerGroup) -> dict[str, Any]:

@@ -10,6 +10,7 @@ ROOT = pathlib.Path(__file__).parent.parent
 LAYERS = [
     {"pipeline.seeding", "pipeline.records", "pipeline.tables", "pipeline.ledger", "pipeline.lock"}
     | {"pipeline.sections", "pipeline.options", "pipeline.pixels", "pipeline.seed_features"},
+    {"pipeline.image_folder"},
     {"pipeline.transforms", "pipeline.criteria", "pipeline.seeds", "pipeline.picture", "pipeline.report"}
     | {"pipeline.statuses"}
     | {"pipeline.noise"},

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 import tensorflow as tf
 from etils import epath
 from etils.epath import backend, gpath, register
+
+from models.errors import InputError
+from pipeline import records
+from pipeline.seeds import FolderSeeds
+from tests.pipeline import nets
 
 DATASET = "high_value_mistakes/tiny"
 
@@ -103,3 +109,21 @@ def test_a_kind_of_path_that_cannot_be_reached_is_told(peerpressure, config, wor
             f"peerpressure: error: --workdir {workdir} cannot be reached; expected a local folder or "
             "gs://BUCKET/FOLDER.\n"
         )
+
+
+def test_an_image_folder_in_a_bucket_is_what_it_is_on_the_disk(bucket, tmp_path):
+    pictures = dict(zip(("train/b/0.png", "train/a/1.png", "train/a/.hidden.png"), nets.images(3), strict=True))
+    for name, image in pictures.items():
+        for root in (bucket / "pictures", epath.Path(tmp_path)):
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            (root / name).write_bytes(records.encode_png(image))
+    ours, local = FolderSeeds(str(bucket / "pictures")), FolderSeeds(str(tmp_path))
+    assert (
+        ours.fingerprint("train") == local.fingerprint("train")
+        and ours.notes(["train"])[1:] == (local.notes(["train"])[1:])
+    )
+    batch = ours.read("train", range(2))
+    assert batch.ids == ["train/a/1.png", "train/b/0.png"] and batch.labels.tolist() == [0, 1]
+    np.testing.assert_array_equal(batch.images, local.read("train", range(2)).images)
+    with pytest.raises(InputError, match=r"image_folder ram://bucket/none does not exist"):
+        FolderSeeds(str(bucket / "none")).count("train")

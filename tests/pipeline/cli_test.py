@@ -175,7 +175,7 @@ def test_a_missing_configuration_is_told(peerpressure, tmp_path):
     [
         ({"seeds": {"dataset": "no_such_dataset"}}, "[seeds] dataset 'no_such_dataset' was not found in"),
         ({"seeds": {"dataset": "mnist"}}, "[seeds] dataset 'mnist' is not prepared in"),
-        ({"seeds": {"image_folder": "/no/such/folder"}}, "[seeds] image_folder /no/such/folder is not a folder"),
+        ({"seeds": {"image_folder": "/no/such/folder"}}, "[seeds] image_folder /no/such/folder does not exist"),
         ({"seeds": {"dataset": "digits", "splits": ["tset"]}}, "no split 'tset'; it has test, train"),
         (
             {"peers": {"architectures": ["mlp-4", "mlp-8"], "trained_on": ["train[:50%]", "tran[50%:]"]}},

@@ -242,6 +242,13 @@ def test_keys_that_do_not_fit_together_are_told_with_file_and_keys(load, changes
         assert key in message
 
 
+@pytest.mark.parametrize("again", ["a.keras", "./a.keras", "below/../a.keras"])
+def test_a_file_that_is_given_twice_is_told_to_be_left_out(load, tmp_path, again):
+    files = f'["a.keras", "b.keras", "{again}"]'
+    message = _told(load, {"peers.architectures": None, "peers.files": files})
+    assert message.endswith(f"[peers] files has {tmp_path / 'a.keras'} twice; leave one of them out.")
+
+
 def test_no_more_generations_than_births_can_be_numbered(load):
     def bred(method, generations):
         return {

@@ -29,7 +29,8 @@ class Source:
     name = "made_up:1.0.0"
     features = {"image_key": "image", "label_key": "label"}
 
-    def __init__(self) -> None:
+    def __init__(self, content: str = "", suffix: str = "", size: tuple[int, int, int] = SHAPE, bad: int = 0) -> None:
+        self.content, self.suffix, self.size, self.bad = content, suffix, size, bad
         self.read_parts: Part = []
 
     def count(self, split: str) -> int:
@@ -43,29 +44,41 @@ class Source:
             "train[:50%]": [("train", range(10))],
             "train[50%:]": [("train", range(10, 20))],
             "train[:10]+test": [("train", range(10)), ("test", range(6))],
+            "test": [("test", range(6))],
         }[name]
 
     def shape(self) -> tuple[int, int, int]:
-        return SHAPE
+        return self.size
+
+    def fingerprint(self, split: str) -> str:
+        return f"{split} {self.content}"
 
     def reading(self) -> dict[str, str]:
         return dict(self.features)
 
     def class_names(self) -> list[str]:
-        return [str(number) for number in range(max(SIZES.values()))]
+        return [f"{number}{self.suffix}" for number in range(max(SIZES.values()))]
 
     def read(self, split: str, positions: range) -> SeedBatch:
         self.read_parts.append((split, positions))
         whole = images(sum(SIZES.values()))[0 if split == "train" else SIZES["train"] :]
-        rows = list(positions)
-        return SeedBatch(split, rows, [f"{row}" for row in rows], whole[rows], np.array(rows, np.int32), [])
+        rows = list(positions)[self.bad :]
+        failures = [(f"{row}", "broken") for row in positions[: self.bad]]
+        return SeedBatch(split, rows, [f"{row}" for row in rows], whole[rows], np.array(rows, np.int32), failures)
+
+
+def _task(peers: config.Peers, **sections: Any) -> config.Config:
+    given = {"seeds": config.Seeds("made_up", splits=("test",)), "peers": peers, "training": HOW} | sections
+    return config.Config("tiny", **{name: section() for name, section in config_file._SECTIONS.items()} | given)
 
 
 @pytest.fixture
 def prepare(tmp_path, monkeypatch):
     """Prepares a task's nets and returns their files, what each learned from, and the source."""
 
-    def call(peers: dict[str, Any], **sections: Any) -> tuple[nets.NetFiles, dict[str, Any], Source]:
+    def call(
+        peers: dict[str, Any], source: Source | None = None, **sections: Any
+    ) -> tuple[nets.NetFiles, dict[str, Any], Source]:
         learned: dict[str, Any] = {}
 
         def remember(path: epath.Path, trained: Any) -> None:
@@ -75,13 +88,8 @@ def prepare(tmp_path, monkeypatch):
         monkeypatch.setattr(training, "cached", remember)
         monkeypatch.setattr(training, "train", lambda *arguments: arguments[3:5])
         (tmp_path / "nets").mkdir(exist_ok=True)
-        task = config.Config(
-            "tiny",
-            **{name: section() for name, section in config_file._SECTIONS.items()}
-            | {"seeds": config.Seeds("made_up", splits=("test",)), "peers": config.Peers(**peers), "training": HOW}
-            | sections,
-        )
-        source = Source()
+        task = _task(config.Peers(**peers), **sections)
+        source = source or Source()
         files = nets.prepare(task, Workdir(epath.Path(tmp_path)), source, "cpu", lambda *_: None)
         return files, learned, source
 
@@ -92,11 +100,9 @@ def _names(files: nets.NetFiles) -> list[str]:
     return [pathlib.Path(net.path).name for net in files.peers]
 
 
-def test_without_parts_all_learn_from_the_whole_of_train_once_read(prepare):
+def test_without_parts_all_learn_from_the_whole_of_train(prepare):
     files, learned, source = prepare({"architectures": ("mlp-3", "mlp-4")})
-    data = f"made_up:1.0.0/train/20/{records.digest(Source.features)}"
-    keys = [training.digest(f"mlp-{3 + seed}", seed, HOW, data)[:12] for seed in (0, 1)]
-    assert _names(files) == [f"mlp-3-{keys[0]}.keras", f"mlp-4-{keys[1]}.keras"]
+    assert [name[:6] for name in _names(files)] == ["mlp-3-", "mlp-4-"]
     assert [labels.tolist() for _, labels in learned.values()] == [list(range(20))] * 2
     assert source.read_parts == [("train", range(20))], "read once for both"
 
@@ -170,6 +176,34 @@ def test_another_part_is_another_key(prepare):
     parts = ("train", "train[:50%]", "train[50%:]", "train[:10]+test")
     files = [prepare({"architectures": ("mlp-3", "mlp-4"), "trained_on": (part, "train")})[0] for part in parts]
     assert len({_names(file)[0] for file in files}) == 4 and len({_names(file)[1] for file in files}) == 1
+
+
+def test_other_images_classes_or_sizes_of_the_same_name_are_another_key(prepare):
+    peers = {"architectures": ("mlp-3", "mlp-4")}
+    sources = [Source(), Source(content="replaced"), Source(suffix=" renamed"), Source(size=(9, 8, 1))]
+    names = [_names(prepare(peers, source)[0]) for source in sources]
+    assert len({name for both in names for name in both}) == 8
+    assert _names(prepare(peers)[0]) == names[0]
+
+
+def test_more_unusable_images_than_may_be_set_aside_train_no_net(prepare):
+    peers = {"architectures": ("mlp-3", "mlp-4")}
+    with pytest.raises(InputError, match=r"2 of 20 training images of made_up:1\.0\.0 cannot be used, .*broken \(2, "):
+        prepare(peers, Source(bad=2))
+    _, learned, _ = prepare(peers, Source(bad=1))
+    assert [len(labels) for _, labels in learned.values()] == [19, 19]
+
+
+def test_what_nets_learn_from_is_known_before_they_do():
+    def learned(peers: dict[str, Any], judge: str = "") -> tuple[str, ...]:
+        return nets.learned_splits(_task(config.Peers(**peers), judge=config.Judge(judge)), Source())
+
+    trained, files = {"architectures": ("mlp-3", "mlp-4")}, {"files": ("a.keras",)}
+    assert learned(files) == () and learned(trained) == ("train",)
+    assert learned(files, "cnn") == ("train",)
+    parts = {**trained, "trained_on": ("train[:10]+test", "train[:50%]")}
+    assert learned(parts) == ("train", "test")
+    assert learned({**trained, "trained_on": ("test",) * 2}, "cnn") == ("test", "train")
 
 
 def test_the_judge_learns_from_the_whole(prepare):

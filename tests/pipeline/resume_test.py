@@ -8,7 +8,6 @@ import shutil
 
 import pytest
 
-from pipeline import seeds
 from pipeline.ledger import RunFolder
 from pipeline.seeds import TfdsSeeds
 
@@ -110,9 +109,29 @@ def test_drawn_trials_are_not_drawn_again(work, peerpressure, config, tree, read
     assert after == before
 
 
-@pytest.mark.parametrize(("trials", "ended"), [(0, True), (20, False)])
-def test_a_run_of_pictures_that_became_more_is_not_gone_on_with(
-    finished, pictures, tmp_path, peerpressure, config, trials, ended
+def _add(folder):
+    picture = next(folder.rglob("*.png"))
+    shutil.copy(picture, picture.with_name("more.png"))
+
+
+def _exchange(folder):
+    """Lets a picture of one class and one of another change places."""
+    one, other = (next((folder / "test" / name).iterdir()) for name in "01")
+    data = one.read_bytes()
+    one.write_bytes(other.read_bytes())
+    other.write_bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("trials", "ended", "change", "different"),
+    [
+        (0, True, _add, "split_digests, split_sizes, units"),
+        (20, False, _add, "split_digests, split_sizes, units"),
+        (0, True, _exchange, "split_digests"),
+    ],
+)
+def test_a_run_of_pictures_that_changed_is_neither_gone_on_with_nor_taken_for_done(
+    finished, pictures, tmp_path, peerpressure, config, trials, ended, change, different
 ):
     folder = tmp_path / "growing"
     shutil.copytree(pictures, folder)
@@ -125,11 +144,10 @@ def test_a_run_of_pictures_that_became_more_is_not_gone_on_with(
     assert peerpressure(*command).code == 0
     if not ended:
         (tmp_path / "own" / "ledger" / "high_value_mistakes" / "tiny" / "first" / "manifest.json").unlink()
-    picture = next(folder.rglob("*.png"))
-    shutil.copy(picture, picture.with_name("more.png"))
-    seeds._folder_paths.cache_clear()  # as in another process
+    change(folder)
     outcome = peerpressure(*command)
-    assert outcome.code == 2 and "run id 'first' was already used" in outcome.err and "split_sizes" in outcome.err
+    assert outcome.code == 2 and "run id 'first' was already used" in outcome.err
+    assert f"(different: {different})" in outcome.err
 
 
 def test_a_folder_that_grew_is_another_run_that_adds_what_is_new(
@@ -151,7 +169,6 @@ def test_a_folder_that_grew_is_another_run_that_adds_what_is_new(
     before = work.examples()
     for picture in later:
         picture.with_suffix(".later").rename(picture)
-    seeds._folder_paths.cache_clear()  # as in another process
     assert "nothing to do" not in peerpressure(*command).out
     after = work.examples()
     for example_id, example in before.items():

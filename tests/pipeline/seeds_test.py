@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import dataclasses
 import io
+import pickle
 
 import numpy as np
 import pytest
@@ -8,8 +10,8 @@ import tensorflow_datasets as tfds
 from PIL import Image
 
 from models.errors import InputError
-from pipeline import pixels
-from pipeline.seeds import FolderSeeds, SeedBatch, TfdsSeeds, check_split_name
+from pipeline import image_folder, pixels
+from pipeline.seeds import FolderSeeds, SeedBatch, TfdsSeeds, check_split_name, check_usable
 from tests.pipeline import nets
 
 TRAIN, TEST, BROKEN, ODD = 23, 5, 6, 3
@@ -329,9 +331,9 @@ def test_a_class_has_the_same_label_in_every_split(tmp_path):
         (tmp_path / split / name).mkdir(parents=True, exist_ok=True)
         (tmp_path / split / name / "0.png").write_bytes(_png(nets.images(1)[0]))
     seeds = FolderSeeds(str(tmp_path))
-    assert seeds.class_names() == ["a", "b", "c"]
-    assert seeds.read("train", [0]).labels.tolist() == [1]
-    assert seeds.read("test", [0, 1]).labels.tolist() == [1, 2]
+    assert seeds.class_names() == ["b", "c"], "an empty folder is no class"
+    assert seeds.read("train", [0]).labels.tolist() == [0]
+    assert seeds.read("test", [0, 1]).labels.tolist() == [0, 1]
 
 
 def test_a_picture_of_a_folder_is_the_same_whatever_is_read_with_it(tmp_path):
@@ -378,7 +380,7 @@ def test_a_picture_that_is_far_too_large_is_set_aside(tmp_path, monkeypatch):
     assert seeds.shape() == nets.SHAPE
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
     batch = seeds.read("train", range(8))
-    assert batch.failures == [("train/dark/1.png", "the picture cannot be read (DecompressionBombError)")]
+    assert batch.failures == [("train/dark/1.png", "the picture cannot be read: it has more than 100 pixels")]
 
 
 def test_a_folder_of_pictures_of_sixteen_bits_keeps_the_upper_eight(tmp_path):
@@ -409,7 +411,7 @@ def test_other_files_are_no_pictures(tmp_path):
 
 
 def test_a_split_that_a_folder_lacks_is_told_in_one_sentence(tmp_path):
-    with pytest.raises(InputError, match=r"has no split 'valid'; it needs valid/CLASS/PICTURE\.png\.$"):
+    with pytest.raises(InputError, match=r"has no split 'valid'; it has test, train\.$"):
         _folder(tmp_path).count("valid")
 
 
@@ -418,6 +420,106 @@ def test_a_folder_without_a_readable_picture_is_told_in_one_sentence(tmp_path):
     (tmp_path / "train" / "dark" / "0.png").write_bytes(b"none")
     with pytest.raises(InputError, match="holds no readable picture"):
         FolderSeeds(str(tmp_path)).shape()
+
+
+def test_the_fingerprint_of_a_dataset_tells_versions_splits_features_and_shards_apart(source, data_dir, tmp_path):
+    assert TfdsSeeds("tiny_seeds:1.2.0", data_dir).fingerprint("train") == source.fingerprint("train")
+    TinySeeds(data_dir=str(tmp_path / "again")).download_and_prepare()  # other shards: other ids
+    others = [
+        TfdsSeeds("tiny_seeds", str(tmp_path / "again")).fingerprint("train"),
+        TfdsSeeds("tiny_seeds", data_dir, labeled=False).fingerprint("train"),
+        source.fingerprint("test"),
+        source.fingerprint("odd"),
+    ]
+    assert len({source.fingerprint("train"), *others}) == 5
+
+
+def test_the_fingerprint_of_a_dataset_is_that_of_every_build(source, tmp_path):
+    config = tfds.download.DownloadConfig(num_shards=3)
+    TinySeeds(data_dir=str(tmp_path)).download_and_prepare(download_config=config)
+    assert TfdsSeeds("tiny_seeds", str(tmp_path)).fingerprint("train") == source.fingerprint("train")
+
+
+def _swap(one, other) -> None:
+    aside = one.with_name("aside")
+    one.rename(aside)
+    other.rename(one)
+    aside.rename(other)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"), [("train/dark", "train/light"), ("train/dark/0.png", "train/light/0.png")], ids=["classes", "two"]
+)
+def test_pictures_that_change_places_are_another_fingerprint_of_their_split_alone(tmp_path, one, other):
+    _folder(tmp_path)
+    before = FolderSeeds.look_at(str(tmp_path), True, ())
+    prints = {split: before.fingerprint(split) for split in ("train", "test")}
+    _swap(tmp_path / one, tmp_path / other)
+    after = FolderSeeds.look_at(str(tmp_path), True, ())
+    assert after.fingerprint("test") == prints["test"] and after.fingerprint("train") != prints["train"]
+    _swap(tmp_path / one, tmp_path / other)
+    assert FolderSeeds.look_at(str(tmp_path), True, ()).fingerprint("train") == prints["train"]
+
+
+def test_a_class_that_is_new_in_any_split_or_another_size_is_another_fingerprint(tmp_path):
+    _folder(tmp_path)
+    prints = [FolderSeeds.look_at(str(tmp_path), True, ()).fingerprint("train")]
+    (tmp_path / "test" / "blue").mkdir()
+    (tmp_path / "test" / "blue" / "0.png").write_bytes(_png(nets.images(1)[0]))  # labels count on from it
+    prints.append(FolderSeeds.look_at(str(tmp_path), True, ()).fingerprint("train"))
+    for number in range(20):
+        (tmp_path / "test" / "blue" / f"{number}.png").write_bytes(_png(nets.images(1, (9, 9, 1))[0]))
+    prints.append(FolderSeeds.look_at(str(tmp_path), True, ("test",)).fingerprint("train"))
+    assert len(set(prints)) == 3
+
+
+def test_a_worker_opens_only_what_it_reads(tmp_path, monkeypatch):
+    seeds = _folder(tmp_path)
+    (tmp_path / "train" / "light" / "3.png").write_bytes(_png(nets.images(1, (9, 8, 1))[0]))
+    sent = pickle.dumps(seeds.for_workers())
+    monkeypatch.setattr(image_folder, "_look", lambda path: pytest.fail(f"{path} was looked at"))
+    received = pickle.loads(sent)
+    assert received.shape() == nets.SHAPE and received.read("train", [0]).ids == ["train/dark/0.png"]
+    assert received.read("train", [7]).failures == [("train/light/3.png", "the image is 9x8x1, expected 8x8x1")]
+
+
+def test_a_worker_that_outlives_a_run_lists_the_changed_folder_anew(tmp_path):
+    before = _folder(tmp_path).for_workers()
+    assert before.read("train", [0]).ids == ["train/dark/0.png"]
+    (tmp_path / "train" / "dark" / "0.png").rename(tmp_path / "train" / "dark" / "9.png")
+    other_process = image_folder.ImageFolder(str(tmp_path)).digest("train")
+    after = dataclasses.replace(before, content=other_process)
+    assert after.read("train", [0]).ids == ["train/dark/1.png"]
+    assert FolderSeeds.look_at(str(tmp_path), True, ()).for_workers().content != before.content
+
+
+def test_pictures_of_another_size_are_known_before_any_is_decoded(tmp_path):
+    seeds = _folder(tmp_path)
+    assert seeds.unusable("train") == []
+    for number in range(2):
+        (tmp_path / "train" / "light" / f"{number}.png").write_bytes(_png(nets.images(1, (7, 8, 3))[0]))
+    seeds = FolderSeeds.look_at(str(tmp_path), True, ("train",))
+    reason = "the image is 7x8x3, expected 8x8x1"
+    assert seeds.unusable("train") == [("train/light/0.png", reason), ("train/light/1.png", reason)]
+    assert seeds.notes(["train"]) == [
+        f"images of {tmp_path}, 8x8x1:",
+        "  train: 8 pictures in 2 classes: dark 4, light 4",
+        f"  set aside: {reason} (2, such as train/light/0.png)",
+    ]
+    assert seeds.unusable("train") == seeds.read("train", range(8)).failures
+
+
+def test_as_many_unusable_images_as_may_be_set_aside_are_not_too_many():
+    bad = [(f"{number}.png", "the image is 7x8x1, expected 8x8x1") for number in range(2)]
+    check_usable("images of photos", bad, 40, 0.05)
+    check_usable("images of photos", [], 0, 0.0)
+    with pytest.raises(InputError) as told:
+        check_usable("images of photos", [*bad, ("2.png", "other")], 40, 0.05)
+    assert str(told.value) == (
+        "[seeds] 3 of 40 images of photos cannot be used, more than [run] max_set_aside = 0.05: the image is 7x8x1, "
+        "expected 8x8x1 (2, such as 0.png); other (1: 2.png); bring all images to one size, mend or remove the others, "
+        "or raise max_set_aside."
+    )
 
 
 class _OneSplit(TinySeeds, skip_registration=True):
@@ -461,6 +563,7 @@ def test_a_split_name_is_refused_where_tfds_does_not_write_and_read_it(tmp_path,
 @pytest.mark.parametrize("name", ["a\nb", " a", "a ", " "])
 def test_a_class_that_tfds_could_not_name_is_told_in_one_sentence(tmp_path, name):
     (tmp_path / "train" / name).mkdir(parents=True)
+    (tmp_path / "train" / name / "0.png").write_bytes(b"a picture")
     with pytest.raises(InputError, match=r"the class .* has a line break, or begins or ends with a space") as caught:
         FolderSeeds(str(tmp_path)).class_names()
     assert "\n" not in str(caught.value)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shlex
+import shutil
 import subprocess
 import sys
 
@@ -12,7 +13,9 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 import tensorflow_datasets as tfds
+from PIL import Image
 
+from models import training
 from models.errors import InputError
 from pipeline import config_file, records, steps
 from pipeline.seeds import TfdsSeeds
@@ -286,6 +289,7 @@ def test_digits_that_there_are_not_are_refused_in_one_sentence(dataset, tmp_path
 
 def test_a_split_that_the_dataset_could_not_have_is_refused_before_any_work(tmp_path, peerpressure, config):
     (tmp_path / "pictures" / "fold.1" / "a").mkdir(parents=True)
+    (tmp_path / "pictures" / "fold.1" / "a" / "0.png").touch()
     seeds = {"image_folder": str(tmp_path / "pictures"), "splits": ["fold.1"]}
     sentence = _refused(peerpressure("run", "--config", config(seeds=seeds), "--workdir", tmp_path / "own"))
     assert "TFDS cannot name a split 'fold.1'; rename that folder" in sentence
@@ -305,18 +309,31 @@ def with_a_corrupt_picture(pictures, tmp_path):
     return folder, str(paths[2].relative_to(pictures))
 
 
-def test_a_corrupt_picture_is_set_aside_and_counted(finished, with_a_corrupt_picture, tmp_path, peerpressure, config):
+def test_bad_pictures_are_set_aside_and_counted_and_what_is_ignored_is_told(
+    finished, with_a_corrupt_picture, tmp_path, peerpressure, config
+):
     folder, corrupt = with_a_corrupt_picture
+    last = sorted(folder.rglob("*.png"))[-1]
+    misnamed = str(last.relative_to(folder).with_name("caf\\udce9.png"))
+    last.rename(os.fsdecode(os.fsencode(last.parent) + b"/caf\xe9.png"))
+    (folder / "test" / ".ipynb_checkpoints").mkdir()
+    (folder / "test" / "empty").mkdir()
     task = _folder_task(config, folder, finished.nets(), run={"max_set_aside": 0.1})
     outcome = peerpressure("run", "--config", task, "--workdir", tmp_path / "own", "--run_id", "own")
     assert outcome.code == 0
     run = tmp_path / "own" / "ledger" / NAME / "own"
-    (line,) = (run / "set_aside.jsonl").read_text().splitlines()
-    entry = json.loads(line)
-    assert entry["seed_id"] == corrupt and "cannot be read" in entry["reason"]
+    entries = [json.loads(line) for line in (run / "set_aside.jsonl").read_text().splitlines()]
+    assert {entry["seed_id"]: entry["reason"] for entry in entries} == {
+        corrupt: "the picture cannot be read: its data are damaged or cut short",
+        misnamed: "its name is not UTF-8; rename the file",
+    }
     manifest = json.loads((run / "manifest.json").read_text())
-    assert manifest["set_aside"] == 1 and manifest["counts"][""][records.SET_ASIDE] == 1
-    assert f"1 rows: {entry['reason']}" in outcome.out
+    assert manifest["set_aside"] == 2 and manifest["counts"][""][records.SET_ASIDE] == 2
+    assert all(f"1 rows: {entry['reason']}" in outcome.out for entry in entries)
+    told = outcome.err.splitlines()
+    assert told[0] == f"images of {folder}, 28x28x1:" and told[1].startswith("  test: 40 pictures in 10 classes: 0 ")
+    assert "hidden (1: test/.ipynb_checkpoints)" in told[2] and "folders without a picture (1: test/empty)" in told[2]
+    assert told[3] == f"  set aside: {entries[0 if entries[0]['seed_id'] == misnamed else 1]['reason']} (1: {misnamed})"
     rows = pq.read_table(run / "trials.parquet").to_pylist()
     assert len({row["seed_id"] for row in rows}) == 40
 
@@ -331,6 +348,42 @@ def test_too_many_set_aside_end_the_run(finished, with_a_corrupt_picture, tmp_pa
     assert not (tmp_path / "own" / "ledger" / NAME / "own" / "manifest.json").exists()
     assert not (tmp_path / "own" / "datasets" / "high_value_mistakes").exists()
     assert not half_written(tmp_path / "own")
+
+
+@pytest.mark.parametrize("command", ["run", "train"])
+def test_pictures_of_many_sizes_end_a_run_before_any_net_is_trained(
+    pictures, tmp_path, peerpressure, config, monkeypatch, command
+):
+    folder = tmp_path / "photos"
+    for number, path in enumerate(sorted(pictures.rglob("*.png"))):
+        to = folder / path.relative_to(pictures)
+        to.parent.mkdir(parents=True, exist_ok=True)
+        Image.open(path).resize((28 + number // 3, 28)).save(to)
+    monkeypatch.setattr(training, "train", lambda *_: pytest.fail("trained"))
+    task = config(seeds={"image_folder": str(folder), "splits": ["test"]})
+    sentence = _refused(peerpressure(command, "--config", task, "--workdir", tmp_path / "own"))
+    assert sentence.startswith(
+        "[seeds] 37 of 40 images of photos cannot be used, more than [run] max_set_aside = 0.05: the image is 28x29x1, "
+        "expected 28x28x1 (3, such as "
+    )
+    assert sentence.endswith(
+        "and 8 reasons more; bring all images to one size, mend or remove the others, or raise max_set_aside."
+    )
+    assert not any((tmp_path / "own").glob("nets/*"))
+
+
+def test_a_size_that_only_the_pictures_to_learn_from_have_ends_a_run_before_any_net_is_trained(
+    pictures, tmp_path, peerpressure, config, monkeypatch
+):
+    shutil.copytree(pictures, tmp_path / "photos")
+    for path in sorted(pictures.rglob("*.png")):
+        to = tmp_path / "photos" / "train" / path.relative_to(pictures / "test")
+        to.parent.mkdir(parents=True, exist_ok=True)
+        Image.open(path).resize((32, 28)).save(to)
+    monkeypatch.setattr(training, "train", lambda *_: pytest.fail("trained"))
+    task = config(seeds={"image_folder": str(tmp_path / "photos"), "splits": ["test"]})
+    sentence = _refused(peerpressure("run", "--config", task, "--workdir", tmp_path / "own"))
+    assert "40 of 40 images of photos" in sentence and "the image is 28x32x1, expected 28x28x1 (40, " in sentence
 
 
 def test_processes_on_another_workdir_write_the_same_bytes(finished, work, program, config, tree, tmp_path):
