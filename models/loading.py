@@ -281,8 +281,8 @@ def _input_shape(name: str, batch_shape: tuple[int | None, ...], expected_shape:
     if len(batch_shape) == 4 and batch_shape[0] is not None:
         raise InputError(
             f"Net {name!r} takes batches of exactly {batch_shape[0]}, as a model does that was not told its input; "
-            f"begin it with a layer Input({batch_shape[1:]}), without a batch size, and save it again (a SavedModel: with a "
-            f"signature for {(None, *batch_shape[1:])})."
+            f"begin it with a layer Input({batch_shape[1:]}), without a batch size, and save it again (a SavedModel: "
+            f"with a signature for {(None, *batch_shape[1:])})."
         )
     if len(batch_shape) != 4:
         raise InputError(

@@ -10,7 +10,7 @@ import tensorflow as tf
 from models.classifier import Classifier
 from models.errors import InputError
 
-_SUM_TOLERANCE = 1e-3
+_SUM_TOLERANCE = 1e-2  # a softmax in bfloat16 has sums that are off by 0.004
 _BATCH = 32  # real images in one call: one shape for all calls, compiled once
 _ALONE = 32  # how many real images are asked one by one
 # By how much a probability may differ. Beside other images: the program is the same, so that an honest net differs by

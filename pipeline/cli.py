@@ -242,9 +242,9 @@ def _run_alone(arguments: argparse.Namespace) -> contextlib.AbstractContextManag
 def _train(arguments: argparse.Namespace) -> int:
     job = _job(config_file.load(arguments.config), arguments)
     nets = steps.train(job)
-    steps.examine(job, *nets.load())
     for net in [*nets.peers, *([nets.judge] if nets.judge else [])]:
         print(f"{net.name}: {net.path}")
+    steps.examine(job, *nets.load())
     return OK
 
 

@@ -13,7 +13,7 @@ import tensorflow as tf
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from models.errors import InputError
-from pipeline import chunk, mining, records, stages
+from pipeline import chunk, mining, records, stages, verify
 from pipeline.garbage import GarbageMiner
 from pipeline.seeds import SeedBatch
 
@@ -93,6 +93,41 @@ def flaky(monkeypatch):
         return calls
 
     return told
+
+
+def _rows(dataset, outcomes, reason=verify.PEER_LOST):
+    columns = {"outcome": outcomes, "reason": [reason if one == records.DROPPED else "" for one in outcomes]}
+    return records.chunk_table(dataset, columns, len(outcomes))
+
+
+@pytest.mark.parametrize("dataset", [records.MISTAKES, records.PAIRS])
+@pytest.mark.parametrize(("dropped", "found"), [(6, 5), (10, 0), (200, 199)])
+def test_finds_that_mostly_fail_when_judged_again_end_the_run(dataset, dropped, found):
+    rows = _rows(dataset, [records.DROPPED] * dropped + [records.FOUND] * found + [records.EXHAUSTED] * 40)
+    with pytest.raises(InputError) as caught:
+        chunk.check_kept(rows, "unit 3")
+    total, reason = dropped + found, f"({dropped}: {verify.PEER_LOST})"
+    assert str(caught.value).startswith(f"{dropped} of {total} finds of unit 3 were none when the stored images were")
+    assert reason in str(caught.value)
+
+
+@pytest.mark.parametrize(("dropped", "found"), [(0, 0), (9, 0), (6, 6), (0, 50)])
+def test_few_finds_or_few_that_fail_end_nothing(dropped, found):
+    chunk.check_kept(_rows(records.MISTAKES, [records.DROPPED] * dropped + [records.FOUND] * found), "a unit")
+
+
+@pytest.mark.parametrize(("unit_size", "where"), [(64, "unit 0"), (12, "run first")])
+def test_a_run_whose_finds_mostly_fail_ends_in_one_sentence(
+    work, monkeypatch, peerpressure, config, half_written, unit_size, where
+):
+    monkeypatch.setattr(verify, "failures", lambda judgement: [verify.PEER_LOST] * len(judgement.mistake))
+    outcome = _mine(peerpressure, work, config, unit_size=unit_size)
+    sentence = outcome.err.strip().splitlines()[-1]
+    assert outcome.code == 2 and re.match(rf"peerpressure: error: \d+ of \d+ finds of {where} were none", sentence)
+    assert outcome.err.count("peerpressure: error:") == 1 and "Traceback" not in outcome.err
+    run = work.ledger / "first"
+    assert not (run / "manifest.json").exists() and not half_written(work.path)
+    assert not (run / "chunks" / "000000.parquet").exists() or where == "run first"
 
 
 def _mine(peerpressure, work, config, **run):
