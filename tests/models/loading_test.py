@@ -282,6 +282,7 @@ def _without_input() -> tf.keras.Model:
     return tf.keras.Sequential([layers.Flatten(), layers.Dense(nets.CLASSES, "softmax")])
 
 
+@pytest.mark.filterwarnings("ignore:You are saving a model that has not yet been built")
 def test_a_model_that_never_saw_an_image_is_told_which_input_to_begin_with(tmp_path):
     path = _saved(_without_input(), tmp_path / "net.keras")
     with pytest.raises(InputError, match=r"begin it with a layer Input\(\(6, 5, 1\)\) and save it again"):
