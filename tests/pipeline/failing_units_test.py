@@ -116,18 +116,27 @@ def test_few_finds_or_few_that_fail_end_nothing(dropped, found):
     chunk.check_kept(_rows(records.MISTAKES, [records.DROPPED] * dropped + [records.FOUND] * found), "a unit")
 
 
-@pytest.mark.parametrize(("unit_size", "where"), [(64, "unit 0"), (12, "run first")])
-def test_a_run_whose_finds_mostly_fail_ends_in_one_sentence(
-    work, monkeypatch, peerpressure, config, half_written, unit_size, where
+def test_a_worker_checks_the_finds_of_each_unit():
+    class Miner(_Miner):
+        def mine(self, material):
+            return _rows(records.PAIRS, [records.DROPPED] * material + [records.FOUND] * 10)
+
+    handler, units = stages.MiningHandler(None, None, "cpu"), [stages._Work(2, 10), stages._Work(3, 11)]
+    made = handler.run_inference(units, Miner())
+    assert next(iter(made)).example == 2
+    with pytest.raises(InputError, match=r"^11 of 21 finds of unit 3 were none"):
+        next(iter(made))
+
+
+def test_a_unit_whose_finds_mostly_fail_ends_the_run_in_one_sentence(
+    work, monkeypatch, peerpressure, config, half_written
 ):
     monkeypatch.setattr(verify, "failures", lambda judgement: [verify.PEER_LOST] * len(judgement.mistake))
-    outcome = _mine(peerpressure, work, config, unit_size=unit_size)
+    outcome = _mine(peerpressure, work, config)
     sentence = outcome.err.strip().splitlines()[-1]
-    assert outcome.code == 2 and re.match(rf"peerpressure: error: \d+ of \d+ finds of {where} were none", sentence)
+    assert outcome.code == 2 and re.match(r"peerpressure: error: \d+ of \d+ finds of unit \d were none", sentence)
     assert outcome.err.count("peerpressure: error:") == 1 and "Traceback" not in outcome.err
-    run = work.ledger / "first"
-    assert not (run / "manifest.json").exists() and not half_written(work.path)
-    assert not (run / "chunks" / "000000.parquet").exists() or where == "run first"
+    assert not list(work.ledger.rglob("*.parquet")) and not half_written(work.path)
 
 
 def _mine(peerpressure, work, config, **run):

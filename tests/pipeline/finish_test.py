@@ -5,8 +5,10 @@ import json
 import pytest
 from etils import epath
 
-from pipeline import finish, records
-from pipeline.ledger import RunFolder
+from models.errors import InputError
+from pipeline import config_file, finish, records, verify
+from pipeline.ledger import RunFolder, Workdir
+from pipeline.plan import Unit
 
 MANIFEST = {
     "dataset": records.MISTAKES,
@@ -51,3 +53,25 @@ def test_one_move_in_any_trial_is_enough_and_a_scan_makes_none(summary):
     assert "net '" not in summary(still, ("still", records.DROPPED, 1, 9, 0.2), MOVING)
     scanned = ("still", records.FOUND, 0, 0, 0.1)
     assert "net '" not in summary(scanned, ("", records.AGREED, 0, 0, None))
+
+
+def _chunk(dropped: int) -> bytes:
+    outcomes = [records.DROPPED] * dropped + [records.FOUND]
+    columns = {"outcome": outcomes, "reason": [verify.PEER_LOST] * dropped + [""], "target_net": ["a"] * len(outcomes)}
+    columns["seed_id"] = [str(row) for row in range(len(outcomes))]
+    return records.table_bytes(records.chunk_table(records.MISTAKES, columns, len(outcomes)))
+
+
+def test_finds_that_mostly_fail_in_small_units_end_the_run_before_its_manifest(tmp_path, config):
+    workdir, task = Workdir(epath.Path(tmp_path)), config_file.load(str(config()))
+    folder, units = workdir.run(task.dataset_name, "first"), [Unit(number, "test", range(1)) for number in range(3)]
+    folder.chunks.mkdir(parents=True)
+    for unit in units:
+        folder.chunk(unit.number).write_bytes(_chunk(dropped=5))
+    with pytest.raises(InputError, match=r"^15 of 18 finds of run first were none"):
+        finish.finish(workdir, task, folder, units, {})
+    assert [path.name for path in folder.path.iterdir()] == ["chunks"]
+    for unit in units:
+        folder.chunk(unit.number).write_bytes(_chunk(dropped=1))
+    finish.finish(workdir, task, folder, units, {})
+    assert folder.manifest()["examples"] == 3

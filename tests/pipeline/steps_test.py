@@ -151,8 +151,10 @@ def test_train_lists_the_nets_with_their_accuracies_and_trains_none_twice(finish
     assert outcome.code == 0 and outcome.err == ""
     *listed, accuracies = outcome.out.splitlines()
     assert [line.split(": ")[1] for line in listed] == work.nets()
-    told = "accuracy on 128 seed images of split test: mlp-4 {:.3f}, mlp-8 {:.3f}, mlp-12 {:.3f}"
-    assert accuracies == told.format(*finished.manifest("first")["seed_accuracy"]["nets"].values())
+    kept = finished.manifest("first")["seed_accuracy"]
+    assert (kept["split"], kept["images"], kept["judge"]) == ("test", 128, None)
+    told = ", ".join(f"{name} {kept['nets'][name]:.3f}" for name in ("mlp-4", "mlp-8", "mlp-12"))
+    assert accuracies == f"accuracy on 128 seed images of split test: {told}"
     assert _mtimes(work.path / "nets") == before
 
 
