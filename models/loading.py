@@ -18,6 +18,7 @@ from models.errors import InputError
 
 Shape = tuple[int, int, int]
 
+_HDF5 = (".h5", ".hdf5")  # Keras's former format
 _CODE = ("Lambda", "__lambda__", "TFSMLayer")
 _NAME_KEYS = ("name", "keras_history", "input_layers", "output_layers")
 # What differs between saves, versions and moments of training, and says nothing about what a net computes.
@@ -64,19 +65,20 @@ def load(
     """
     path = epath.Path(path)
     name = name or path.stem
-    net = _read(path, name, signature)
+    net = _read(path, name, signature, expected_shape)
     input_shape = _input_shape(name, net.batch_shape, expected_shape)
-    answers, _ = preflight.ask(name, net.predict, input_shape)
-    if answers.ndim != 2 or answers.shape[1] < 2:
+    answers = preflight.ask(name, net.predict, input_shape)
+    first = answers[0]
+    if first.ndim != 2 or first.shape[1] < 2:
         raise InputError(
-            f"Net {name!r} answers {len(answers)} images with shape {answers.shape}, not ({len(answers)}, K) for "
-            "K >= 2 classes; give a net with one output value for each class."
+            f"Net {name!r} answers {len(first)} images with shape {first.shape}, not ({len(first)}, K) for K >= 2 "
+            "classes; give a net with one output value for each class."
         )
     if from_logits:
-        preflight.check_logits(name, answers)
-        net = _with_softmax(net)
-    classifier = Classifier(name, net.predict, input_shape, answers.shape[1], net.digest, os.fspath(path))
-    preflight.check(classifier)
+        preflight.check_logits(name, first)
+        net, answers = _with_softmax(net), tf.nn.softmax(answers).numpy()
+    classifier = Classifier(name, net.predict, input_shape, first.shape[1], net.digest, os.fspath(path))
+    preflight.check_answers(classifier, answers)
     return classifier
 
 
@@ -117,17 +119,28 @@ def _renamed(node: Any, names: dict[str, str]) -> Any:
     return node
 
 
-def _read(path: epath.Path, name: str, signature: str) -> _Net:
+def _read(path: epath.Path, name: str, signature: str, expected_shape: Shape | None) -> _Net:
     if not path.exists():
         raise InputError(f"Net {name!r}: there is nothing at {path}; train the net or correct its path.")
     if path.suffix == ".keras":
-        return _read_keras(path, name)
+        return _read_keras(path, name, expected_shape)
     if path.is_dir():
         return _read_saved_model(path, name, signature)
-    raise InputError(f"Net {name!r}: {path} is neither a .keras file nor a SavedModel folder; save it as one of them.")
+    raise InputError(f"Net {name!r}: {path} is neither a .keras file nor a SavedModel folder; {_conversion(path)}.")
 
 
-def _read_keras(path: epath.Path, name: str) -> _Net:
+def _conversion(path: epath.Path) -> str:
+    """Says how a file of another kind becomes one that can be loaded."""
+    if path.suffix not in _HDF5:
+        return "save it as one of them"
+    old, new = os.fspath(path), os.fspath(path.with_suffix(".keras"))
+    if path.name.endswith(".weights.h5"):  # weights alone, which say nothing of the layers
+        return f"build its model, call model.load_weights({old!r}), and save the model as a .keras file"
+    line = f"import tensorflow as tf; tf.keras.models.load_model({old!r}, compile=False).save({new!r})"
+    return f'convert it with: python -c "{line}"'
+
+
+def _read_keras(path: epath.Path, name: str, expected_shape: Shape | None) -> _Net:
     _refuse_code(path, name)
     try:
         model = tf.keras.models.load_model(os.fspath(path), compile=False, safe_mode=True)
@@ -139,6 +152,11 @@ def _read_keras(path: epath.Path, name: str) -> _Net:
     except Exception as error:  # a damaged or hostile file can fail in any way
         raise _unreadable(path, name, preflight.reason(error)) from error
     inputs, outputs = getattr(model, "inputs", None) or [], getattr(model, "outputs", None) or []
+    if not inputs:
+        raise InputError(
+            f"Net {name!r} ({path}) was saved before it knew its input; begin it with a layer "
+            f"Input({expected_shape or '(H, W, C)'}) and save it again."
+        )
     if len(inputs) != 1 or len(outputs) != 1:
         raise InputError(
             f"Net {name!r} ({path}) has {len(inputs)} inputs and {len(outputs)} outputs; "
@@ -260,7 +278,13 @@ def _require_float(name: str, dtype: tf.DType) -> None:
 
 
 def _input_shape(name: str, batch_shape: tuple[int | None, ...], expected_shape: Shape | None) -> Shape:
-    if len(batch_shape) != 4 or batch_shape[0] is not None:
+    if len(batch_shape) == 4 and batch_shape[0] is not None:
+        raise InputError(
+            f"Net {name!r} takes batches of exactly {batch_shape[0]}, as a model does that was not told its input; "
+            f"begin it with a layer Input({batch_shape[1:]}), without a batch size, and save it again (a SavedModel: "
+            f"with a signature for {(None, *batch_shape[1:])})."
+        )
+    if len(batch_shape) != 4:
         raise InputError(
             f"Net {name!r} takes input of shape {batch_shape}, not (None, H, W, C); "
             "give a net that takes any number of images."

@@ -10,7 +10,13 @@ import tensorflow as tf
 from models.classifier import Classifier
 from models.errors import InputError
 
-_SUM_TOLERANCE = 1e-3
+_SUM_TOLERANCE = 1e-2  # a softmax in bfloat16 has sums that are off by 0.004
+_BATCH = 32  # real images in one call: one shape for all calls, compiled once
+_ALONE = 32  # how many real images are asked one by one
+# By how much a probability may differ. Beside other images: the program is the same, so that an honest net differs by
+# nothing, in float16 too; `verify` lets probabilities differ by as much. Alone: the program is another and may add in
+# another order, which in bfloat16 (8 bits) moves logits near 10 by some 0.1, and probabilities by a quarter of that.
+_BESIDE_TOLERANCE, _ALONE_TOLERANCE = 1e-3, 0.05
 
 
 def check(classifier: Classifier) -> None:
@@ -20,18 +26,125 @@ def check(classifier: Classifier) -> None:
       InputError: the net fails on its own input shape or cannot be compiled, or its answers have the wrong shape,
         are not finite, are not probabilities, or differ from call to call.
     """
-    first, second = ask(classifier.name, classifier.predict, classifier.input_shape)
+    check_answers(classifier, ask(classifier.name, classifier.predict, classifier.input_shape))
+
+
+def check_answers(classifier: Classifier, answers: np.ndarray) -> None:
+    """Does the checks of `check` on the answers `[2, 3, ...]` that `ask` got: to compile a net takes time."""
+    first, second = answers
     expected = (len(first), classifier.num_classes)
     if first.shape != expected:
         raise InputError(
             f"Net {classifier.name!r} answers with shape {first.shape}, not {expected}; give the net that was meant."
         )
+    _require_finite(classifier.name, first)
     _require_probabilities(classifier.name, first)
-    change = np.abs(first - second).max()
-    if change > 0:
+    _require_equal(classifier.name, first, second)
+
+
+class Asked:
+    """A net compiled for batches of real images of one shape, whatever their number.
+
+    Args:
+      classifier: the net.
+    """
+
+    def __init__(self, classifier: Classifier):
+        self.classifier = classifier
+        self._compiled = tf.function(classifier.predict, jit_compile=True)
+
+    def batches(self, images: np.ndarray, fill: float = 0.0, room: int = _BATCH) -> np.ndarray:
+        """Returns answers float32 `[B, K]` to images float32 `[B, H, W, C]`.
+
+        Args:
+          images: the images.
+          fill: the grey of the images that fill each batch up.
+          room: how many of a batch's places images take, at most.
+
+        Raises:
+          InputError: the net fails.
+        """
+        answers = []
+        for start in range(0, len(images), room):
+            rows = images[start : start + room]
+            filling = np.full((_BATCH - len(rows), *rows.shape[1:]), fill, np.float32)
+            answers.append(self._answers(np.concatenate([rows, filling]))[: len(rows)])
+        return np.concatenate(answers)
+
+    def alone(self, images: np.ndarray) -> np.ndarray:
+        """Returns answers float32 `[B, K]` to images float32 `[B, H, W, C]`, one image a call.
+
+        Raises:
+          InputError: the net fails.
+        """
+        return np.concatenate([self._answers(image[None]) for image in images])
+
+    def _answers(self, images: np.ndarray) -> np.ndarray:
+        answers = _call(self.classifier.name, self._compiled, images)
+        expected = (len(images), self.classifier.num_classes)
+        if answers.shape != expected:
+            raise InputError(
+                f"Net {self.classifier.name!r} answers a batch of {len(images)} with shape {answers.shape}, not "
+                f"{expected}; give a net that takes any number of images."
+            )
+        return answers
+
+
+def check_on(asked: Asked, images: np.ndarray) -> np.ndarray:
+    """Checks on real images that what a net says of one is a function of that image.
+
+    Every image is asked about twice in the same batch, and once in a batch of other images; some are asked about alone.
+
+    Args:
+      asked: the net.
+      images: float32 `[B, H, W, C]` in [0, 1], at least one.
+
+    Returns:
+      Its answers, float32 `[B, K]`; those to some of the images may not be finite.
+
+    Raises:
+      InputError: the net fails, its answers are not probabilities or never finite, or the same image gets answers that
+        differ by more than rounding.
+    """
+    name, first = asked.classifier.name, asked.batches(images)
+    finite = np.isfinite(first).all(axis=-1)
+    if not finite.any():
         raise InputError(
-            f"Net {classifier.name!r} is not deterministic: two calls on the same images differ by {change:.3g}; "
+            f"Net {name!r} gives values that are not finite on each of {len(images)} seed images; train it anew."
+        )
+    _require_probabilities(name, first[finite])
+    _require_equal(name, first, asked.batches(images))
+    order = np.random.default_rng(0).permutation(len(images))
+    beside = np.empty_like(first)
+    beside[order] = asked.batches(images[order], fill=1.0, room=_BATCH * 3 // 4)
+    _require_near(name, _change(first, beside), _BESIDE_TOLERANCE, "in two batches of other images")
+    alone = asked.alone(images[:_ALONE])
+    _require_near(name, _change(first[:_ALONE], alone), _ALONE_TOLERANCE, "alone and in a batch")
+    return first
+
+
+def _change(first: np.ndarray, second: np.ndarray) -> float:
+    """Returns the largest difference of answers `[B, K]`; infinity where one alone is finite."""
+    same = (first == second) | (~np.isfinite(first) & ~np.isfinite(second))
+    with np.errstate(invalid="ignore"):
+        change = np.where(same, 0.0, np.abs(first - second))
+    return float(np.nan_to_num(change, nan=np.inf, posinf=np.inf).max())
+
+
+def _require_equal(name: str, first: np.ndarray, second: np.ndarray) -> None:
+    if change := _change(first, second):
+        raise InputError(
+            f"Net {name!r} is not deterministic: two calls on the same images differ by {change:.3g}; "
             "switch off what is random in it (such as dropout) for inference."
+        )
+
+
+def _require_near(name: str, change: float, tolerance: float, where: str) -> None:
+    if change > tolerance:
+        raise InputError(
+            f"Net {name!r} does not answer each image by itself: its probabilities for the same seed image differ by "
+            f"{change:.3g} {where} (rounding explains {tolerance:g}); give a net exported for inference, that does not "
+            "normalise by the moments of its batch."
         )
 
 
@@ -118,11 +231,15 @@ def ask(name: str, predict: Callable[[tf.Tensor], tf.Tensor], input_shape: tuple
     """
     images = _probes(input_shape)
     compiled = tf.function(predict, jit_compile=True)
+    return np.stack([_call(name, compiled, images) for _ in range(2)])
+
+
+def _call(name: str, compiled: Callable[[tf.Tensor], tf.Tensor], images: np.ndarray) -> np.ndarray:
     try:
-        return np.stack([compiled(tf.constant(images, tf.float32)).numpy() for _ in range(2)])
+        return compiled(tf.constant(images, tf.float32)).numpy()
     except Exception as error:  # a net of the user's can fail in any way
         raise InputError(
-            f"Net {name!r} fails on images of shape {tuple(input_shape)} in a function compiled by XLA "
+            f"Net {name!r} fails on images of shape {images.shape[1:]} in a function compiled by XLA "
             f"({reason(error)}); give a net that takes this shape and is made of operations that XLA compiles."
         ) from error
 
@@ -142,13 +259,16 @@ def _in_range(answers: np.ndarray) -> bool:
     return bool(answers.min() >= -_SUM_TOLERANCE and answers.max() <= 1.0 + _SUM_TOLERANCE)
 
 
-def _require_probabilities(name: str, answers: np.ndarray) -> None:
+def _require_finite(name: str, answers: np.ndarray) -> None:
     for image, row in zip(("a black", "a white", "a random"), answers, strict=True):
         bad = np.count_nonzero(~np.isfinite(row))
         if bad:
             raise InputError(
                 f"Net {name!r} gives {bad} of {row.size} values that are not finite on {image} image; train it anew."
             )
+
+
+def _require_probabilities(name: str, answers: np.ndarray) -> None:
     sums = answers.sum(axis=-1)
     worst = sums[np.argmax(np.abs(sums - 1.0))]
     if not _in_range(answers):

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import collections
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from models.errors import InputError
 from pipeline import records
 from pipeline.seeds import SeedBatch
 
 NOT_FINITE = "a net gave NaN or infinity"
 UNIT_FAILED = "the unit failed twice"  # how the reason begins where a whole unit was set aside
+_FEW = 10  # finds, of which most may be lost by rounding
 
 
 class ChunkRows:
@@ -93,6 +97,26 @@ def judge_columns(probabilities: np.ndarray | None) -> dict[str, Any]:
     if probabilities is None:
         return {"judge_class": -1, "judge_confidence": 0.0}
     return {"judge_class": int(probabilities.argmax()), "judge_confidence": float(probabilities.max())}
+
+
+def check_kept(rows: pa.Table, where: str) -> None:
+    """Checks that most finds were still finds when what is stored was judged again.
+
+    Args:
+      rows: of a chunk or of several, at least their outcomes and reasons.
+      where: which rows these are, as a message says it.
+
+    Raises:
+      InputError: most of at least ten were dropped, so that the nets' answers are worth nothing.
+    """
+    dropped = rows.filter(pc.equal(rows["outcome"], records.DROPPED))["reason"].to_pylist()
+    finds = len(dropped) + pc.sum(pc.equal(rows["outcome"], records.FOUND)).as_py() if len(rows) else 0
+    if finds >= _FEW and len(dropped) > finds / 2:
+        reasons = "; ".join(f"{count}: {why}" for why, count in collections.Counter(dropped).most_common())
+        raise InputError(
+            f"{len(dropped)} of {finds} finds of {where} were none when the stored images were judged again "
+            f"({reasons}): a net is random, or answers by what else is in its batch; give nets exported for inference."
+        )
 
 
 def set_aside_whole(dataset: str, seeds: SeedBatch, reason: str) -> pa.Table:

@@ -240,9 +240,11 @@ def _run_alone(arguments: argparse.Namespace) -> contextlib.AbstractContextManag
 
 
 def _train(arguments: argparse.Namespace) -> int:
-    nets = steps.train(_job(config_file.load(arguments.config), arguments))
+    job = _job(config_file.load(arguments.config), arguments)
+    nets = steps.train(job)
     for net in [*nets.peers, *([nets.judge] if nets.judge else [])]:
         print(f"{net.name}: {net.path}")
+    steps.examine(job, *nets.load())
     return OK
 
 

@@ -100,6 +100,7 @@ def _ask(published: replay.Published, arguments: argparse.Namespace) -> tuple[st
     first, known = next(iter(published.runs.values())), Finder(Workdir.at(arguments.workdir), published.name)
     given = [known.load(path, first, name) for name, path in map(recheck.split_name, arguments.peers)]
     new = nets = recheck.successors(published, given)
+    recheck.check_new(published, given)
     if published.dataset == records.MISTAKES:
         nets = {run_id: _with_old(published.runs[run_id], of_run, known) for run_id, of_run in new.items()}
     found = recheck.recheck(published, recheck.groups_to_ask(published, nets), _BATCH)

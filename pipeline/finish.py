@@ -16,6 +16,7 @@ from etils import epath
 
 from models.errors import InputError
 from pipeline import ledger, picture, records, report
+from pipeline.chunk import check_kept
 from pipeline.config import Config
 from pipeline.islands import merge
 from pipeline.ledger import RunFolder, Workdir
@@ -26,6 +27,13 @@ _NOTHING_FOUND = {
     records.GARBAGE: "no class was done: raise generations, or lower confidence, in [garbage].",
     records.PAIRS: "no adversarial twin was found: change aim, or raise eps or the number of steps, in [attack].",
 }
+_TRIALS = pa.array(records.TRIAL_OUTCOMES)
+_CERTAIN = 1.0 - 1e-6  # float32 knows hardly anything between this and 1
+_SATURATED = "it is certain to the last digit, so that small changes do not show: widen the ranges in [operator]"
+_PEERS_LET_GO = (
+    "peers that let go of the class at once allow no move: lower peer_confidence in [search], narrow the ranges in "
+    "[operator], or leave out peers whose accuracy at the start of the run is low"
+)
 
 
 def finish(
@@ -41,13 +49,14 @@ def finish(
       identity: what the manifest says besides: what the run is, and facts about its nets; JSON-able.
 
     Raises:
-      InputError: too many seed images, or classes of islands, had to be set aside.
+      InputError: too many seed images, or classes of islands, had to be set aside, or most finds were dropped.
     """
     bred = config.dataset == records.GARBAGE
     if bred:
         _draw_curves(folder, units)
     tables = [records.read_table(folder.chunk(unit.number), records.TRIALS_SCHEMA.names) for unit in units]
     trials = pa.concat_tables(tables) if tables else records.TRIALS_SCHEMA.empty_table()
+    check_kept(trials, f"run {folder.run_id}")  # units may be too small to tell
     counts, reasons, set_aside = _counts(trials)
     # Islands have no seed images: their classes are set aside.
     tried = trials.num_rows if bred else len(set(trials["seed_id"].to_pylist()))
@@ -122,11 +131,28 @@ def summary(folder: RunFolder) -> str:
     elif manifest["dataset"] == records.GARBAGE:
         lines = [_garbage_text(folder, manifest, names)]
     else:
-        lines = [report.text(report.table(records.read_table(folder.trials), names))]
+        trials = records.read_table(folder.trials)
+        lines = [report.text(report.table(trials, names)), *_motionless(trials, names)]
     lines += [f"{count} rows: {reason}" for reason, count in sorted(manifest["reasons"].items())]
     if not manifest["examples"]:
         lines.append(_NOTHING_FOUND[manifest["dataset"]])
     return "\n".join(lines)
+
+
+def _motionless(trials: pa.Table, target_nets: list[str]) -> list[str]:
+    """Says of which target nets no trial accepted a candidate, and what that may mean."""
+    searched = trials.filter(pc.and_(pc.is_in(trials["outcome"], _TRIALS), pc.greater(trials["candidates"], 0)))
+    lines = []
+    for net in target_nets:
+        mine = searched.filter(pc.equal(searched["target_net"], net))
+        if mine.num_rows and not pc.any(pc.greater(mine["moves"], 0)).as_py():
+            confidence = pc.approximate_median(mine["target_confidence"]).as_py()
+            cause = _SATURATED if confidence >= _CERTAIN else _PEERS_LET_GO
+            lines.append(
+                f"net '{net}': none of its {mine.num_rows} trials made a single move: no candidate lowered its "
+                f"confidence (median {confidence:.6f}) while every peer held the class; {cause}."
+            )
+    return lines
 
 
 def _garbage_text(folder: RunFolder, manifest: dict[str, Any], target_nets: list[str]) -> str:
@@ -140,4 +166,4 @@ def _garbage_text(folder: RunFolder, manifest: dict[str, Any], target_nets: list
 def _trials_in(chunk: epath.Path) -> pa.Table:
     """Reads the rows of a chunk that are not set aside or skipped."""
     rows = records.read_table(chunk)
-    return rows.filter(pc.is_in(rows["outcome"], pa.array(records.TRIAL_OUTCOMES)))
+    return rows.filter(pc.is_in(rows["outcome"], _TRIALS))

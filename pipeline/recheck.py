@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import re
 from collections.abc import Mapping, Sequence
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from models import preflight
 from models.classifier import Classifier, PeerGroup
 from models.errors import InputError
 from pipeline import criteria, records, statuses, tables
@@ -24,6 +26,7 @@ _LEGENDS = {
     records.PAIRS: "healed: the twin is read as its original; fooled: as anything else",
     records.GARBAGE: "certain: at least the run's confidence in the class; same class: less; healed: another class",
 }
+_SAMPLE = 128  # images on which new nets are checked
 _KEY = re.compile(r"-[0-9a-f]{12}$")  # what a workdir adds to the name of a trained net's file
 
 Groups = Mapping[str, Mapping[str, PeerGroup]]
@@ -91,6 +94,18 @@ def _placed(run: dict[str, Any], nets: Sequence[Classifier]) -> dict[str, Classi
         if name:
             placed[name] = dataclasses.replace(net, name=name)
     return placed
+
+
+def check_new(published: Published, nets: Sequence[Classifier]) -> None:
+    """Checks on some of a dataset's images that what new nets say of one is a function of that image.
+
+    Raises:
+      InputError: as `preflight.check_on`.
+    """
+    for _, examples in itertools.islice(published.by_run(), 1):
+        images = np.stack([one["image"] for one in examples[:_SAMPLE]]).astype(np.float32) / 255.0
+        for net in nets:
+            preflight.check_on(preflight.Asked(net), images)
 
 
 def groups_to_ask(published: Published, nets: Mapping[str, Mapping[str, Classifier]]) -> Groups:

@@ -30,7 +30,7 @@ from models import devices, preflight
 from models.classifier import PeerGroup
 from models.errors import InputError
 from pipeline import ledger, records
-from pipeline.chunk import UNIT_FAILED
+from pipeline.chunk import UNIT_FAILED, check_kept
 from pipeline.nets import NetFiles
 from pipeline.plan import Unit
 
@@ -84,10 +84,12 @@ class MiningHandler(ModelHandler[_Work, PredictionResult, Miner]):
     def run_inference(
         self, batch: Sequence[_Work], model: Miner, inference_args: dict[str, Any] | None = None
     ) -> Iterable[PredictionResult]:
-        """Yields the number and the chunk's bytes of each unit."""
+        """Yields the number and the chunk's bytes of each unit; raises InputError where most finds were dropped."""
         with tf.device(devices.device_name(self._device)):
             for work in batch:
-                yield PredictionResult(work.number, records.table_bytes(mined(model, work.material)))
+                rows = mined(model, work.material)
+                check_kept(rows, f"unit {work.number}")
+                yield PredictionResult(work.number, records.table_bytes(rows))
 
     def get_num_bytes(self, batch: Sequence[_Work]) -> int:
         """Returns the size of the units' input, in bytes."""

@@ -16,7 +16,7 @@ import tensorflow as tf
 from models import devices
 from models.classifier import PeerGroup
 from models.errors import InputError
-from pipeline import criteria, finish, garbage, ledger, lock, plan, progress, records, stages, tasks
+from pipeline import criteria, finish, garbage, ledger, lock, plan, progress, records, sample, stages, tasks
 from pipeline import nets as run_nets
 from pipeline.chunk import UNIT_FAILED
 from pipeline.config import Config
@@ -109,6 +109,11 @@ def _look_at_seeds(job: Job) -> None:
         print(line, file=sys.stderr)
 
 
+def examine(job: Job, group: PeerGroup, judge: PeerGroup | None) -> dict[str, Any] | None:
+    """Checks nets on seed images of the first split, prints their accuracies, and returns them as `sample.examine`."""
+    return sample.examine(sample.read(job.source, job.config.seeds.splits[0]), group, judge, job.device)
+
+
 def mine(job: Job, run_id: str, beam_arguments: Sequence[str]) -> RunFolder:
     """Runs, or goes on with, a run; returns its folder, finished.
 
@@ -118,8 +123,8 @@ def mine(job: Job, run_id: str, beam_arguments: Sequence[str]) -> RunFolder:
       beam_arguments: Beam's options.
 
     Raises:
-      InputError: a net does not fit, the run id was used with another configuration, or too many seed images had to
-        be set aside.
+      InputError: a net does not fit or is no function of one image, the run id was used with another configuration, too
+        many seed images had to be set aside, or most finds were none when they were judged again.
     """
     nets = train(job)
     group, judge = nets.load()
@@ -130,6 +135,7 @@ def mine(job: Job, run_id: str, beam_arguments: Sequence[str]) -> RunFolder:
         print(f"run {folder.run_id} is finished already: {manifest['examples']} examples; nothing to do.")
         return folder
     task = tasks.task_of(job.config, group, job.source.class_names(), identity["config_digest"], folder)
+    accuracies = examine(job, group, judge)
     units = _start(job, group, folder, whole)
     _forget_failed(folder)
     missing = [unit for unit in units if unit.number not in folder.finished_units()]
@@ -139,7 +145,7 @@ def mine(job: Job, run_id: str, beam_arguments: Sequence[str]) -> RunFolder:
         with progress.mining(folder, len(units), job.config.garbage.generations if bred else 0):
             stages.mine(missing, material, task, nets, folder, job.device, beam_arguments)
     paths = {net.name: net.path for net in nets.peers}
-    facts = {"num_classes": group.num_classes, "net_paths": paths}
+    facts = {"num_classes": group.num_classes, "net_paths": paths, "seed_accuracy": accuracies}
     if bred:
         facts["natural_confidence"] = _natural_confidence(job, group)
     finish.finish(job.workdir, job.config, folder, units, {**identity, **facts})

@@ -24,7 +24,7 @@ LAYERS = [
     {"pipeline.mining", "pipeline.progress", "pipeline.finish", "pipeline.config_file"},
     {"pipeline.tasks"},
     {"pipeline.replay"},
-    {"pipeline.nets", "pipeline.package", "pipeline.diff", "pipeline.recheck"},
+    {"pipeline.nets", "pipeline.sample", "pipeline.package", "pipeline.diff", "pipeline.recheck"},
     {"pipeline.stages"},
     {"pipeline.steps"},
     {"pipeline.dataset_commands"},

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from models import loading
+from models import loading, preflight
 from models.classifier import PeerGroup
 from models.errors import InputError
 from tests.models import nets
@@ -260,6 +260,86 @@ def test_another_kind_of_file_is_told(tmp_path):
     (tmp_path / "net.onnx").write_bytes(b"onnx")
     with pytest.raises(InputError, match=r"neither a .keras file nor a SavedModel folder"):
         loading.load(tmp_path / "net.onnx")
+
+
+def test_an_h5_file_is_refused_with_the_line_that_converts_it(tmp_path):
+    model, old, new = nets.seeded("mlp-6", 1), tmp_path / "old net.h5", tmp_path / "old net.keras"
+    model.save(old)
+    with pytest.raises(InputError, match=r"neither a .keras file nor a SavedModel folder; convert it with: ") as caught:
+        loading.load(old)
+    line = re.search(r'python -c "(.*)"\.$', str(caught.value)).group(1)
+    exec(line)
+    assert loading.load(new).digest == loading.digest(model)
+
+
+def test_a_file_of_weights_alone_is_refused_with_what_makes_a_net_of_it(tmp_path):
+    nets.seeded("mlp-6", 1).save_weights(tmp_path / "net.weights.h5")
+    with pytest.raises(InputError, match=r"build its model, call model.load_weights\('.*net\.weights\.h5'\), and save"):
+        loading.load(tmp_path / "net.weights.h5")
+
+
+def _without_input() -> tf.keras.Model:
+    return tf.keras.Sequential([layers.Flatten(), layers.Dense(nets.CLASSES, "softmax")])
+
+
+@pytest.mark.filterwarnings("ignore:You are saving a model that has not yet been built")
+def test_a_model_that_never_saw_an_image_is_told_which_input_to_begin_with(tmp_path):
+    path = _saved(_without_input(), tmp_path / "net.keras")
+    with pytest.raises(InputError, match=r"begin it with a layer Input\(\(6, 5, 1\)\) and save it again"):
+        loading.load(path, expected_shape=nets.SHAPE)
+    with pytest.raises(InputError, match=r"begin it with a layer Input\(\(H, W, C\)\) and save it again"):
+        loading.load(path)
+
+
+def test_a_model_that_took_the_size_of_its_first_batch_is_told_which_input_to_begin_with(tmp_path):
+    model = _without_input()
+    model(np.zeros((2, *nets.SHAPE), np.float32))
+    with pytest.raises(InputError, match=r"takes batches of exactly 2, .* Input\(\(6, 5, 1\)\)") as caught:
+        loading.load(_saved(model, tmp_path / "net.keras"))
+    assert "(2, 6, 5, 1)" not in str(caught.value)
+
+
+@pytest.mark.parametrize("precision", ["float64", "float16"])
+def test_a_net_of_another_precision_answers_in_float32(tmp_path, precision):
+    model = nets.sequential(layers.Flatten(), layers.Dense(nets.CLASSES, "softmax", dtype=precision))
+    images = tf.constant(nets.images(4) / 255.0, tf.float32)
+    answers = loading.load(_saved(model, tmp_path / "net.keras")).predict(images)
+    assert answers.dtype == tf.float32
+    np.testing.assert_allclose(answers, tf.cast(model(images), tf.float32), atol=1e-3)
+
+
+class _Training(tf.Module):
+    """A net exported as it is in training: it normalises by its batch, and leaves out nothing."""
+
+    def __init__(self, phase: bool):
+        super().__init__()
+        self._phase = phase
+        self._net = nets.sequential(
+            layers.BatchNormalization(), layers.Flatten(), layers.Dropout(0.0), layers.Dense(nets.CLASSES, "softmax")
+        )
+
+    @tf.function(input_signature=[tf.TensorSpec([None, *nets.SHAPE], tf.float32)])
+    def answer(self, images):
+        return self._net(images, training=self._phase)
+
+
+def test_a_net_exported_in_training_phase_is_refused_on_images_and_one_in_inference_is_not(tmp_path):
+    seeds = nets.images(40).astype(np.float32) / 255.0
+    for phase in (True, False):
+        module = _Training(phase)
+        tf.saved_model.save(module, str(tmp_path / str(phase)), signatures=module.answer)
+    preflight.check_on(preflight.Asked(loading.load(tmp_path / "False")), seeds)
+    with pytest.raises(InputError, match=r"'True' (does not answer each image by itself|is not deterministic)"):
+        preflight.check_on(preflight.Asked(loading.load(tmp_path / "True")), seeds)
+
+
+def test_a_keras_file_is_asked_in_inference_phase(tmp_path):
+    model = nets.sequential(
+        layers.BatchNormalization(), layers.Flatten(), layers.Dropout(0.5), layers.Dense(nets.CLASSES, "softmax")
+    )
+    seeds = nets.images(40).astype(np.float32) / 255.0
+    answers = preflight.check_on(preflight.Asked(loading.load(_saved(model, tmp_path / "net.keras"))), seeds)
+    np.testing.assert_allclose(answers, model(seeds, training=False), atol=1e-6)
 
 
 def test_an_open_input_shape_is_settled_by_the_seed_images(tmp_path):

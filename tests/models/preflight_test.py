@@ -134,3 +134,106 @@ def test_another_class_count_is_told_with_both_numbers():
 def test_another_image_shape_is_told_with_both_shapes():
     with pytest.raises(InputError, match=r"takes images of shape \(6, 5, 1\) and the seed images have \(28, 28, 1\)"):
         preflight.agree([nets.classifier(tf.identity)], (28, 28, 1), nets.CLASSES)
+
+
+SEEDS = nets.images(40).astype(np.float32) / 255.0  # more than a batch, and grey enough to be none of the probes
+
+
+def _soft(images: tf.Tensor) -> tf.Tensor:
+    return tf.nn.softmax(_linear(images, gain=3.0))
+
+
+def _normalised(images: tf.Tensor) -> tf.Tensor:
+    mean, variance = tf.nn.moments(images, axes=(0, 1, 2, 3))
+    return _soft((images - mean) / tf.sqrt(variance + 1e-3))
+
+
+def _shifted_by_company(images: tf.Tensor) -> tf.Tensor:
+    return _soft(images + 0.05 * tf.reduce_mean(images[:, :1, :1], axis=0))
+
+
+def _counting(images: tf.Tensor) -> tf.Tensor:
+    return _soft(images * (1.0 if images.shape[0] > 1 else 0.5))
+
+
+def _where_grey(images: tf.Tensor, then: tf.Tensor) -> tf.Tensor:
+    """Gives other answers to some of the seed images, and to none that is black, white or as grey as noise."""
+    brightness = _brightness(images)
+    return tf.where((brightness > 0.1) & (brightness < 0.47), then, _soft(images))
+
+
+def _sometimes_random(images: tf.Tensor) -> tf.Tensor:
+    return _where_grey(images, _random(images))
+
+
+def _sometimes_not_one(images: tf.Tensor) -> tf.Tensor:
+    return _where_grey(images, 0.9 * _soft(images))
+
+
+def _sometimes_nan(images: tf.Tensor) -> tf.Tensor:
+    return _where_grey(images, np.nan * _soft(images))
+
+
+def _nan_beside_white(images: tf.Tensor) -> tf.Tensor:
+    return _soft(images) * tf.where(tf.reduce_any(_brightness(images) == 1.0), np.nan, 1.0)
+
+
+def _nan(images: tf.Tensor) -> tf.Tensor:
+    return np.nan * _soft(images)
+
+
+def _squeezed(images: tf.Tensor) -> tf.Tensor:
+    return tf.squeeze(_soft(images))
+
+
+@pytest.mark.parametrize(
+    ("predict", "message"),
+    [
+        (_normalised, r"does not answer each image by itself: .* differ by 0\.\d+ in two batches of other images"),
+        (_shifted_by_company, r"does not answer each image by itself: .* differ by 0\.\d+ in two batches"),
+        (_counting, r"does not answer each image by itself: .* differ by 0\.\d+ alone and in a batch"),
+        (_nan_beside_white, r"does not answer each image by itself: .* differ by inf in two batches"),
+        (_sometimes_random, r"is not deterministic: two calls on the same images differ by 0\.\d+"),
+        (_sometimes_not_one, r"gives values in \[0, 1\] that are not probabilities of one class \(a row sums to 0\.9"),
+        (_nan, r"gives values that are not finite on each of 40 seed images"),
+        (_squeezed, r"answers a batch of 1 with shape \(3,\), not \(1, 3\)"),
+    ],
+)
+def test_a_net_that_is_no_function_of_one_image_is_refused_on_seed_images(predict, message):
+    with pytest.raises(InputError, match=f"^Net 'faulty' {message}"):
+        preflight.check_on(preflight.Asked(nets.classifier(predict, "faulty")), SEEDS)
+
+
+@pytest.mark.parametrize("predict", [_sometimes_random, _sometimes_not_one, _normalised, _shifted_by_company])
+def test_what_only_seed_images_show_passes_without_them(predict):
+    preflight.check(nets.classifier(predict))
+
+
+@pytest.mark.parametrize("count", [1, 9, 32, 33])
+def test_company_differs_however_few_images_there_are(count):
+    with pytest.raises(InputError, match="does not answer each image by itself"):
+        preflight.check_on(preflight.Asked(nets.classifier(_shifted_by_company)), SEEDS[:count])
+
+
+@pytest.mark.parametrize("policy", ["float32", "float64", "float16", "mixed_float16", "mixed_bfloat16"])
+def test_the_rounding_of_an_honest_net_of_any_precision_passes(policy):
+    layers, wide = tf.keras.layers, tf.keras.initializers.RandomNormal(0, 1)
+    model = nets.sequential(
+        layers.Conv2D(16, 3, activation="relu", dtype=policy),
+        layers.BatchNormalization(dtype=policy),
+        layers.Flatten(dtype=policy),
+        layers.Dropout(0.5, dtype=policy),
+        layers.Dense(nets.CLASSES, "softmax", kernel_initializer=wide, dtype=policy),
+    )
+
+    def predict(images: tf.Tensor) -> tf.Tensor:
+        return tf.cast(model(images, training=False), tf.float32)
+
+    answers = preflight.check_on(preflight.Asked(nets.classifier(predict)), SEEDS)
+    np.testing.assert_allclose(answers, predict(tf.constant(SEEDS)), atol=0.02)
+    assert answers.dtype == np.float32
+
+
+def test_images_on_which_a_net_gives_nan_are_left_to_the_run():
+    answers = preflight.check_on(preflight.Asked(nets.classifier(_sometimes_nan)), SEEDS)
+    assert 0 < np.isfinite(answers).all(axis=-1).sum() < len(SEEDS)

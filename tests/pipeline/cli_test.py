@@ -241,6 +241,39 @@ def test_a_net_that_does_not_fit_is_named(work, peerpressure, config, tmp_path, 
     assert not half_written(work.path) and not work.ledger.exists() and not work.published.exists()
 
 
+class _Unsteady(tf.Module):
+    """A net that answers by its batch's moments, or at random where more than a tenth of an image is bright."""
+
+    def __init__(self, random):
+        super().__init__()
+        self._random, self._net = random, _net()
+
+    @tf.function(input_signature=[tf.TensorSpec([None, 28, 28, 1], tf.float32)])
+    def answer(self, images):
+        if not self._random:
+            mean, variance = tf.nn.moments(images, axes=(0, 1, 2, 3))
+            return self._net((images - mean) / tf.sqrt(variance))
+        bright = tf.reduce_mean(images, axis=(1, 2, 3))[:, None]
+        drawn = tf.nn.softmax(tf.random.normal([tf.shape(images)[0], 10]))
+        return tf.where((bright > 0.1) & (bright < 0.45), drawn, self._net(images))
+
+
+@pytest.mark.parametrize(
+    ("random", "message"),
+    [(False, "does not answer each image by itself"), (True, "is not deterministic: two calls")],
+    ids=["moments", "random on some images"],
+)
+def test_a_net_that_is_no_function_of_one_image_is_refused_before_the_search(
+    work, peerpressure, config, tmp_path, half_written, random, message
+):
+    module = _Unsteady(random)
+    tf.saved_model.save(module, str(tmp_path / "bad"), signatures=module.answer)
+    task = config(peers={"files": [work.nets()[0], str(tmp_path / "bad")]})
+    outcome = peerpressure("run", "--config", task, "--workdir", work.path)
+    assert _is_one_sentence(outcome) and f"Net 'bad' {message}" in outcome.err
+    assert not half_written(work.path) and not work.ledger.exists() and not work.published.exists()
+
+
 def test_two_nets_of_one_name_are_told(work, peerpressure, config):
     task = config(peers={"files": [work.nets()[0], work.nets()[0]]})
     outcome = peerpressure("run", "--config", task, "--workdir", work.path)

@@ -13,7 +13,7 @@ import tensorflow as tf
 from apache_beam.options.pipeline_options import PipelineOptions
 
 from models.errors import InputError
-from pipeline import chunk, mining, records, stages
+from pipeline import chunk, mining, records, stages, verify
 from pipeline.garbage import GarbageMiner
 from pipeline.seeds import SeedBatch
 
@@ -93,6 +93,50 @@ def flaky(monkeypatch):
         return calls
 
     return told
+
+
+def _rows(dataset, outcomes, reason=verify.PEER_LOST):
+    columns = {"outcome": outcomes, "reason": [reason if one == records.DROPPED else "" for one in outcomes]}
+    return records.chunk_table(dataset, columns, len(outcomes))
+
+
+@pytest.mark.parametrize("dataset", [records.MISTAKES, records.PAIRS])
+@pytest.mark.parametrize(("dropped", "found"), [(6, 5), (10, 0), (200, 199)])
+def test_finds_that_mostly_fail_when_judged_again_end_the_run(dataset, dropped, found):
+    rows = _rows(dataset, [records.DROPPED] * dropped + [records.FOUND] * found + [records.EXHAUSTED] * 40)
+    with pytest.raises(InputError) as caught:
+        chunk.check_kept(rows, "unit 3")
+    total, reason = dropped + found, f"({dropped}: {verify.PEER_LOST})"
+    assert str(caught.value).startswith(f"{dropped} of {total} finds of unit 3 were none when the stored images were")
+    assert reason in str(caught.value)
+
+
+@pytest.mark.parametrize(("dropped", "found"), [(0, 0), (9, 0), (6, 6), (0, 50)])
+def test_few_finds_or_few_that_fail_end_nothing(dropped, found):
+    chunk.check_kept(_rows(records.MISTAKES, [records.DROPPED] * dropped + [records.FOUND] * found), "a unit")
+
+
+def test_a_worker_checks_the_finds_of_each_unit():
+    class Miner(_Miner):
+        def mine(self, material):
+            return _rows(records.PAIRS, [records.DROPPED] * material + [records.FOUND] * 10)
+
+    handler, units = stages.MiningHandler(None, None, "cpu"), [stages._Work(2, 10), stages._Work(3, 11)]
+    made = handler.run_inference(units, Miner())
+    assert next(iter(made)).example == 2
+    with pytest.raises(InputError, match=r"^11 of 21 finds of unit 3 were none"):
+        next(iter(made))
+
+
+def test_a_unit_whose_finds_mostly_fail_ends_the_run_in_one_sentence(
+    work, monkeypatch, peerpressure, config, half_written
+):
+    monkeypatch.setattr(verify, "failures", lambda judgement: [verify.PEER_LOST] * len(judgement.mistake))
+    outcome = _mine(peerpressure, work, config)
+    sentence = outcome.err.strip().splitlines()[-1]
+    assert outcome.code == 2 and re.match(r"peerpressure: error: \d+ of \d+ finds of unit \d were none", sentence)
+    assert outcome.err.count("peerpressure: error:") == 1 and "Traceback" not in outcome.err
+    assert not list(work.ledger.rglob("*.parquet")) and not half_written(work.path)
 
 
 def _mine(peerpressure, work, config, **run):

@@ -98,6 +98,18 @@ def test_answers_that_are_not_finite_heal_nothing():
         assert _found(published, [broken]) == {"b7": status}
 
 
+def test_a_new_net_that_answers_by_its_company_is_refused():
+    def by_company(images):
+        mean = tf.reduce_mean(images, axis=(0, 1, 2, 3))
+        return tf.nn.softmax(20.0 * tf.reshape(images, [-1, 64])[:, : nets.CLASSES] * [1.0, mean, 0.0])
+
+    published = _Published(records.PAIRS, [_example(value, "b") for value in range(8)])
+    recheck.check_new(published, [_right_where(0, "a")])
+    recheck.check_new(_Published(records.PAIRS, []), [nets.classifier(by_company, "b")])
+    with pytest.raises(InputError, match=r"^Net 'b' does not answer each image by itself"):
+        recheck.check_new(published, [_right_where(0, "a"), nets.classifier(by_company, "b")])
+
+
 def test_a_run_none_of_whose_nets_has_a_successor_is_not_asked_about():
     published = _Published(records.MISTAKES, [_example(1, "a")])
     groups = recheck.groups_to_ask(published, {"first": {}, "second": {"b": _right_where(0, "b")}})

@@ -180,11 +180,16 @@ def test_without_a_run_id_it_is_a_digest(work, peerpressure, config):
     assert "nothing to do" in again.out and "nothing to do" not in first.out
 
 
-def test_train_lists_the_nets_and_trains_none_twice(work, peerpressure, config):
+def test_train_lists_the_nets_with_their_accuracies_and_trains_none_twice(finished, work, peerpressure, config):
     before = _mtimes(work.path / "nets")
     outcome = peerpressure("train", "--config", config(), "--workdir", work.path)
     assert outcome.code == 0 and outcome.err == ""
-    assert [line.split(": ")[1] for line in outcome.out.splitlines()] == work.nets()
+    *listed, accuracies = outcome.out.splitlines()
+    assert [line.split(": ")[1] for line in listed] == work.nets()
+    kept = finished.manifest("first")["seed_accuracy"]
+    assert (kept["split"], kept["images"], kept["judge"]) == ("test", 128, None)
+    told = ", ".join(f"{name} {kept['nets'][name]:.3f}" for name in ("mlp-4", "mlp-8", "mlp-12"))
+    assert accuracies == f"accuracy on 128 seed images of split test: {told}"
     assert _mtimes(work.path / "nets") == before
 
 
