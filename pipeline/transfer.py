@@ -1,8 +1,8 @@
 """Who else is fooled: the errors that twins made for one net induce in the others, with noise of equal size beside it.
 
 The cross-model table of Szegedy et al., "Intriguing properties of neural networks" (arXiv 1312.6199), at natural size
-and with every perturbation rescaled to a given distortion. Twins and noise are shown as uint8 images, and their sizes are
-those of the images as shown.
+and with every perturbation rescaled to a given distortion. Twins and noise are shown as uint8 images, and their sizes
+are those of the images as shown.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ def table(examples: Sequence[dict[str, Any]], group: PeerGroup, rescale: Sequenc
     Args:
       examples: of `adversarial_pairs`, as NumPy; at least one.
       group: the nets to be asked.
-      rescale: distortions, in (0, 1], to which perturbations are also rescaled, clipped pixels made up for by the others.
+      rescale: distortions, in (0, 1], to which perturbations are also rescaled; what clipping takes is made up for.
       batch: images that the nets see at a time.
 
     Returns:
