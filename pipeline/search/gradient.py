@@ -179,8 +179,8 @@ class ProjectedGradient:
       eps: the ball's size, in (0, 1]; for "l2" as a distortion, that is, the norm over the root of the pixels' number.
       step_size: one step, in the same unit.
       steps: how many.
-      random_start: start at random in the ball instead of at the original: every pixel moves by up to eps in both norms.
-        For "l2" that is a distortion of about eps / sqrt(3), from where nearer twins are found than from the edge.
+      random_start: start at random in the ball instead of at the original. Every pixel moves by up to eps; for "l2",
+        too: a distortion of about eps / sqrt(3), from where nearer twins are found than from the edge.
     """
 
     norm: Norm = "linf"
