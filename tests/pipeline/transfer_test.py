@@ -94,3 +94,11 @@ def test_rows_are_those_of_the_nets_that_twins_were_made_for_in_the_groups_order
         ("net-2", transfer.NATURAL, COUNT),
         ("net-2", "0.1", COUNT),
     ]
+
+
+def test_a_line_of_noise_has_the_noises_own_distortion_and_shares():
+    row = transfer.Row("net-1", "0.5", 7, 0.5, 0.4321, (0.125, 1.0, 0.5), (0.0, 0.25, 0.75))
+    assert transfer.cells([row], NAMES)[1:] == [
+        ["net-1", "0.5", "7", "0.5000", "12.5", "100.0", "50.0"],
+        ["noise for net-1", "0.5", "7", "0.4321", "0.0", "25.0", "75.0"],
+    ]
