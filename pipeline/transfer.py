@@ -76,8 +76,9 @@ def _row(examples: Sequence[dict[str, Any]], name: str, group: PeerGroup, size: 
         tuple((group.probabilities(images, batch).argmax(-1) != labels).mean(axis=1).tolist())
         for images in (shown, noisy)
     ]
-    means = (float(far.mean()) for far in (reached, noise.distortions(noisy, originals)))
-    return Row(name, NATURAL if size is None else f"{size:g}", len(examples), *means, *wrong)
+    distortion, noise_distortion = (float(far.mean()) for far in (reached, noise.distortions(noisy, originals)))
+    shown_size = NATURAL if size is None else f"{size:g}"
+    return Row(name, shown_size, len(examples), distortion, noise_distortion, *wrong)
 
 
 def _cells(row: Row, distortion: float, shares: Sequence[float]) -> list[str]:
