@@ -35,7 +35,7 @@ def twin(net: Net, start: Originals, row: int, lbfgs: LBFGS, eager: bool) -> np.
     ask = evaluate if eager else tf.function(evaluate, jit_compile=True)
     good, bad, c, best, tries = 0.0, math.inf, lbfgs.first_c, None, 0
     while tries < (lbfgs.bisections if good and math.isfinite(bad) else lbfgs.brackets):
-        stored = gradient.to_grid(_minimum(ask, one.images.numpy(), c, lbfgs))
+        stored = gradient.to_grid(minimum(ask, one.images.numpy(), c, lbfgs))
         success, bracketed = bool(ask(stored).misread[0]), good > 0 and math.isfinite(bad)
         good, bad, best = (c, bad, stored.numpy()) if success else (good, c, best)
         now = good > 0 and math.isfinite(bad)
@@ -44,8 +44,15 @@ def twin(net: Net, start: Originals, row: int, lbfgs: LBFGS, eager: bool) -> np.
     return best
 
 
-def _minimum(ask: Callable[[tf.Tensor], Evaluation], original: np.ndarray, c: float, lbfgs: LBFGS) -> tf.Tensor:
-    """Returns the minimum of c |r|^2 + loss that SciPy finds from the original, float32 `[1, H, W, C]`."""
+def minimum(ask: Callable[[tf.Tensor], Evaluation], original: np.ndarray, c: float, lbfgs: LBFGS) -> tf.Tensor:
+    """Returns the minimum of c |r|^2 + loss that SciPy finds from the original, float32 `[1, H, W, C]`.
+
+    Args:
+      ask: gives the net's word on float32 `[1, H, W, C]`.
+      original: the image, float32 `[1, H, W, C]` in [0, 1].
+      c: the weight of the squared change.
+      lbfgs: the settings.
+    """
     flat = original.ravel().astype(np.float64)
 
     def objective(point: np.ndarray) -> tuple[float, np.ndarray]:

@@ -127,7 +127,8 @@ class Attack:
     Attributes:
       aim: the class that the target net is to give: drawn at "random", the "next" most likely, "untargeted" (any but
         the right one), or a class's number.
-      eps: fgsm and pgd: how far a pixel may change (of 1); for pgd with norm "l2", the largest distortion.
+      eps: fgsm and pgd: how far a pixel may change (of 1), of which images hold whole grey levels: 25/255 for 0.1; for
+        pgd with norm "l2", the largest distortion.
       norm: pgd: "linf" or "l2".
       step_size: pgd: one step, in the unit of `eps`.
       steps: pgd: how many.

@@ -14,6 +14,7 @@ from models.training import Training
 from pipeline import records
 from pipeline.config import ISLANDS, RUN_SEEDS, Attack, Config, Garbage, Judge, Peers, Run, Search, Seeds
 from pipeline.search import elites
+from pipeline.search.balls import whole_levels
 from pipeline.sections import Ranges, known, plain, section
 from pipeline.transforms import Affine
 from pipeline.verify import Grading
@@ -120,6 +121,7 @@ def _check(config: Config, path: str) -> None:
     if bool(config.peers.architectures) == bool(config.peers.files):
         raise InputError(f"{path}: [peers] needs either architectures or files; give one of them.")
     _check_nets(config, path)
+    _check_attack(config, path)
     if not config.search.targets:
         raise InputError(f"{path}: [search] targets is empty; give 'all' or the names of some nets.")
     if len(set(config.peers.names)) != len(config.peers.names):
@@ -150,6 +152,15 @@ def _check_features(config: Config, path: str) -> None:
             raise InputError(f"{path}: [seeds] {key} is for a dataset's features, a folder has none; leave it out.")
     if config.seeds.label_key and not config.seeds.labeled:
         raise InputError(f"{path}: [seeds] has label_key and labeled = false; leave one of them out.")
+
+
+def _check_attack(config: Config, path: str) -> None:
+    by_pixel = config.search.method == "fgsm" or (config.search.method == "pgd" and config.attack.norm == "linf")
+    if by_pixel and not whole_levels(config.attack.eps):
+        raise InputError(
+            f"{path}: [attack] eps is {plain(config.attack.eps)}, less than one grey level of a stored image; expected "
+            "at least 0.003922 (1/255)."
+        )
 
 
 def _check_nets(config: Config, path: str) -> None:

@@ -144,7 +144,7 @@ def _transfer(arguments: argparse.Namespace) -> int:
 def _probe(arguments: argparse.Namespace) -> int:
     for size in arguments.noise:
         if not 0.0 < size <= 1.0:
-            raise InputError(f"--noise is {size:g}, expected a standard deviation above 0 and at most 1.")
+            raise InputError(f"--noise is {size:g}, expected a distortion above 0 and at most 1.")
     if not 1 <= arguments.draws <= 1000:
         raise InputError(f"--draws is {arguments.draws}, expected a number from 1 to 1000.")
     examples, group = _pairs(arguments)

@@ -1,4 +1,8 @@
-"""Gaussian noise on images: a function of the seed image and the number of the draw, shown on the uint8 grid."""
+"""Noise on images: a function of the seed image and the number of the draw, of a given size as it is shown.
+
+Nets are shown uint8 images, as twins are stored, so the size of noise is what is left of it when it is clipped to the
+range and rounded to uint8. Gaussian noise that is made larger to make up for clipping is no longer Gaussian.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +13,8 @@ import numpy as np
 from pipeline import seeding
 
 _STREAM = 2**32 - 1  # no net's place: the noise's own random numbers
+_NONE = 1e-30  # a length that counts as none
+_HALVINGS = 24  # of the logarithm of a scale
 
 
 def gaussian(seed_ids: Sequence[str], shape: Sequence[int], draw: int = 0) -> np.ndarray:
@@ -21,9 +27,54 @@ def gaussian(seed_ids: Sequence[str], shape: Sequence[int], draw: int = 0) -> np
     return (radius * np.cos(2.0 * np.pi * uniform[:, count:])).reshape(-1, *shape)
 
 
-def on_grid(images: np.ndarray, changes: np.ndarray) -> np.ndarray:
-    """Returns uint8 images `[B, ...]` with changes, in units of the full range, added: clipped and rounded, uint8."""
-    return np.rint(np.clip(images / 255.0 + changes, 0.0, 1.0) * 255.0).astype(np.uint8)
+def moved(images: np.ndarray, directions: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """Moves images along directions as far as gives them a distortion after clipping to [0, 1] and rounding to uint8.
+
+    No move reaches more than every pixel at the end of the range that its direction leads to: where that is less than
+    the distortion wanted, it is what comes out. Otherwise the distortion is the nearest to the wanted one that uint8
+    can hold on the way.
+
+    Args:
+      images: uint8 `[B, ...]`.
+      directions: `[B, ...]`, of any length; where one is 0, the pixel stays.
+      sizes: `[B]`, the distortions wanted, at least 0; see `distortions`.
+
+    Returns:
+      uint8 `[B, ...]`.
+    """
+    levels = images.reshape(len(images), -1).astype(np.float64)
+    ways = directions.reshape(levels.shape).astype(np.float64)
+    room, far = np.where(ways > 0, 255.0 - levels, levels), np.abs(ways)
+    low, high = _bracket(room, far, 255.0 * sizes)
+    for _ in range(_HALVINGS):
+        middle = np.sqrt(low * high)
+        short = _reached(room, far, middle) <= 255.0 * sizes
+        low, high = np.where(short, middle, low), np.where(short, high, middle)
+    over, under = (np.abs(_reached(room, far, scale) - 255.0 * sizes) for scale in (high, low))
+    changes = np.sign(ways) * _changes(room, far, np.where(over < under, high, low))
+    return (levels + changes).astype(np.uint8).reshape(images.shape)
+
+
+def _bracket(room: np.ndarray, far: np.ndarray, sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Returns scales `[B]` that give at most, and at least, the sizes in grey levels; or all there is room for."""
+    longest = far.max(axis=-1, initial=_NONE)
+    unclipped = (sizes - 0.5) / np.maximum(
+        np.sqrt(np.mean(far**2, axis=-1)), _NONE
+    )  # rounding adds half a level at most
+    fullest = np.max(room / np.maximum(far, _NONE), axis=-1, where=far > 0, initial=0.0)
+    low = np.maximum(unclipped, 0.25 / longest)
+    return low, np.maximum(fullest, low)
+
+
+def _changes(room: np.ndarray, far: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    changes = scale[:, None] * far
+    np.minimum(changes, room, out=changes)
+    return np.rint(changes, out=changes)
+
+
+def _reached(room: np.ndarray, far: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    changes = _changes(room, far, scale)
+    return np.sqrt(np.einsum("bp,bp->b", changes, changes) / far.shape[-1])
 
 
 def distortions(images: np.ndarray, others: np.ndarray) -> np.ndarray:

@@ -118,7 +118,7 @@ def probe(parser: Any) -> None:
         type=float,
         default=[0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5],
         metavar="SIZE",
-        help="standard deviations of the noise, in (0, 1], pixels in [0, 1]",
+        help="distortions to give the noise, in (0, 1], pixels in [0, 1]",
     )
     parser.add_argument("--draws", type=int, default=10, help="how often noise is drawn for each image")
     _file(parser, "--csv", "FILE", "write the table here")

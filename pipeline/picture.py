@@ -106,7 +106,7 @@ def draw_probe(
     Args:
       nets: whose pairs they are, `[R]`.
       distortions: mean of each net's twins, `[R]`, drawn as a dotted line.
-      sizes: standard deviations of the noise, ascending, `[S]`.
+      sizes: distortions of the noise, ascending, `[S]`.
       kept: shares `[R, S, 2]` in [0, 1], of originals and of twins.
       path: the file to write.
     """
@@ -132,7 +132,7 @@ def draw_probe(
         axis.tick_params(labelsize=7, labelbottom=True)  # the panel below may be an empty one
     for axis in axes.flat[len(nets) :]:
         axis.axis("off")
-    figure.supxlabel("standard deviation of the noise", fontsize=8)
+    figure.supxlabel("distortion of the noise", fontsize=8)
     figure.supylabel("% that keep their class", fontsize=8)
     handles, names = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside upper center", ncols=3, fontsize=8, frameon=False)

@@ -23,8 +23,8 @@ class Row:
       made_for: the net.
       pairs: how many.
       distortion: mean of the twins.
-      noise: standard deviation of the noise, pixels in [0, 1].
-      shown: mean distortion that the noise came to, after clipping to [0, 1] and rounding to uint8.
+      noise: the distortion that the noise was to have, after clipping to [0, 1] and rounding to uint8.
+      shown: the mean distortion that it had: less where so much cannot be had within [0, 1].
       original: share of the noisy originals that still get their label.
       twin: share of the noisy twins that still get their wrong class.
       back: share of the noisy twins that get the original's label again.
@@ -48,7 +48,7 @@ def table(
     Args:
       examples: of `adversarial_pairs`, as NumPy.
       group: the nets, among them all that twins were made for.
-      sizes: standard deviations of the noise, in (0, 1].
+      sizes: distortions, in (0, 1], that the noise is given; see `noise.moved`.
       draws: how often noise is drawn for an image; an original and its twin, at every size, get the same directions.
       batch: images that a net sees at a time.
 
@@ -97,7 +97,7 @@ def probe(
         for draw in range(draws):
             direction = noise.gaussian(ids, net.input_shape, draw)
             for place, size in enumerate(sizes):
-                noisy = [noise.on_grid(images, size * direction) for images in (originals, twins)]
+                noisy = [noise.moved(images, direction, np.full(len(part), size)) for images in (originals, twins)]
                 original, twin = (net.probabilities(images, batch)[0].argmax(-1) for images in noisy)
                 counts[place, :, rows] += [original == labels, twin == wrong, twin == labels]
                 far = [noise.distortions(*both) for both in zip(noisy, (originals, twins), strict=True)]
@@ -118,5 +118,7 @@ def cells(rows: Sequence[Row]) -> list[list[str]]:
 def text(rows: Sequence[Row]) -> str:
     """Formats the table for a terminal."""
     about = "% of noisy originals and noisy twins that keep their class, and of noisy twins that are back at the label"
-    note = "noise: its standard deviation; shown: the distortion that it comes to, clipped and rounded"
+    note = (
+        "noise: the distortion wanted; shown: the mean of the images as shown, less where the range does not let more"
+    )
     return "\n".join([about, *tables.aligned(cells(rows)), note])

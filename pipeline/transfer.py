@@ -1,7 +1,8 @@
 """Who else is fooled: the errors that twins made for one net induce in the others, with noise of equal size beside it.
 
 The cross-model table of Szegedy et al., "Intriguing properties of neural networks" (arXiv 1312.6199), at natural size
-and with every perturbation rescaled to a given distortion.
+and with every perturbation rescaled to a given distortion. Twins and noise are shown as uint8 images, and their sizes
+are those of the images as shown.
 """
 
 from __future__ import annotations
@@ -26,15 +27,18 @@ class Row:
       made_for: the net.
       size: `NATURAL`, or the distortion that perturbations were rescaled to.
       twins: how many.
-      distortion: their mean, of the images as they were shown: clipped to [0, 1] and on the uint8 grid.
-      induced: share of them that each net reads otherwise than the original's class, `[N]`.
-      noise: the same for the originals under Gaussian noise of each perturbation's size, `[N]`.
+      distortion: mean of the twins as they were shown, clipped to [0, 1] and on the uint8 grid: less than `size` where
+        a perturbation cannot be made so large.
+      noise_distortion: mean of the noisy originals, likewise: each has its twin's, if noise can be so large.
+      induced: share of the twins that each net reads otherwise than the original's class, `[N]`.
+      noise: the same for the originals under Gaussian noise, `[N]`.
     """
 
     made_for: str
     size: str
     twins: int
     distortion: float
+    noise_distortion: float
     induced: tuple[float, ...]
     noise: tuple[float, ...]
 
@@ -45,7 +49,7 @@ def table(examples: Sequence[dict[str, Any]], group: PeerGroup, rescale: Sequenc
     Args:
       examples: of `adversarial_pairs`, as NumPy; at least one.
       group: the nets to be asked.
-      rescale: distortions, in (0, 1], to which perturbations are also rescaled.
+      rescale: distortions, in (0, 1], to which perturbations are also rescaled; what clipping takes is made up for.
       batch: images that the nets see at a time.
 
     Returns:
@@ -60,35 +64,37 @@ def table(examples: Sequence[dict[str, Any]], group: PeerGroup, rescale: Sequenc
 
 
 def _row(examples: Sequence[dict[str, Any]], name: str, group: PeerGroup, size: float | None, batch: int) -> Row:
-    originals = np.stack([example["seed_image"] for example in examples])
-    changes = (np.stack([example["image"] for example in examples]).astype(np.float64) - originals) / 255.0
-    labels = np.array([example["label"] for example in examples])
-    sizes = np.sqrt(np.mean(changes**2, axis=(1, 2, 3), keepdims=True))
-    scale = 1.0 if size is None else size / sizes
-    shown = noise.on_grid(originals, changes * scale)
+    originals, shown, labels = (
+        np.stack([example[key] for example in examples]) for key in ("seed_image", "image", "label")
+    )
+    if size is not None:
+        shown = noise.moved(originals, shown.astype(np.float64) - originals, np.full(len(shown), size))
+    reached = noise.distortions(shown, originals)
     directions = noise.gaussian([example["seed"]["id"].decode() for example in examples], originals.shape[1:])
-    noisy = noise.on_grid(originals, directions * sizes * scale)
+    noisy = noise.moved(originals, directions, reached)
     wrong = [
         tuple((group.probabilities(images, batch).argmax(-1) != labels).mean(axis=1).tolist())
         for images in (shown, noisy)
     ]
-    distortion = float(noise.distortions(shown, originals).mean())
-    return Row(name, NATURAL if size is None else f"{size:g}", len(examples), distortion, *wrong)
+    distortion, noise_distortion = (float(far.mean()) for far in (reached, noise.distortions(noisy, originals)))
+    shown_size = NATURAL if size is None else f"{size:g}"
+    return Row(name, shown_size, len(examples), distortion, noise_distortion, *wrong)
 
 
-def _cells(row: Row, shares: Sequence[float]) -> list[str]:
-    return [row.size, str(row.twins), f"{row.distortion:.4f}", *(f"{100 * share:.1f}" for share in shares)]
+def _cells(row: Row, distortion: float, shares: Sequence[float]) -> list[str]:
+    return [row.size, str(row.twins), f"{distortion:.4f}", *(f"{100 * share:.1f}" for share in shares)]
 
 
 def cells(rows: Sequence[Row], nets: Sequence[str]) -> list[list[str]]:
     """Returns the table's cells, heads first: for every row one line for the twins and one for the noise, in %."""
     found = [["made for", "size", "twins", "distortion", *nets]]
     for row in rows:
-        found.append([row.made_for, *_cells(row, row.induced)])
-        found.append([f"noise for {row.made_for}", *_cells(row, row.noise)])
+        found.append([row.made_for, *_cells(row, row.distortion, row.induced)])
+        found.append([f"noise for {row.made_for}", *_cells(row, row.noise_distortion, row.noise)])
     return found
 
 
 def text(rows: Sequence[Row], nets: Sequence[str]) -> str:
     """Formats the table for a terminal."""
-    return "\n".join(["% of images that each net misreads", *tables.aligned(cells(rows, nets))])
+    note = "distortion: the mean of the images as shown; less than the size where it cannot be had within the range"
+    return "\n".join(["% of images that each net misreads", *tables.aligned(cells(rows, nets)), note])

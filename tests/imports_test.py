@@ -13,7 +13,7 @@ LAYERS = [
     {"pipeline.image_folder"},
     {"pipeline.transforms", "pipeline.criteria", "pipeline.seeds", "pipeline.picture", "pipeline.report"}
     | {"pipeline.statuses"}
-    | {"pipeline.noise"},
+    | {"pipeline.noise", "pipeline.search.balls"},
     {"pipeline.search.lanes", "pipeline.search.gradient", "pipeline.search.elites", "pipeline.search.cppn"}
     | {"pipeline.chunk", "pipeline.transfer", "pipeline.probe", "pipeline.plan", "pipeline.lineage"},
     {"pipeline.search.hillclimb", "pipeline.search.lbfgs", "pipeline.search.map_elites", "pipeline.search.direct"}

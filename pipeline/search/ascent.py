@@ -13,8 +13,9 @@ import numpy as np
 import tensorflow as tf
 
 from pipeline.search import elites
+from pipeline.search.balls import TINY, eased
 from pipeline.search.elites import NOBODY, Draws, Elites, Generation, Key, Net, State
-from pipeline.search.gradient import TINY, eased, finite, to_grid
+from pipeline.search.gradient import finite, to_grid
 
 _GREY = 0.5  # where decay leads
 

@@ -15,12 +15,12 @@ import tensorflow as tf
 
 from pipeline import seeding
 from pipeline.criteria import class_and_rival
+from pipeline.search.balls import TINY, Ball, L2Ball, LinfBall, mean_square, whole_levels
 
 Net = Callable[[tf.Tensor], tf.Tensor]
 Norm = Literal["linf", "l2"]
 UNTARGETED = -1
-TINY = 1e-30  # keeps the logarithm of a probability that underflowed finite
-_STEEP = 1e15  # the squares of steeper derivatives might overflow, summed over an image
+_BALLS: dict[str, Callable[[float], Ball]] = {"linf": LinfBall, "l2": L2Ball}
 
 
 class Originals(NamedTuple):
@@ -109,15 +109,6 @@ def finite(gradient: tf.Tensor) -> tf.Tensor:
     return tf.where(tf.math.is_finite(gradient), gradient, 0.0)
 
 
-def eased(gradient: tf.Tensor) -> tf.Tensor:
-    """Divides, of finite gradients `[L, H, W, C]`, each whose norm might overflow by its largest derivative.
-
-    The others stay as they are, to the bit.
-    """
-    steepest = tf.reduce_max(tf.abs(gradient), axis=[1, 2, 3], keepdims=True)
-    return gradient / tf.where(steepest > _STEEP, steepest, 1.0)
-
-
 def misread(probabilities: tf.Tensor, originals: Originals) -> tf.Tensor:
     """Tells, bool `[L]`, which `[L, K]` answers are the wanted mistake: the aimed class, or any but the label."""
     aimed, wanted = _wanted(originals)
@@ -142,11 +133,7 @@ def to_grid(images: tf.Tensor) -> tf.Tensor:
 
 def distortion(images: tf.Tensor, originals: tf.Tensor) -> tf.Tensor:
     """Returns sqrt(mean((x' - x)^2)), float32 `[L]`, of images `[L, ...]` in [0, 1]: the paper's measure."""
-    return tf.sqrt(_mean_square(images - originals))
-
-
-def _mean_square(images: tf.Tensor) -> tf.Tensor:
-    return tf.reduce_mean(tf.square(tf.reshape(images, [images.shape[0], -1])), axis=-1)
+    return tf.sqrt(mean_square(images - originals))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -154,7 +141,7 @@ class FastGradientSign:
     """One step along the sign of the gradient (Goodfellow, Shlens, Szegedy, arXiv 1412.6572).
 
     Attributes:
-      eps: the step of every pixel, in (0, 1] (pixels are in [0, 1]).
+      eps: the step of every pixel, in (0, 1] (pixels are in [0, 1]); on the grid, its whole grey levels.
     """
 
     eps: float = 0.1
@@ -163,9 +150,12 @@ class FastGradientSign:
         """See `Attack`; asks the net three times: for the gradient, off the grid, and on it."""
         del run_seed  # nothing is drawn
         slope = evaluate(net, originals.images, originals).gradient
-        moved = tf.clip_by_value(originals.images - self.eps * tf.sign(slope), 0.0, 1.0)
+        moved, stored = (
+            tf.clip_by_value(originals.images - step * tf.sign(slope), 0.0, 1.0)
+            for step in (self.eps, whole_levels(self.eps) / 255.0)
+        )
         unrounded = evaluate(net, moved, originals).misread
-        images = to_grid(moved)
+        images = to_grid(stored)
         fooled = evaluate(net, images, originals).misread
         before = tf.where(unrounded, distortion(moved, originals.images), float("nan"))
         zeros = tf.zeros_like(before)
@@ -184,11 +174,13 @@ class ProjectedGradient:
     """Projected gradient descent (Madry et al., arXiv 1706.06083); of all misread steps, the nearest is kept.
 
     Attributes:
-      norm: "linf" (no pixel changes by more than eps) or "l2" (the distortion is at most eps).
+      norm: "linf" (no pixel changes by more than eps) or "l2" (the distortion is at most eps); true of the twin as it
+        is stored, in whole grey levels.
       eps: the ball's size, in (0, 1]; for "l2" as a distortion, that is, the norm over the root of the pixels' number.
       step_size: one step, in the same unit.
       steps: how many.
-      random_start: start at random in the ball instead of at the original.
+      random_start: start at random in the ball instead of at the original. Every pixel moves by up to eps; for "l2",
+        too: a distortion of about eps / sqrt(3), from where nearer twins are found than from the edge.
     """
 
     norm: Norm = "linf"
@@ -203,7 +195,9 @@ class ProjectedGradient:
         start = originals.images
         if self.random_start:
             start = self._project(start + self._noise(run_seed, originals), originals.images)
-        state = _Descent(start, to_grid(start), tf.fill([lanes], float("inf")), tf.ones([lanes], tf.bool))
+        state = _Descent(
+            start, self._stored(start, originals.images), tf.fill([lanes], float("inf")), tf.ones([lanes], tf.bool)
+        )
 
         def body(step: tf.Tensor, state: _Descent) -> tuple[tf.Tensor, _Descent]:
             return step + 1, self._step(net, state, originals)
@@ -216,11 +210,11 @@ class ProjectedGradient:
         return Twins(last.best, found, before, tf.zeros([lanes], tf.bool), evaluations, zeros, last.flat)
 
     def _step(self, net: Net, state: _Descent, originals: Originals) -> _Descent:
-        stored = to_grid(state.position)
+        stored = self._stored(state.position, originals.images)
         answer = evaluate(net, stored, originals)
         distance = tf.where(answer.misread, distortion(stored, originals.images), float("inf"))
         kept = (distance < state.distance) | tf.math.is_inf(state.distance)
-        moved = self._project(state.position - self.step_size * self._unit(answer.gradient), originals.images)
+        moved = self._project(state.position - self.step_size * self._ball.unit(answer.gradient), originals.images)
         return _Descent(
             moved,
             tf.where(kept[:, None, None, None], stored, state.best),
@@ -228,23 +222,20 @@ class ProjectedGradient:
             state.flat & is_flat(answer.gradient),
         )
 
-    def _unit(self, gradient: tf.Tensor) -> tf.Tensor:
-        if self.norm == "linf":
-            return tf.sign(gradient)
-        gradient = eased(gradient)
-        return gradient * tf.math.rsqrt(_mean_square(gradient) + TINY)[:, None, None, None]
+    @property
+    def _ball(self) -> Ball:
+        return _BALLS[self.norm](self.eps)
 
     def _project(self, images: tf.Tensor, originals: tf.Tensor) -> tf.Tensor:
-        change = images - originals
-        if self.norm == "linf":
-            change = tf.clip_by_value(change, -self.eps, self.eps)
-        else:
-            size = tf.sqrt(_mean_square(change))
-            change *= tf.minimum(1.0, self.eps / tf.maximum(size, TINY))[:, None, None, None]
-        return tf.clip_by_value(originals + change, 0.0, 1.0)
+        return tf.clip_by_value(originals + self._ball.project(images - originals), 0.0, 1.0)
+
+    def _stored(self, images: tf.Tensor, originals: tf.Tensor) -> tf.Tensor:
+        """Rounds images in the ball and the box to grey levels, without leaving either."""
+        levels = tf.round(originals * 255.0)
+        return (levels + self._ball.whole(images * 255.0 - levels)) / 255.0
 
     def _noise(self, run_seed: tf.Tensor, originals: Originals) -> tf.Tensor:
         lanes, *shape = originals.images.shape
         zeros = tf.zeros([lanes], tf.int32)
         uniform = seeding.draws_tf(run_seed, originals.seed_words, zeros, zeros, math.prod(shape))
-        return self.eps * (2.0 * tf.reshape(uniform, [lanes, *shape]) - 1.0)
+        return self._ball.radius * (2.0 * tf.reshape(uniform, [lanes, *shape]) - 1.0)

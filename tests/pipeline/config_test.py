@@ -348,3 +348,15 @@ def test_how_work_is_cut_does_not_determine_a_result(load, key):
 @pytest.mark.parametrize("key", ["search.patience", "operator.scale", "grade.peer_margin", "run.lanes"])
 def test_what_changes_a_result_determines_it(load, key):
     assert load({key: "1"}).result_determining() != load().result_determining()
+
+
+@pytest.mark.parametrize(("method", "norm"), [("fgsm", "l2"), ("pgd", "linf")])
+def test_a_bound_below_one_grey_level_is_refused_where_no_pixel_could_change(load, method, norm):
+    keys = {"search.method": f'"{method}"', "attack.norm": f'"{norm}"'}
+    with pytest.raises(InputError, match=r"\[attack\] eps is 0.0039, less than one grey level .* at least 0.003922"):
+        load({**keys, "attack.eps": "0.0039"})
+    assert load({**keys, "attack.eps": "0.003922"}).attack.eps == 0.003922
+
+
+def test_a_small_bound_of_the_distortion_is_accepted(load):
+    assert load({"search.method": '"pgd"', "attack.norm": '"l2"', "attack.eps": "0.001"}).attack.eps == 0.001

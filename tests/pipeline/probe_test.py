@@ -43,10 +43,8 @@ def test_counts_are_those_of_one_probe_after_the_other():
     for place, pair in list(enumerate(pairs))[::5]:
         for row, size in enumerate(SIZES):
             for end, (image, kept) in enumerate((("seed_image", "label"), ("image", "wrong_class"))):
-                noisy = [
-                    np.rint(np.clip(pair[image] / 255 + size * direction, 0, 1) * 255)
-                    for direction in (noise.gaussian([pair["seed"]["id"].decode()], nets.SHAPE, k)[0] for k in range(4))
-                ]
+                directions = (noise.gaussian([pair["seed"]["id"].decode()], nets.SHAPE, k) for k in range(DRAWS))
+                noisy = [noise.moved(pair[image][None], way, np.array([size]))[0] for way in directions]
                 given = nets.probabilities(np.array(noisy))[1].argmax(-1)
                 assert counts[row, end, place] == (given == pair[kept]).sum()
                 assert end == 0 or counts[row, 2, place] == (given == pair["label"]).sum()
@@ -79,7 +77,13 @@ def test_rows_are_those_of_the_nets_that_pairs_were_made_for_and_their_own_word(
 def test_no_noise_to_speak_of_changes_nothing_and_much_of_it_does():
     faint, strong = probe.table(_pairs(1), _group(), [1e-4, 1.0], DRAWS, BATCH)
     assert (faint.original, faint.twin, faint.back, faint.shown) == (1.0, 1.0, 0.0, 0.0)
-    assert max(strong.original, strong.twin) < 1.0 and 0 < strong.shown < strong.noise
+    assert max(strong.original, strong.twin) < 1.0
+    assert 0.4 < strong.shown < strong.noise, "there is no room for so much"
+
+
+def test_noise_is_shown_with_the_distortion_that_is_asked_for():
+    for row in probe.table(_pairs(1), _group(), [0.01, 0.1, 0.3], DRAWS, BATCH):
+        assert row.shown == pytest.approx(row.noise, rel=0.01)
 
 
 def test_the_text_is_a_table():
