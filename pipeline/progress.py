@@ -5,13 +5,15 @@ from __future__ import annotations
 import contextlib
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
+from pipeline import under_way
 from pipeline.ledger import RunFolder
+from pipeline.plan import Unit
 
 _SECONDS = 0.5  # between two looks at the run's folder
 
@@ -33,25 +35,25 @@ def training() -> Callable[[str, int, int, float], None]:
 
 
 @contextlib.contextmanager
-def mining(folder: RunFolder, units: int, generations: int) -> Iterator[None]:
-    """Shows a bar while the pipeline blocks: of finished chunk files, or of the islands' generations if there are.
+def mining(folder: RunFolder, units: Sequence[Unit], generations: int) -> Iterator[None]:
+    """Shows a bar while the pipeline blocks: of seed images, or of the islands' generations if there are.
 
     Args:
       folder: the run.
-      units: how many it has.
+      units: all that it has.
       generations: most generations of an island; 0 if the units are no islands.
     """
-    standing = _Islands(folder, generations).standing if generations else lambda: (len(folder.finished_units()), "")
+    watched = _Islands(folder, generations) if generations else _Images(folder, units)
 
     def show() -> None:
-        place, note = standing()
+        place, note = watched.standing()
         bar.set_postfix_str(note, refresh=False)
-        bar.update(place - bar.n)
+        bar.update(max(place - bar.n, 0))  # a unit has its file no more and its chunk not yet
         if sys.stderr.isatty():
             bar.refresh()  # the clock goes on while a unit takes its time
 
-    total, unit = (units * generations, "generation") if generations else (units, "unit")
-    bar = tqdm(total=total, initial=standing()[0], desc="mine", unit=unit, file=sys.stderr)
+    total = len(units) * generations or sum(len(unit.positions) for unit in units)
+    bar = tqdm(total=total, initial=watched.standing()[0], desc="mine", unit=watched.unit, file=sys.stderr)
     stop = threading.Event()
 
     def watch() -> None:
@@ -69,8 +71,25 @@ def mining(folder: RunFolder, units: int, generations: int) -> Iterator[None]:
         bar.close()
 
 
+class _Images:
+    """How many seed images a run has behind it: those of finished units, and of others the share of ended trials."""
+
+    unit = "image"
+
+    def __init__(self, folder: RunFolder, units: Sequence[Unit]):
+        self._folder = folder
+        self._sizes = {unit.number: len(unit.positions) for unit in units}
+
+    def standing(self) -> tuple[int, str]:
+        """Returns the number, and no note."""
+        finished = self._folder.finished_units()  # first, so that a unit that ends meanwhile does not count twice
+        return sum(self._sizes.get(unit, 0) for unit in finished) + under_way.images_behind(self._folder), ""
+
+
 class _Islands:
     """Where the islands of a run stand; the curve of a finished one, which no longer changes, is read once."""
+
+    unit = "generation"
 
     def __init__(self, folder: RunFolder, generations: int):
         self._folder, self._generations = folder, generations

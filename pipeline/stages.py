@@ -12,7 +12,6 @@ import contextlib
 import dataclasses
 import difflib
 import inspect
-import os
 import re
 import sys
 import threading
@@ -29,7 +28,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 from models import devices, preflight
 from models.classifier import PeerGroup
 from models.errors import InputError
-from pipeline import ledger, records
+from pipeline import interruption, ledger, records
 from pipeline.chunk import UNIT_FAILED
 from pipeline.nets import NetFiles
 from pipeline.plan import Unit
@@ -121,6 +120,7 @@ def _is_missing(unit: Unit, folder: ledger.RunFolder) -> bool:
 
 
 def _read(unit: Unit, source: Source) -> _Work:
+    interruption.check()
     return _Work(unit.number, source.read(unit.split, unit.positions))
 
 
@@ -181,9 +181,11 @@ def _ending_with_workers() -> Iterator[None]:
         if failed.thread is None or failed.thread.name != "run_worker":
             usual(failed)
             return
+        if interruption.is_ending():  # and ends its workers
+            return
         sentence = f"a worker process died ({failed.exc_value}); the same command goes on from there."
         print(f"\npeerpressure: error: {sentence}", file=sys.stderr, flush=True)
-        os._exit(WORKER_DIED)
+        interruption.leave(WORKER_DIED)
 
     threading.excepthook = hook
     try:
