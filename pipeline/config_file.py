@@ -133,6 +133,12 @@ def _check(config: Config, path: str) -> None:
             f"{path}: [garbage] generations is {config.garbage.generations}, expected at most {most} with population "
             f"{config.garbage.population}; lower one of them."
         )
+    candidates = config.search.patience * config.search.max_moves
+    if candidates >= 2**31:  # their numbers are int32
+        raise InputError(
+            f"{path}: with [search] patience = {config.search.patience} and max_moves = {config.search.max_moves} a trial "
+            f"may draw {candidates} candidates, expected fewer than {2**31}; lower one of them."
+        )
     seeded = config.dataset != records.GARBAGE
     if seeded and config.search.class_from == "label" and not config.seeds.labeled:
         raise InputError(f"{path}: [seeds] labeled = false needs [search] class_from = 'consensus'.")

@@ -45,20 +45,13 @@ def mining(folder: RunFolder, units: Sequence[Unit], generations: int) -> Iterat
     """
     watched = _Islands(folder, generations) if generations else _Images(folder, units)
 
-    def show() -> None:
-        place, note = watched.standing()
-        bar.set_postfix_str(note, refresh=False)
-        bar.update(max(place - bar.n, 0))  # a unit has its file no more and its chunk not yet
-        if sys.stderr.isatty():
-            bar.refresh()  # the clock goes on while a unit takes its time
-
     total = len(units) * generations or sum(len(unit.positions) for unit in units)
     bar = tqdm(total=total, initial=watched.standing()[0], desc="mine", unit=watched.unit, file=sys.stderr)
     stop = threading.Event()
 
     def watch() -> None:
         while not stop.wait(_SECONDS):
-            show()
+            _show(bar, *watched.standing())
 
     thread = threading.Thread(target=watch, daemon=True)
     thread.start()
@@ -67,8 +60,15 @@ def mining(folder: RunFolder, units: Sequence[Unit], generations: int) -> Iterat
     finally:
         stop.set()
         thread.join()
-        show()
+        _show(bar, *watched.standing())
         bar.close()
+
+
+def _show(bar: Any, place: int, note: str) -> None:
+    bar.set_postfix_str(note, refresh=False)
+    bar.update(max(place - bar.n, 0))  # when a unit ends, its images count for nothing until its chunk is there
+    if sys.stderr.isatty():
+        bar.refresh()  # the clock goes on while a unit takes its time
 
 
 class _Images:
