@@ -136,8 +136,8 @@ def _check(config: Config, path: str) -> None:
     candidates = config.search.patience * config.search.max_moves
     if candidates >= 2**31:  # their numbers are int32
         raise InputError(
-            f"{path}: [search] patience times max_moves, the candidates that a trial may draw, is {candidates}, expected "
-            f"less than {2**31}; lower one of them."
+            f"{path}: [search] patience times max_moves is {candidates}, expected "
+            f"less than {2**31} candidates of a trial; lower one of them."
         )
     seeded = config.dataset != records.GARBAGE
     if seeded and config.search.class_from == "label" and not config.seeds.labeled:
