@@ -45,6 +45,8 @@ def main() -> None:
         if left.code == INTERRUPTED:
             interruption.leave(INTERRUPTED)  # a usual end would wait for what is under way
         raise
+    except KeyboardInterrupt:  # Ctrl-C again, while the first one's sentence was printed
+        interruption.leave(INTERRUPTED)
 
 
 def _main(arguments: argparse.Namespace) -> int:

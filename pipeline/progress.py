@@ -16,6 +16,7 @@ from pipeline.ledger import RunFolder
 from pipeline.plan import Unit
 
 _SECONDS = 0.5  # between two looks at the run's folder
+_LOG_SECONDS = 30.0  # between two lines of the bar where they are kept, in a log
 
 
 def training() -> Callable[[str, int, int, float], None]:
@@ -46,7 +47,9 @@ def mining(folder: RunFolder, units: Sequence[Unit], generations: int) -> Iterat
     watched = _Islands(folder, generations) if generations else _Images(folder, units)
 
     total = len(units) * generations or sum(len(unit.positions) for unit in units)
-    bar = tqdm(total=total, initial=watched.standing()[0], desc="mine", unit=watched.unit, file=sys.stderr)
+    initial, between = watched.standing()[0], 0.1 if sys.stderr.isatty() else _LOG_SECONDS
+    waits = {"mininterval": between, "maxinterval": max(between, 10.0)}
+    bar = tqdm(total=total, initial=initial, desc="mine", unit=watched.unit, file=sys.stderr, **waits)
     stop = threading.Event()
 
     def watch() -> None:
