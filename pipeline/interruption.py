@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import sys
 import threading
 from collections.abc import Callable
@@ -17,13 +16,12 @@ from typing import NoReturn
 import psutil
 
 _SECONDS = 0.5  # between two looks at the clock: some systems tell another thread of a signal, which wakes no sleeper
-_ending = threading.Event()
+_asked = threading.Event()  # the work is to end
+_leaving = threading.Event()  # this process is
 
 
 def listen_during(work: Callable[[], None]) -> None:
-    """Does work in a thread of its own; to be called on the main thread.
-
-    The processes that the work starts do not hear Ctrl-C, which a terminal sends to all: this one ends them.
+    """Does work in a thread of its own, so that this one, the main thread, hears Ctrl-C.
 
     Raises:
       KeyboardInterrupt: on Ctrl-C, at once; the work ends at its next `check`.
@@ -31,38 +29,33 @@ def listen_during(work: Callable[[], None]) -> None:
     What the work raises is raised here.
     """
     failures: list[BaseException] = []
+    done = threading.Event()
 
     def do() -> None:
         try:
             work()
         except BaseException as error:
             failures.append(error)
+        finally:
+            done.set()
+            _asked.clear()
 
-    _ending.clear()
-    thread = threading.Thread(target=do, name="mine", daemon=True)
     try:
-        _start_deaf(thread)
-        while thread.is_alive():
-            thread.join(_SECONDS)
+        threading.Thread(target=do, name="mine", daemon=True).start()
+        while not done.wait(_SECONDS):  # an interrupted `join` takes a thread for ended
+            pass
     except KeyboardInterrupt:
-        _ending.set()
+        _asked.set()
+        if done.is_set():
+            _asked.clear()
         raise
     if failures:
         raise failures[0]
 
 
-def _start_deaf(thread: threading.Thread) -> None:
-    """Starts a thread that has SIGINT blocked, and with it every thread and process that it will start."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        thread.start()
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
-
-
 def is_ending() -> bool:
-    """Tells whether Ctrl-C was pressed during the last `listen_during`, or this process is about to `leave`."""
-    return _ending.is_set()
+    """Tells whether Ctrl-C was pressed and the work has not ended yet, or this process is about to `leave`."""
+    return _asked.is_set() or _leaving.is_set()
 
 
 def check() -> None:
@@ -73,7 +66,7 @@ def check() -> None:
 
 def leave(code: int) -> NoReturn:
     """Ends this process and those that it started, without waiting for what they are at."""
-    _ending.set()
+    _leaving.set()
     for child in psutil.Process().children(recursive=True):
         with contextlib.suppress(psutil.Error):
             child.kill()

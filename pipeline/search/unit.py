@@ -130,7 +130,7 @@ class UnitSearch:
         many, room = len(trials.row), self.unit_size * len(self.target_nets)
         padded = lane_runner.Trials(*(_pad_rows(column, room) for column in trials))
         queue, loop = compiled.begin(_pad_rows(images, self.unit_size), padded, tf.constant(many))
-        while busy := np.count_nonzero(loop.busy):
+        while busy := int(np.count_nonzero(loop.busy)):
             report(int(loop.next_trial) - busy, many)
             start = time.perf_counter()
             loop = compiled.advance(queue, loop, tf.constant(compiled.pace.steps))
