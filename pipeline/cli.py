@@ -42,8 +42,8 @@ def main() -> None:
     try:
         app.run(_main, flags_parser=_parse)
     except SystemExit as left:
-        if left.code == INTERRUPTED:
-            interruption.leave(INTERRUPTED)  # a usual end would wait for what is under way
+        if interruption.is_ending():  # a usual end would wait for what is under way
+            interruption.leave(int(left.code or OK))
         raise
     except KeyboardInterrupt:  # Ctrl-C again, while the first one's sentence was printed
         interruption.leave(INTERRUPTED)

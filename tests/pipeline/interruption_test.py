@@ -79,17 +79,26 @@ def test_who_leaves_takes_along_the_processes_that_it_started():
     assert (ended.returncode, ended.stdout, ended.stderr) == (130, "told", "")
 
 
-@pytest.mark.parametrize("left", [SystemExit(cli.INTERRUPTED), KeyboardInterrupt()])
-def test_a_command_that_was_interrupted_does_not_wait_for_other_threads(monkeypatch, left):
+@pytest.mark.parametrize(
+    ("left", "ending", "codes"),
+    [
+        (SystemExit(cli.INTERRUPTED), True, [130]),
+        (SystemExit(cli.UNREAD), True, [141]),
+        (SystemExit(0), False, []),
+        (KeyboardInterrupt(), True, [130]),
+    ],
+)
+def test_a_command_that_was_interrupted_does_not_wait_for_what_is_under_way(monkeypatch, left, ending, codes):
     def run(*_: object, **__: object) -> None:
         raise left
 
-    codes: list[int] = []
+    called: list[int] = []
     monkeypatch.setattr(cli.app, "run", run)
-    monkeypatch.setattr(interruption, "leave", codes.append)
+    monkeypatch.setattr(interruption, "is_ending", lambda: ending)
+    monkeypatch.setattr(interruption, "leave", called.append)
     with contextlib.suppress(SystemExit):
         cli.main()
-    assert codes == [130]
+    assert called == codes
 
 
 @pytest.mark.parametrize(("ending", "codes"), [(True, []), (False, [4])])
