@@ -102,4 +102,4 @@ def test_ctrl_c_while_worker_processes_mine_ends_the_run_with_one_sentence(brief
     ended = _with_workers(program, _command(config, work), tmp_path / "site", call)
     assert mark.exists() and ended.returncode == 130, ended
     assert ended.stderr.splitlines()[-1] == "peerpressure: error: interrupted; the same command goes on from there."
-    assert "Traceback" not in ended.stderr and ended.stderr.count("error:") == 1
+    assert "Traceback" not in ended.stderr and ended.stderr.count("peerpressure: error:") == 1, ended.stderr
