@@ -16,6 +16,7 @@ INSTALL_REQUIRES = [
     "mlcroissant>=1.0,<2",  # The `tfds` command imports it.
     "numpy>=2.0,<3",
     "pillow>=11.0",
+    "psutil>=5.9",
     "pyarrow>=16.0",
     "scikit-learn>=1.5,<2",
     "tensorflow>=2.20,<2.22",

@@ -25,7 +25,7 @@ from absl import app, logging
 from absl.flags import argparse_flags
 
 from models.errors import InputError
-from pipeline import config_file, dataset_commands, finish, lock, options, stages, steps, tables
+from pipeline import config_file, dataset_commands, finish, interruption, lock, options, stages, steps, tables
 from pipeline import package as packaging
 from pipeline.config import Config
 from pipeline.dataset_commands import OK
@@ -39,7 +39,14 @@ _OF_GRAPHS = (tf.errors.InvalidArgumentError, tf.errors.InternalError)  # Tensor
 def main() -> None:
     """Runs the command line of this process and exits with its code."""
     logging.set_verbosity(logging.ERROR)
-    app.run(_main, flags_parser=_parse)
+    try:
+        app.run(_main, flags_parser=_parse)
+    except SystemExit as left:
+        if interruption.is_ending():  # a usual end would wait for what is under way
+            interruption.leave(int(left.code or OK))
+        raise
+    except KeyboardInterrupt:  # Ctrl-C again, while the first one's sentence was printed
+        interruption.leave(INTERRUPTED)
 
 
 def _main(arguments: argparse.Namespace) -> int:

@@ -139,6 +139,12 @@ def _check(config: Config, path: str) -> None:
             f"{path}: [garbage] generations is {config.garbage.generations}, expected at most {most} with population "
             f"{config.garbage.population}; lower one of them."
         )
+    candidates = config.search.patience * config.search.max_moves
+    if candidates >= 2**31:  # their numbers are int32
+        raise InputError(
+            f"{path}: [search] patience times max_moves is {candidates}, expected "
+            f"less than {2**31} candidates of a trial; lower one of them."
+        )
     seeded = config.dataset != records.GARBAGE
     if seeded and config.search.class_from == "label" and not config.seeds.labeled:
         raise InputError(f"{path}: [seeds] labeled = false needs [search] class_from = 'consensus'.")

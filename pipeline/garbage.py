@@ -13,7 +13,7 @@ import tensorflow as tf
 
 from models.classifier import PeerGroup
 from models.errors import InputError
-from pipeline import ledger, records, seeding
+from pipeline import interruption, ledger, records, seeding
 from pipeline.chunk import NOT_FINITE, as_stored
 from pipeline.islands import SPLIT, Course, Island, individual, individuals
 from pipeline.ledger import RunFolder
@@ -120,6 +120,7 @@ class GarbageMiner:
             course = Course.load(task.folder.checkpoint(island.unit), course.state) or course
         saved_at = time.monotonic()
         while True:
+            interruption.check()
             state, generation, log = advance(key, course.state, tf.constant(course.generation))
             course = course.after(state, int(generation), log)
             if course.generation == task.generations or course.classes_done == len(task.classes):

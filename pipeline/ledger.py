@@ -5,6 +5,7 @@
         plan.json                         what the run is: config, nets, sizes of the splits, units
         chunks/                           one file for each finished work unit
         checkpoints/, curves/, lineages/  garbage images: one file an island
+        progress/                         mistakes: one file a unit under way; there while the run mines
         trials.parquet, set_aside.jsonl, manifest.json    written when all units are there
     WORKDIR/ledger/rechecks/DATASET/TASK/ what new nets said of published examples (`pipeline.statuses`)
     WORKDIR/ledger/DATASET/TASK.lock      locked by the run that works on the task (`pipeline.lock`)
@@ -134,6 +135,11 @@ class RunFolder:
         return self.lineages / f"{unit:06d}.parquet"
 
     @property
+    def progress(self) -> epath.Path:
+        """The folder of how far units under way have come; there while the run mines."""
+        return self.path / "progress"
+
+    @property
     def trials(self) -> epath.Path:
         """The path of the table of every trial, there once the run is finished."""
         return self.path / "trials.parquet"
@@ -155,9 +161,10 @@ class RunFolder:
         return read_json(self.path / "manifest.json")
 
     def sweep(self) -> None:
-        """Removes what a killed start left half-written."""
+        """Removes what a killed start left half-written, and what was told of units under way."""
         for folder in (self.path, *(self.path / name for name in ("chunks", "checkpoints", "curves", "lineages"))):
             sweep_files(folder)
+        self.progress.rmtree(missing_ok=True)
 
     def start(self, plan: dict[str, Any]) -> None:
         """Opens the run, or goes on with it.

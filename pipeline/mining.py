@@ -9,8 +9,9 @@ import numpy as np
 import pyarrow as pa
 
 from models.classifier import PeerGroup
-from pipeline import records, seeding, verify
+from pipeline import records, seeding, under_way, verify
 from pipeline.chunk import NOT_FINITE, ChunkRows, as_stored, judge_columns, set_aside_whole
+from pipeline.ledger import RunFolder
 from pipeline.records import EXHAUSTED, FOUND, MOVES_SPENT, SET_ASIDE, SKIPPED
 from pipeline.search.hillclimb import Hillclimb
 from pipeline.search.scan import scan
@@ -32,6 +33,7 @@ class Task:
       lanes: images that the nets see at a time.
       unit_size: the largest unit.
       config_digest: stands for all of this in the ids of examples.
+      folder: where is told how far units under way have come.
     """
 
     method: str
@@ -43,6 +45,7 @@ class Task:
     lanes: int
     unit_size: int
     config_digest: str
+    folder: RunFolder
 
     def miner(self, group: PeerGroup, judge: PeerGroup | None) -> Miner:
         """Returns what mines units with loaded nets."""
@@ -89,7 +92,8 @@ class Miner:
         if self._compiled is None:
             self._compiled = self._search.compiled()
         words = np.array([seeding.seed_key(seed_id) for seed_id in seeds.ids], np.uint32)
-        result = self._search.run(self._compiled, SeedArrays(seeds.images, seeds.labels, words))
+        with under_way.told(self._task.folder, "{:08x}{:08x}".format(*words[0]), len(words)) as report:
+            result = self._search.run(self._compiled, SeedArrays(seeds.images, seeds.labels, words), report)
         columns.add_seeds(np.flatnonzero(~result.finite), SET_ASIDE, NOT_FINITE)
         columns.add_seeds(np.flatnonzero(result.finite & ~result.held), SKIPPED, "a net gets the seed image wrong")
         held, targets = np.flatnonzero(result.held), np.array(self._task.target_nets, np.int32)

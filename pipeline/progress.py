@@ -5,15 +5,18 @@ from __future__ import annotations
 import contextlib
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
+from pipeline import under_way
 from pipeline.ledger import RunFolder
+from pipeline.plan import Unit
 
 _SECONDS = 0.5  # between two looks at the run's folder
+_LOG_SECONDS = 30.0  # between two lines of the bar where they are kept, in a log
 
 
 def training() -> Callable[[str, int, int, float], None]:
@@ -33,30 +36,25 @@ def training() -> Callable[[str, int, int, float], None]:
 
 
 @contextlib.contextmanager
-def mining(folder: RunFolder, units: int, generations: int) -> Iterator[None]:
-    """Shows a bar while the pipeline blocks: of finished chunk files, or of the islands' generations if there are.
+def mining(folder: RunFolder, units: Sequence[Unit], generations: int) -> Iterator[None]:
+    """Shows a bar while the pipeline blocks: of seed images, or of the islands' generations if there are.
 
     Args:
       folder: the run.
-      units: how many it has.
+      units: all that it has.
       generations: most generations of an island; 0 if the units are no islands.
     """
-    standing = _Islands(folder, generations).standing if generations else lambda: (len(folder.finished_units()), "")
+    watched = _Islands(folder, generations) if generations else _Images(folder, units)
 
-    def show() -> None:
-        place, note = standing()
-        bar.set_postfix_str(note, refresh=False)
-        bar.update(place - bar.n)
-        if sys.stderr.isatty():
-            bar.refresh()  # the clock goes on while a unit takes its time
-
-    total, unit = (units * generations, "generation") if generations else (units, "unit")
-    bar = tqdm(total=total, initial=standing()[0], desc="mine", unit=unit, file=sys.stderr)
+    total = len(units) * generations or sum(len(unit.positions) for unit in units)
+    initial, between = watched.standing()[0], 0.1 if sys.stderr.isatty() else _LOG_SECONDS
+    waits = {"mininterval": between, "maxinterval": max(between, 10.0)}
+    bar = tqdm(total=total, initial=initial, desc="mine", unit=watched.unit, file=sys.stderr, **waits)
     stop = threading.Event()
 
     def watch() -> None:
         while not stop.wait(_SECONDS):
-            show()
+            _show(bar, *watched.standing())
 
     thread = threading.Thread(target=watch, daemon=True)
     thread.start()
@@ -65,12 +63,36 @@ def mining(folder: RunFolder, units: int, generations: int) -> Iterator[None]:
     finally:
         stop.set()
         thread.join()
-        show()
+        _show(bar, *watched.standing())
         bar.close()
+
+
+def _show(bar: Any, place: int, note: str) -> None:
+    bar.set_postfix_str(note, refresh=False)
+    bar.update(max(place - bar.n, 0))  # when a unit ends, its images count for nothing until its chunk is there
+    if sys.stderr.isatty():
+        bar.refresh()  # the clock goes on while a unit takes its time
+
+
+class _Images:
+    """How many seed images a run has behind it: those of finished units, and of others the share of ended trials."""
+
+    unit = "image"
+
+    def __init__(self, folder: RunFolder, units: Sequence[Unit]):
+        self._folder = folder
+        self._sizes = {unit.number: len(unit.positions) for unit in units}
+
+    def standing(self) -> tuple[int, str]:
+        """Returns the number, and no note."""
+        finished = self._folder.finished_units()  # first, so that a unit that ends meanwhile does not count twice
+        return sum(self._sizes.get(unit, 0) for unit in finished) + under_way.images_behind(self._folder), ""
 
 
 class _Islands:
     """Where the islands of a run stand; the curve of a finished one, which no longer changes, is read once."""
+
+    unit = "generation"
 
     def __init__(self, folder: RunFolder, generations: int):
         self._folder, self._generations = folder, generations

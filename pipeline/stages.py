@@ -12,8 +12,8 @@ import contextlib
 import dataclasses
 import difflib
 import inspect
-import os
 import re
+import shlex
 import sys
 import threading
 from collections.abc import Iterable, Iterator, Sequence
@@ -25,11 +25,13 @@ import tensorflow as tf
 from apache_beam.ml.inference.base import ModelHandler, PredictionResult, RunInference
 from apache_beam.options import pipeline_options
 from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.runners.portability.fn_api_runner import FnApiRunner
+from apache_beam.transforms.environments import SubprocessSDKEnvironment
 
 from models import devices, preflight
 from models.classifier import PeerGroup
 from models.errors import InputError
-from pipeline import ledger, records
+from pipeline import interruption, ledger, records
 from pipeline.chunk import UNIT_FAILED, check_kept
 from pipeline.nets import NetFiles
 from pipeline.plan import Unit
@@ -123,6 +125,7 @@ def _is_missing(unit: Unit, folder: ledger.RunFolder) -> bool:
 
 
 def _read(unit: Unit, source: Source) -> _Work:
+    interruption.check()
     return _Work(unit.number, source.read(unit.split, unit.positions))
 
 
@@ -183,9 +186,11 @@ def _ending_with_workers() -> Iterator[None]:
         if failed.thread is None or failed.thread.name != "run_worker":
             usual(failed)
             return
+        if interruption.is_ending():  # and ends its workers
+            return
         sentence = f"a worker process died ({failed.exc_value}); the same command goes on from there."
         print(f"\npeerpressure: error: {sentence}", file=sys.stderr, flush=True)
-        os._exit(WORKER_DIED)
+        interruption.leave(WORKER_DIED)
 
     threading.excepthook = hook
     try:
@@ -212,9 +217,25 @@ def _of_worker(error: Exception) -> BaseException:
 
 def _open_pipeline(beam_arguments: Sequence[str]) -> beam.Pipeline:
     try:
-        return beam.Pipeline(options=PipelineOptions(_with_runner(beam_arguments)))
+        options = PipelineOptions(_with_runner(beam_arguments))
+        return beam.Pipeline(_with_deaf_workers(options), options)
     except ValueError as error:
         raise InputError(f"Beam does not take its options: {' '.join(str(error).split())}") from error
+
+
+def _with_deaf_workers(options: PipelineOptions) -> FnApiRunner | None:
+    """Returns Beam's own runner with worker processes, if asked for; else None, for the runner that is named.
+
+    The workers ignore Ctrl-C, which a terminal sends to them, too: they would print what they were at. Whoever started
+    them ends them.
+    """
+    direct = options.view_as(pipeline_options.DirectOptions)
+    named = options.view_as(pipeline_options.StandardOptions).runner
+    if named != "FnApiRunner" or direct.direct_running_mode != "multi_processing":
+        return None
+    direct.direct_running_mode = "in_memory"  # the default, which leaves the environment to us
+    command = f"trap '' INT; exec {shlex.quote(sys.executable)} -m apache_beam.runners.worker.sdk_worker_main"
+    return FnApiRunner(default_environment=SubprocessSDKEnvironment.from_command_string(command))
 
 
 def _with_runner(arguments: Sequence[str]) -> list[str]:

@@ -16,7 +16,7 @@ import tensorflow as tf
 from models import devices
 from models.classifier import PeerGroup
 from models.errors import InputError
-from pipeline import criteria, finish, garbage, ledger, lock, plan, progress, records, sample, stages, tasks
+from pipeline import criteria, finish, garbage, interruption, ledger, lock, plan, progress, records, sample, stages, tasks
 from pipeline import nets as run_nets
 from pipeline.chunk import UNIT_FAILED
 from pipeline.config import Config
@@ -142,8 +142,12 @@ def mine(job: Job, run_id: str, beam_arguments: Sequence[str]) -> RunFolder:
     bred = job.config.dataset == records.GARBAGE
     if missing:
         material = Islands(tasks.target_nets(job.config, group)) if bred else job.source.for_workers()
-        with progress.mining(folder, len(units), job.config.garbage.generations if bred else 0):
-            stages.mine(missing, material, task, nets, folder, job.device, beam_arguments)
+        with progress.mining(folder, units, job.config.garbage.generations if bred else 0):
+            interruption.listen_during(
+                lambda: stages.mine(missing, material, task, nets, folder, job.device, beam_arguments)
+            )
+        with ledger.io_errors():
+            folder.sweep()
     paths = {net.name: net.path for net in nets.peers}
     facts = {"num_classes": group.num_classes, "net_paths": paths, "seed_accuracy": accuracies}
     if bred:

@@ -23,7 +23,7 @@ def task_of(
       group: the nets.
       class_names: of the seed images, `[K]` or none; [garbage] classes may go by them.
       config_digest: SHA-256 (hex) that stands for all of this in the ids of examples.
-      folder: where islands are kept while they are under way.
+      folder: where islands are kept while they are under way, and where other units tell how far they have come.
 
     Raises:
       InputError: there is no such net or class, or a target net cannot be searched by this method.
@@ -41,7 +41,7 @@ def task_of(
         for net in targets:
             preflight.check_gradient(group.classifiers[net])
         return pairs_task(config.search, config.attack, config.run, targets, config_digest)
-    return _mistakes_task(config, targets, config_digest)
+    return _mistakes_task(config, targets, config_digest, folder)
 
 
 def target_nets(config: Config, group: PeerGroup) -> tuple[int, ...]:
@@ -61,7 +61,7 @@ def _check_aim(aim: int | str, num_classes: int) -> None:
         raise InputError(f"[attack] aim is {aim}, expected a class from 0 to {num_classes - 1}.")
 
 
-def _mistakes_task(config: Config, target_nets: tuple[int, ...], config_digest: str) -> mining.Task:
+def _mistakes_task(config: Config, target_nets: tuple[int, ...], config_digest: str, folder: RunFolder) -> mining.Task:
     return mining.Task(
         method=config.search.method,
         searcher=config.searcher(),
@@ -72,6 +72,7 @@ def _mistakes_task(config: Config, target_nets: tuple[int, ...], config_digest: 
         lanes=config.run.lanes,
         unit_size=config.run.unit_size,
         config_digest=config_digest,
+        folder=folder,
     )
 
 

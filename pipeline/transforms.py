@@ -121,11 +121,12 @@ def warp_tf(sources: tf.Tensor, rows: tf.Tensor, matrices: Entries) -> tf.Tensor
     # Positions in the padded source. The upper bound keeps the right and lower neighbours inside it.
     from_x = tf.clip_by_value(xx * xs + xy * ys + from_left + 1.0, 0.0, _below(width + 1))
     from_y = tf.clip_by_value(yx * xs + yy * ys + from_top + 1.0, 0.0, _below(height + 1))
-    left, top = tf.cast(from_x, tf.int32), tf.cast(from_y, tf.int32)
+    kind = _position_type(sources.shape.num_elements())
+    left, top = tf.cast(from_x, kind), tf.cast(from_y, kind)
     across, down = from_x - tf.cast(left, tf.float32), from_y - tf.cast(top, tf.float32)
     flat = tf.reshape(sources, [-1])
-    first = tf.reshape(rows * (padded_height * padded_width * channels), [-1, 1, 1, 1])
-    corner = first + (top * padded_width + left) * channels + tf.range(channels)
+    first = tf.reshape(tf.cast(rows, kind) * (padded_height * padded_width * channels), [-1, 1, 1, 1])
+    corner = first + (top * padded_width + left) * channels + tf.range(channels, dtype=kind)
     upper_left, upper_right, lower_left, lower_right = (
         tf.gather(flat, corner + offset)
         for offset in (0, channels, padded_width * channels, (padded_width + 1) * channels)
@@ -133,6 +134,11 @@ def warp_tf(sources: tf.Tensor, rows: tf.Tensor, matrices: Entries) -> tf.Tensor
     upper = upper_left + (upper_right - upper_left) * across
     lower = lower_left + (lower_right - lower_left) * across
     return tf.round(upper + (lower - upper) * down)
+
+
+def _position_type(elements: int) -> tf.DType:
+    """The integers that count so many elements; XLA takes a position that overflowed for one outside, and gives 0."""
+    return tf.int32 if elements <= tf.int32.max else tf.int64
 
 
 def _below(size: int) -> float:

@@ -9,11 +9,11 @@ ROOT = pathlib.Path(__file__).parent.parent
 # Every module may import from its own layer's list only those named before it.
 LAYERS = [
     {"pipeline.seeding", "pipeline.records", "pipeline.tables", "pipeline.ledger", "pipeline.lock"}
-    | {"pipeline.sections", "pipeline.options", "pipeline.pixels", "pipeline.seed_features"},
+    | {"pipeline.sections", "pipeline.options", "pipeline.pixels", "pipeline.seed_features", "pipeline.interruption"},
     {"pipeline.image_folder"},
     {"pipeline.transforms", "pipeline.criteria", "pipeline.seeds", "pipeline.picture", "pipeline.report"}
     | {"pipeline.statuses"}
-    | {"pipeline.noise", "pipeline.search.balls"},
+    | {"pipeline.noise", "pipeline.search.balls", "pipeline.under_way"},
     {"pipeline.search.lanes", "pipeline.search.gradient", "pipeline.search.elites", "pipeline.search.cppn"}
     | {"pipeline.chunk", "pipeline.transfer", "pipeline.probe", "pipeline.plan", "pipeline.lineage"},
     {"pipeline.search.hillclimb", "pipeline.search.lbfgs", "pipeline.search.map_elites", "pipeline.search.direct"}

@@ -6,6 +6,9 @@ the spare lanes look *ahead*: they draw the candidates that the remaining trials
 rejected. Most are, so the tail of a unit costs little, and what a trial finds is exactly what it would find alone: the
 candidates are numbered, their random numbers depend on that number only, and the first accepted one wins. The nets
 always see the same batch shape, because another one can change a net's last bits.
+
+The loop runs in blocks of steps, so that whoever calls hears of its progress and can end it. How long the blocks are
+changes no result: `begin` gives the `Loop` before the first step, `advance` the one some steps on.
 """
 
 from __future__ import annotations
@@ -16,7 +19,6 @@ from typing import Any, NamedTuple, Protocol
 import tensorflow as tf
 
 Nets = Callable[[tf.Tensor], tf.Tensor]
-Pick = Callable[[tf.Tensor], "Trials"]
 
 
 class Trials(NamedTuple):
@@ -69,64 +71,86 @@ class Searcher(Protocol):
         """Returns what is kept of a trial, a NamedTuple of `[L, ...]` tensors."""
 
 
-class _Loop(NamedTuple):
-    trial: tf.Tensor  # int32 [L], each slot's trial in the queue
-    busy: tf.Tensor  # bool [L]
+class Queue(NamedTuple):
+    """What is to be run.
+
+    Attributes:
+      trials: `[Q]`.
+      count: int32 scalar, how many of them, from the first; the others fill up the shape.
+      sources: the unit's padded seed images, `[U, H + 2, W + 2, C]`.
+    """
+
+    trials: Trials
+    count: tf.Tensor
+    sources: tf.Tensor
+
+
+class Loop(NamedTuple):
+    """A queue under way, S slots (as many as lanes) and Q trials.
+
+    Attributes:
+      trial: int32 `[S]`, each slot's trial in the queue.
+      busy: bool `[S]`, the slot's trial is under way; when no slot is busy, all trials have ended.
+      state: the searcher's, one row a slot.
+      next_trial: int32 scalar, the first trial that no slot has taken yet.
+      results: the searcher's, one row a trial; zeros of those that have not ended.
+      steps: int32 scalar, steps of L candidates that the last call of `advance` took.
+    """
+
+    trial: tf.Tensor
+    busy: tf.Tensor
     state: Any
-    next_trial: tf.Tensor  # int32 []
-    results: Any  # [Q, ...]
-    steps: tf.Tensor  # int32 []
+    next_trial: tf.Tensor
+    results: Any
+    steps: tf.Tensor
 
 
-def run(
-    searcher: Searcher,
-    nets: Nets,
-    lanes: int,
-    run_seed: tf.Tensor,
-    trials: Trials,
-    count: tf.Tensor,
-    sources: tf.Tensor,
-) -> tuple[Any, tf.Tensor]:
-    """Runs a queue of trials to their ends. To be called inside a compiled function.
+def begin(searcher: Searcher, lanes: int, queue: Queue) -> Loop:
+    """Returns the loop before its first step, with as many slots as lanes."""
+    slots = tf.range(lanes)
+    state = searcher.init(_pick(queue, slots), queue.sources)
+    length = queue.trials.row.shape[0]
+    results = tf.nest.map_structure(
+        lambda rows: tf.zeros([length, *rows.shape[1:]], rows.dtype), searcher.result(state)
+    )
+    return Loop(slots, slots < queue.count, state, tf.minimum(lanes, queue.count), results, tf.constant(0))
+
+
+def advance(searcher: Searcher, nets: Nets, run_seed: tf.Tensor, queue: Queue, loop: Loop, most: tf.Tensor) -> Loop:
+    """Goes on for some steps, or until all trials have ended. To be called inside a compiled function.
 
     Args:
       searcher: the search.
       nets: float32 `[L, H, W, C]` in [0, 1] -> probabilities `[N, L, K]`.
-      lanes: L, how many candidates the nets see at a time.
       run_seed: uint32 scalar.
-      trials: `[Q]`, of which the first `count` are to be run.
-      count: int32 scalar.
-      sources: the unit's padded seed images, `[U, H + 2, W + 2, C]`.
-
-    Returns:
-      The searcher's results, `[Q, ...]` (zeros beyond `count`), and the number of steps of L candidates, int32.
+      queue: what `begin` was given.
+      loop: what `begin`, or the last call, gave.
+      most: int32 scalar, the most steps to take; it changes no result.
     """
 
-    def pick(index: tf.Tensor) -> Trials:
-        return _rows(trials, tf.minimum(index, tf.shape(trials.row)[0] - 1))
+    def body(loop: Loop) -> tuple[Loop]:
+        return (_step(searcher, nets, run_seed, queue, loop),)
 
-    slots = tf.range(lanes)
-    state = searcher.init(pick(slots), sources)
-    queue_length = trials.row.shape[0]
-    results = tf.nest.map_structure(
-        lambda rows: tf.zeros([queue_length, *rows.shape[1:]], rows.dtype), searcher.result(state)
-    )
-    start = _Loop(slots, slots < count, state, tf.minimum(lanes, count), results, tf.constant(0))
+    start = loop._replace(steps=tf.constant(0))
+    return tf.while_loop(lambda loop: tf.reduce_any(loop.busy) & (loop.steps < most), body, (start,))[0]
 
-    def body(loop: _Loop) -> tuple[_Loop]:
-        deal = _deal_lanes(loop.busy, lanes)
-        lane_trials, lane_state = pick(tf.gather(loop.trial, deal.slot)), _rows(loop.state, deal.slot)
-        candidate = searcher.propose(run_seed, lane_trials, lane_state, deal.ahead, sources)
-        verdict, outcome = searcher.judge(lane_trials, lane_state, candidate, nets(candidate.images))
-        winner, won = _first_accepted(deal, verdict.accepted & (deal.ahead < searcher.horizon(lane_state)), lanes)
-        given = (lanes - 1 - deal.rank) // deal.busy_slots + 1
-        drawn = tf.where(won, tf.gather(deal.ahead, winner) + 1, tf.minimum(given, searcher.horizon(loop.state)))
-        drawn, won = tf.where(loop.busy, drawn, 0), won & loop.busy
-        state = searcher.advance(loop.state, drawn, won, _rows(outcome, winner))
-        return (_retire(searcher, loop._replace(state=state), pick, count, sources),)
 
-    loop = tf.while_loop(lambda loop: tf.reduce_any(loop.busy), body, (start,))[0]
-    return loop.results, loop.steps
+def _step(searcher: Searcher, nets: Nets, run_seed: tf.Tensor, queue: Queue, loop: Loop) -> Loop:
+    lanes = loop.busy.shape[0]
+    deal = _deal_lanes(loop.busy, lanes)
+    lane_trials, lane_state = _pick(queue, tf.gather(loop.trial, deal.slot)), _rows(loop.state, deal.slot)
+    candidate = searcher.propose(run_seed, lane_trials, lane_state, deal.ahead, queue.sources)
+    verdict, outcome = searcher.judge(lane_trials, lane_state, candidate, nets(candidate.images))
+    winner, won = _first_accepted(deal, verdict.accepted & (deal.ahead < searcher.horizon(lane_state)), lanes)
+    given = (lanes - 1 - deal.rank) // deal.busy_slots + 1
+    drawn = tf.where(won, tf.gather(deal.ahead, winner) + 1, tf.minimum(given, searcher.horizon(loop.state)))
+    drawn, won = tf.where(loop.busy, drawn, 0), won & loop.busy
+    state = searcher.advance(loop.state, drawn, won, _rows(outcome, winner))
+    return _retire(searcher, loop._replace(state=state), queue)
+
+
+def _pick(queue: Queue, index: tf.Tensor) -> Trials:
+    return _rows(queue.trials, tf.minimum(index, queue.trials.row.shape[0] - 1))
 
 
 def _rows(structure: Any, index: tf.Tensor) -> Any:
@@ -183,18 +207,18 @@ def _first_accepted(deal: _Deal, accepted: tf.Tensor, lanes: int) -> tuple[tf.Te
     return tf.minimum(winner, lanes - 1), winner < lanes
 
 
-def _retire(searcher: Searcher, loop: _Loop, pick: Pick, count: tf.Tensor, sources: tf.Tensor) -> _Loop:
+def _retire(searcher: Searcher, loop: Loop, queue: Queue) -> Loop:
     """Writes the results of the trials that ended, and gives their slots the next trials."""
     ended = searcher.done(loop.state) & loop.busy
     place = tf.cumsum(tf.cast(ended, tf.int32))
     incoming = loop.next_trial + place - 1
-    refilled = ended & (incoming < count)
+    refilled = ended & (incoming < queue.count)
     trial = tf.where(refilled, incoming, loop.trial)
-    return _Loop(
+    return Loop(
         trial=trial,
         busy=loop.busy & (~ended | refilled),
-        state=_select(refilled, searcher.init(pick(trial), sources), loop.state),
-        next_trial=tf.minimum(loop.next_trial + place[-1], count),
+        state=_select(refilled, searcher.init(_pick(queue, trial), queue.sources), loop.state),
+        next_trial=tf.minimum(loop.next_trial + place[-1], queue.count),
         results=_write(loop.results, searcher.result(loop.state), loop.trial, place),
         steps=loop.steps + 1,
     )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import time
+from collections.abc import Callable
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -14,6 +16,9 @@ from pipeline.search import lanes as lane_runner
 from pipeline.search.hillclimb import Hillclimb, HillclimbResult
 
 ClassFrom = Literal["label", "consensus"]
+Report = Callable[[int, int], None]
+_SECONDS = 2.0  # between two returns of the compiled search to Python
+_GROWTH = 8  # a block is at most so many times as long as the last: the first one's time is that of compiling
 
 
 class SeedArrays(NamedTuple):
@@ -42,9 +47,29 @@ class UnitResult(NamedTuple):
     trials: HillclimbResult
 
 
+class Pace:
+    """Finds how many steps take a few seconds; how many are taken at a time changes no result."""
+
+    def __init__(self) -> None:
+        self.steps = 1
+
+    def took(self, steps: int, seconds: float) -> None:
+        """Learns from a block of `steps`, at least 1, how long the next one may be."""
+        wanted = steps * _SECONDS / max(seconds, 1e-6)
+        self.steps = int(min(max(wanted, 1), self.steps * _GROWTH, 2**31 - 1))
+
+
+class Compiled(NamedTuple):
+    """A search's compiled functions, which begin a unit and go on with it, and the length of its blocks."""
+
+    begin: Any
+    advance: Any
+    pace: Pace
+
+
 @dataclasses.dataclass(frozen=True)
 class UnitSearch:
-    """Runs a searcher on work units of at most `unit_size` seed images, compiled once.
+    """Runs a searcher on work units of at most `unit_size` seed images, compiled once; in blocks of some seconds.
 
     Attributes:
       searcher: the search.
@@ -64,57 +89,63 @@ class UnitSearch:
     lanes: int
     unit_size: int
 
-    def compiled(self) -> Any:
-        """Returns the compiled function of padded seed images; keep it, compiling takes seconds."""
-        return tf.function(self._search, jit_compile=True)
-
-    def run(self, compiled: Any, seeds: SeedArrays) -> UnitResult:
-        """Searches a unit with the function that `compiled` gave."""
-        count = len(seeds.images)
-        padded = [_pad_rows(array, self.unit_size) for array in seeds]
-        outputs = compiled(*padded, tf.constant(count))
-        probabilities, classes, finite, held, results = tf.nest.map_structure(lambda tensor: tensor.numpy(), outputs)
-        trials = int(held.sum()) * len(self.target_nets)
-        results = tf.nest.map_structure(lambda rows: rows[:trials], results)
-        return UnitResult(probabilities[:, :count], classes[:count], finite[:count], held[:count], results)
-
-    def _search(self, images: tf.Tensor, labels: tf.Tensor, words: tf.Tensor, count: tf.Tensor) -> Any:
-        probabilities = self._probabilities(images)
-        finite = tf.reduce_all(tf.math.is_finite(probabilities), axis=[0, 2])
-        classes = labels if self.class_from == "label" else criteria.consensus(probabilities)[0]
-        held = criteria.all_hold(probabilities, classes) & finite & (tf.range(self.unit_size) < count)
-        trials, many = self._queue(probabilities, classes, held, words)
-        sources = transforms.pad_tf(images, self.searcher.operator.border)
-        seed = tf.constant(self.run_seed, tf.uint32)
-        results, _ = lane_runner.run(self.searcher, self.group, self.lanes, seed, trials, many, sources)
-        return probabilities, classes, finite, held, results
-
-    def _probabilities(self, images: tf.Tensor) -> tf.Tensor:
-        """Asks the nets about all seed images, in batches of the shape that the search uses."""
-        batches = -(-self.unit_size // self.lanes)
-        padded = tf.pad(images, [[0, batches * self.lanes - self.unit_size], [0, 0], [0, 0], [0, 0]])
-        blocks = tf.reshape(padded, [batches, self.lanes, *images.shape[1:]])
-        answers = tf.map_fn(
-            lambda block: self.group(tf.cast(block, tf.float32) / 255.0), blocks, fn_output_signature=tf.float32
+    def compiled(self) -> Compiled:
+        """Returns the compiled functions of the search; keep them, compiling takes seconds."""
+        return Compiled(
+            tf.function(self._begin, jit_compile=True, autograph=False),
+            tf.function(self._advance, jit_compile=True, autograph=False),
+            Pace(),
         )
-        nets, classes = answers.shape[1], answers.shape[3]
-        return tf.reshape(tf.transpose(answers, [1, 0, 2, 3]), [nets, batches * self.lanes, classes])[
-            :, : self.unit_size
-        ]
 
-    def _queue(
-        self, probabilities: tf.Tensor, classes: tf.Tensor, held: tf.Tensor, words: tf.Tensor
-    ) -> tuple[lane_runner.Trials, tf.Tensor]:
-        """The trials of all held seed images first, seed by seed and target by target."""
-        targets = len(self.target_nets)
-        order = tf.argsort(tf.cast(~held, tf.int32), stable=True)
-        row = tf.repeat(order, targets)
-        target_net = tf.tile(tf.constant(self.target_nets, tf.int32), [self.unit_size])
-        target_class = tf.gather(classes, row)
-        own, _ = criteria.class_and_rival(probabilities, classes)
-        confidence = tf.gather(tf.reshape(own, [-1]), target_net * self.unit_size + row)
-        trials = lane_runner.Trials(row, tf.gather(words, row), target_net, target_class, confidence)
-        return trials, tf.reduce_sum(tf.cast(held, tf.int32)) * targets
+    def run(self, compiled: Compiled, seeds: SeedArrays, report: Report = lambda done, trials: None) -> UnitResult:
+        """Searches a unit.
+
+        Args:
+          compiled: what `compiled` gave.
+          seeds: at most `unit_size` seed images.
+          report: called every few seconds with the number of trials that have ended, and of all; an error that it
+            raises ends the search.
+        """
+        probabilities = self.group.probabilities(seeds.images, self.lanes)
+        finite = np.isfinite(probabilities).all(axis=(0, 2))
+        classes = seeds.labels if self.class_from == "label" else criteria.consensus(probabilities)[0].numpy()
+        held = criteria.all_hold(probabilities, classes).numpy() & finite
+        trials = self._trials(probabilities, classes, np.flatnonzero(held), seeds.words)
+        results = self._search(compiled, seeds.images, trials, report)
+        return UnitResult(probabilities, classes, finite, held, results)
+
+    def _trials(
+        self, probabilities: np.ndarray, classes: np.ndarray, held: np.ndarray, words: np.ndarray
+    ) -> lane_runner.Trials:
+        """The trials of the seed images `held`, seed by seed and target by target."""
+        rows = np.repeat(held, len(self.target_nets)).astype(np.int32)
+        target_nets = np.tile(np.array(self.target_nets, np.int32), len(held))
+        confidences = probabilities[target_nets, rows, classes[rows]]
+        return lane_runner.Trials(rows, words[rows], target_nets, classes[rows], confidences)
+
+    def _search(
+        self, compiled: Compiled, images: np.ndarray, trials: lane_runner.Trials, report: Report
+    ) -> HillclimbResult:
+        """Runs the trials block by block; the results' rows are theirs."""
+        many, room = len(trials.row), self.unit_size * len(self.target_nets)
+        padded = lane_runner.Trials(*(_pad_rows(column, room) for column in trials))
+        queue, loop = compiled.begin(_pad_rows(images, self.unit_size), padded, tf.constant(many))
+        while busy := int(np.count_nonzero(loop.busy)):
+            report(int(loop.next_trial) - busy, many)
+            start = time.perf_counter()
+            loop = compiled.advance(queue, loop, tf.constant(compiled.pace.steps))
+            compiled.pace.took(int(loop.steps), time.perf_counter() - start)
+        return tf.nest.map_structure(lambda rows: rows.numpy()[:many], loop.results)
+
+    def _begin(
+        self, images: tf.Tensor, trials: lane_runner.Trials, count: tf.Tensor
+    ) -> tuple[lane_runner.Queue, lane_runner.Loop]:
+        queue = lane_runner.Queue(trials, count, transforms.pad_tf(images, self.searcher.operator.border))
+        return queue, lane_runner.begin(self.searcher, self.lanes, queue)
+
+    def _advance(self, queue: lane_runner.Queue, loop: lane_runner.Loop, most: tf.Tensor) -> lane_runner.Loop:
+        seed = tf.constant(self.run_seed, tf.uint32)
+        return lane_runner.advance(self.searcher, self.group, seed, queue, loop, most)
 
 
 def _pad_rows(array: np.ndarray, rows: int) -> tf.Tensor:

@@ -263,6 +263,12 @@ def test_no_more_generations_than_births_can_be_numbered(load):
     assert load(bred("ascent", 21474)).garbage.generations == 21474, "its population is the number of classes"
 
 
+def test_no_more_candidates_than_can_be_numbered(load):
+    assert load({"search.patience": "1_000_000", "search.max_moves": "2147"}).search.max_moves == 2147
+    message = _told(load, {"search.patience": "1_000_000", "search.max_moves": "2148"})
+    assert "patience times max_moves is 2148000000, expected less than 2147483648 candidates of a trial" in message
+
+
 def test_islands_may_be_given_for_garbage_images_within_the_range_of_the_file(load):
     task = load({"search.method": '"cppn"', "garbage.islands": "3"})
     assert task.with_islands(None) == task

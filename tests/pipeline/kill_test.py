@@ -19,11 +19,11 @@ _BRED = {
 }
 _DATASET = "garbage_images/tiny"
 _AT_MOST = 30  # kills
-_MORTAL_WORKERS = """
+_WORKERS = """
 import os, sys
 if "apache_beam.runners.worker.sdk_worker_main" in sys.orig_argv:
     from tests.pipeline import mortal
-    mortal.die_alone({folder!r}, {at}, {mark!r})
+    mortal.{call}
 """
 
 
@@ -70,17 +70,36 @@ def test_islands_killed_at_random_points_end_as_if_they_had_not_been(nursery, br
     _assert_undisturbed(nursery, [*command, killed], killed, calm)
 
 
-def test_a_worker_that_is_killed_ends_the_run_which_then_goes_on(nursery, brief, program, config, tmp_path):
-    work = brief.work.copy(tmp_path / "work", ran=False).path
-    site, mark, at = tmp_path / "site", tmp_path / "died", random.Random(3).randrange(3)  # a chunk is three changes
+def _with_workers(program, command, site, call):
+    """Runs a command, in a terminal's group of its own, with two worker processes that make a call as they start."""
     site.mkdir()
-    (site / "sitecustomize.py").write_text(_MORTAL_WORKERS.format(folder=str(work), at=at, mark=str(mark)))
-    command = ["run", "--config", str(config(**conftest.BRIEF)), "--run_id", "first", "--workdir", str(work)]
+    (site / "sitecustomize.py").write_text(_WORKERS.format(call=call))
     workers = ["--direct_num_workers=2", "--direct_running_mode=multi_processing"]
     environment = {**os.environ, "PYTHONPATH": f"{site}:{pathlib.Path(__file__).parents[2]}"}
-    ended = subprocess.run([program, *command, *workers], env=environment, capture_output=True, text=True, timeout=300)
+    how = {"capture_output": True, "text": True, "timeout": 300, "start_new_session": True}
+    return subprocess.run([program, *command, *workers], env=environment, **how)
+
+
+def _command(config, work):
+    return ["run", "--config", str(config(**conftest.BRIEF)), "--run_id", "first", "--workdir", str(work)]
+
+
+def test_a_worker_that_is_killed_ends_the_run_which_then_goes_on(nursery, brief, program, config, tmp_path):
+    work = brief.work.copy(tmp_path / "work", ran=False).path
+    mark, at = tmp_path / "died", random.Random(3).randrange(3)  # a chunk is three changes
+    call = f"die_alone({str(work)!r}, {at}, {str(mark)!r})"
+    ended = _with_workers(program, _command(config, work), tmp_path / "site", call)
     assert mark.exists() and ended.returncode == 4, ended
     assert "peerpressure: error: a worker process died (" in ended.stderr
     assert not (work / "ledger" / conftest.DATASET / "first" / "manifest.json").exists()
-    assert nursery.run(command, work).code == 0
+    assert nursery.run(_command(config, work), work).code == 0
     assert conftest.kept(work) == conftest.kept(brief.work.path)
+
+
+def test_ctrl_c_while_worker_processes_mine_ends_the_run_with_one_sentence(brief, program, config, tmp_path):
+    work, mark = brief.work.copy(tmp_path / "work", ran=False).path, tmp_path / "interrupted"
+    call = f"interrupt_once({str(work)!r}, {str(mark)!r})"
+    ended = _with_workers(program, _command(config, work), tmp_path / "site", call)
+    assert mark.exists() and ended.returncode == 130, ended
+    assert ended.stderr.splitlines()[-1] == "peerpressure: error: interrupted; the same command goes on from there."
+    assert "Traceback" not in ended.stderr and ended.stderr.count("peerpressure: error:") == 1, ended.stderr

@@ -91,6 +91,17 @@ def die_alone(folder: str, at: int, mark: str) -> None:
     watch(folder, changing)
 
 
+def interrupt_once(folder: str, mark: str) -> None:
+    """Sends Ctrl-C to this process's group at its first change in a folder, unless another made the file `mark`."""
+
+    def changing(what: str, path: str) -> None:
+        with contextlib.suppress(FileExistsError):
+            open(mark, "x").close()
+            os.killpg(os.getpgrp(), signal.SIGINT)
+
+    watch(folder, changing)
+
+
 def watch(folder: str, changing: Callable[[str, str], None]) -> None:
     """Calls `changing(what, path)` right before each change in a folder, for the life of the process."""
 

@@ -181,6 +181,27 @@ def test_each_lane_warps_its_own_source():
     np.testing.assert_array_equal(warped, _warp(images[rows], matrices))
 
 
+def _position_types(*shape: int) -> set[tf.DType]:
+    """The integers by which `warp_tf` finds pixels in sources of a shape; nothing is allocated."""
+    specs = [tf.TensorSpec(shape), tf.TensorSpec([2], tf.int32), [tf.TensorSpec([2])] * 6]
+    graph = tf.function(transforms.warp_tf).get_concrete_function(*specs).graph
+    return {gather.inputs[1].dtype for gather in graph.get_operations() if gather.type == "GatherV2"}
+
+
+def test_positions_in_more_pixels_than_32_bits_can_count_have_64():
+    assert _position_types(1100, 1402, 1402, 1) == {tf.int64}
+    assert _position_types(2**15, 2**8, 2**8, 1) == {tf.int64}
+    assert _position_types(2**15 - 1, 2**8, 2**8, 1) == {tf.int32}
+
+
+def test_64_bit_positions_find_the_same_pixels(monkeypatch):
+    images, matrices = nets.images(4, (9, 8, 3)), _matrices(4, (9, 8, 3))
+    source, rows = transforms.pad_tf(tf.constant(images), "constant"), tf.range(4)
+    monkeypatch.setattr(transforms, "_position_type", lambda elements: tf.int64)
+    compiled = tf.function(transforms.warp_tf, jit_compile=True)
+    np.testing.assert_array_equal(compiled(source, rows, _entries(matrices)), _warp(images, matrices))
+
+
 def test_a_row_alone_renders_to_the_bytes_of_the_row_in_a_batch():
     images, matrices = nets.images(9, (12, 9, 3)), _matrices(9, (12, 9, 3))
     together = transforms.render(images, matrices)

@@ -10,6 +10,7 @@ from models.classifier import PeerGroup
 from pipeline import verify
 from pipeline.criteria import PeerPressure
 from pipeline.search.hillclimb import HillclimbResult
+from pipeline.search.lanes import Trials
 from pipeline.search.unit import UnitResult, UnitSearch
 from tests.pipeline import nets
 from tests.pipeline.search import reference
@@ -20,6 +21,9 @@ SEARCHES = {
     "matrix": reference.SEARCH,
     "image": dataclasses.replace(reference.SEARCH, searcher=BY_IMAGE, target_nets=(0, 2)),
 }
+
+
+_TRIAL = [(1, tf.int32), (2, tf.uint32), (1, tf.int32), (1, tf.int32), (1, tf.float32)]  # rank, dtype
 
 
 def _trials(result: UnitResult, search: UnitSearch) -> list[tuple[int, int, HillclimbResult]]:
@@ -95,6 +99,27 @@ def test_confidences_fall_with_every_move(search, trials):
 def test_nothing_is_written_beyond_the_moves(trials):
     for _, _, trial in trials:
         assert not trial.steps[trial.moves :].any() and not trial.confidences[trial.moves :].any()
+
+
+@pytest.mark.parametrize(("failures", "ends"), [(15, False), (16, True), (17, True)])
+def test_a_trial_ends_when_its_patience_is_spent_and_not_before(failures, ends):
+    searcher = reference.SEARCHER
+    trials = Trials(*(tf.zeros([1, 2][:rank], kind) for rank, kind in _TRIAL))
+    state = searcher.init(trials, tf.zeros([1, 10, 10, 1]))._replace(failures=tf.constant([failures]))
+    assert bool(searcher.done(state)[0]) is ends
+    assert int(searcher.horizon(state)[0]) == searcher.patience - failures
+
+
+def test_a_move_that_changes_no_confidence_is_none():
+    def alike(batch: tf.Tensor) -> tf.Tensor:
+        return tf.tile(tf.constant([[0.5, 0.3, 0.2]]), [batch.shape[0], 1])
+
+    group = PeerGroup(tuple(nets.classifier(alike, f"net-{place}") for place in range(2)))
+    search = dataclasses.replace(reference.SEARCH, group=group, target_nets=(0,))
+    seeds = nets.seeds(reference.COUNT)
+    result = search.run(search.compiled(), seeds._replace(labels=np.zeros_like(seeds.labels)))
+    assert result.held.all() and (result.trials.drawn == search.searcher.patience).all()
+    assert not result.trials.moves.any()
 
 
 def test_what_is_found_renders_to_a_mistake(search, trials):

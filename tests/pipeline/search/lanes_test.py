@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import functools
 from typing import Any, NamedTuple
 
@@ -12,6 +13,7 @@ from pipeline.search import lanes as lane_runner
 from pipeline.search.lanes import Trials, Verdict
 
 RUN_SEED, QUEUE, PATIENCE, MOST_MOVES = 7, 40, 11, 4
+WHOLE = 10_000  # steps: more than any queue here takes
 
 
 class _State(NamedTuple):
@@ -26,16 +28,20 @@ class _Candidate(NamedTuple):
     images: tf.Tensor
 
 
+@dataclasses.dataclass(frozen=True)
 class _Coins:
     """A search as simple as can be: a candidate is a number, accepted below the trial's `confidence`, and the goal
-    below a quarter of it."""
+    below 0.05 too."""
+
+    patience: int = PATIENCE
+    most_moves: int = MOST_MOVES
 
     def init(self, trials: Trials, sources: tf.Tensor) -> _State:
         zeros = tf.zeros_like(trials.row)
         return _State(zeros, zeros, zeros, tf.zeros_like(trials.confidence), tf.zeros_like(trials.row, tf.bool))
 
     def horizon(self, state: _State) -> tf.Tensor:
-        return PATIENCE - state.failures
+        return self.patience - state.failures
 
     def propose(self, run_seed: Any, trials: Trials, state: _State, ahead: tf.Tensor, sources: tf.Tensor) -> _Candidate:
         numbers = seeding.draws_tf(run_seed, trials.seed_words, trials.target_net, state.drawn + ahead, 1)
@@ -43,7 +49,7 @@ class _Coins:
 
     def judge(self, trials: Trials, state: _State, candidate: _Candidate, probabilities: tf.Tensor) -> Any:
         number = probabilities[0, :, 0]
-        return Verdict(number < trials.confidence, number < trials.confidence / 4), _Candidate(number)
+        return Verdict(number < trials.confidence, number < 0.05), _Candidate(number)
 
     def advance(self, state: _State, drawn: tf.Tensor, won: tf.Tensor, winner: Any) -> _State:
         number = winner.images
@@ -56,25 +62,46 @@ class _Coins:
         )
 
     def done(self, state: _State) -> tf.Tensor:
-        return state.found | (state.failures >= PATIENCE) | (state.moves >= MOST_MOVES)
+        return state.found | (state.failures >= self.patience) | (state.moves >= self.most_moves)
 
     def result(self, state: _State) -> _State:
         return state
 
 
-def _queue() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Seed words, target nets and chances `[Q]`: trials that never move, that move at once, and all between."""
-    numbers = np.random.default_rng(8)
+class _Punctual(_Coins):
+    """Accepts of each trial one candidate, whose number is the trial's `target_class`."""
+
+    def judge(self, trials: Trials, state: _State, candidate: _Candidate, probabilities: tf.Tensor) -> Any:
+        number = candidate.images[:, 0, 0, 0]
+        wanted = number == tf.cast(trials.target_class, tf.float32)
+        return Verdict(wanted, wanted), _Candidate(number)
+
+    def propose(self, run_seed: Any, trials: Trials, state: _State, ahead: tf.Tensor, sources: tf.Tensor) -> _Candidate:
+        return _Candidate(tf.cast(state.drawn + ahead, tf.float32)[:, None, None, None])
+
+
+class _Trials(NamedTuple):
+    """Seed words, target nets, classes and chances `[Q]`."""
+
+    words: np.ndarray
+    nets: np.ndarray
+    classes: np.ndarray
+    chances: np.ndarray
+
+
+def _queue(seed: int = 8, power: int = 3) -> _Trials:
+    """Trials that never move, that move at once, and all between; the higher the power, the more that seldom move."""
+    numbers = np.random.default_rng(seed)
     words = numbers.integers(0, 2**32, (QUEUE, 2), np.uint32)
-    chances = np.float32([0.0, 1.0, *numbers.random(QUEUE - 2) ** 3])
-    return words, (np.arange(QUEUE) % 3).astype(np.int32), chances
+    chances = np.float32([0.0, 1.0, *numbers.random(QUEUE - 2) ** power])
+    return _Trials(words, (np.arange(QUEUE) % 3).astype(np.int32), np.zeros(QUEUE, np.int32), chances)
 
 
-def _alone(words: np.ndarray, net: int, chance: float) -> tuple[int, int, int, float, bool]:
+def _alone(words: np.ndarray, net: int, _: int, chance: float, searcher: _Coins = _Coins()) -> tuple[Any, ...]:
     """One trial, one candidate after the other."""
     drawn = failures = moves = 0
     last, found = 0.0, False
-    while not found and failures < PATIENCE and moves < MOST_MOVES:
+    while not found and failures < searcher.patience and moves < searcher.most_moves:
         number = seeding.draws(RUN_SEED, words[None], np.array([net]), np.array([drawn]), 1)[0, 0]
         drawn, failures = drawn + 1, failures + 1
         if number < chance:
@@ -83,25 +110,71 @@ def _alone(words: np.ndarray, net: int, chance: float) -> tuple[int, int, int, f
 
 
 @functools.cache
-def _compiled(lanes: int) -> Any:
-    def search(words: tf.Tensor, nets: tf.Tensor, chances: tf.Tensor, count: tf.Tensor) -> Any:
-        trials = Trials(tf.range(QUEUE), words, nets, tf.zeros([QUEUE], tf.int32), chances)
-        seed, sources = tf.constant(RUN_SEED, tf.uint32), tf.zeros([QUEUE, 3, 3, 1])
-        return lane_runner.run(_Coins(), lambda images: images[None, :, :, 0, 0], lanes, seed, trials, count, sources)
+def _compiled(lanes: int, searcher: _Coins) -> tuple[Any, Any]:
+    def begin(words: tf.Tensor, nets: tf.Tensor, classes: tf.Tensor, chances: tf.Tensor, count: tf.Tensor) -> Any:
+        trials = Trials(tf.range(QUEUE), words, nets, classes, chances)
+        queue = lane_runner.Queue(trials, count, tf.zeros([QUEUE, 3, 3, 1]))
+        return queue, lane_runner.begin(searcher, lanes, queue)
 
-    return tf.function(search, jit_compile=True)
+    def advance(queue: lane_runner.Queue, loop: lane_runner.Loop, most: tf.Tensor) -> lane_runner.Loop:
+        run_seed = tf.constant(RUN_SEED, tf.uint32)
+        return lane_runner.advance(searcher, lambda images: images[None, :, :, 0, 0], run_seed, queue, loop, most)
+
+    return tf.function(begin, jit_compile=True), tf.function(advance, jit_compile=True)
 
 
-def _run(lanes: int, count: int, queue: Any = None) -> tuple[_State, int]:
-    results, steps = _compiled(lanes)(*(tf.constant(array) for array in queue or _queue()), tf.constant(count))
-    return _State(*(field.numpy() for field in results)), int(steps)
+def _run(
+    lanes: int, count: int, queue: _Trials | None = None, block: int = WHOLE, searcher: _Coins = _Coins()
+) -> tuple[_State, int]:
+    begin, advance = _compiled(lanes, searcher)
+    given, loop = begin(*(tf.constant(array) for array in queue or _queue()), tf.constant(count))
+    total = 0
+    while loop.busy.numpy().any():
+        assert total < WHOLE, "the queue does not end"
+        loop = advance(given, loop, tf.constant(block))
+        assert 0 < loop.steps <= block
+        total += int(loop.steps)
+    return _State(*(field.numpy() for field in loop.results)), total
+
+
+def _assert_equal(one: _State, other: Any) -> None:
+    for field, column in zip(one, other, strict=True):
+        np.testing.assert_array_equal(field, np.array(column))
 
 
 @pytest.mark.parametrize("lanes", [1, 5, 8, 64])
 def test_a_queue_ends_as_each_trial_would_alone(lanes):
-    expected = [_alone(*trial) for trial in zip(*_queue())]
-    for field, column in zip(_run(lanes, QUEUE)[0], zip(*expected)):
-        np.testing.assert_array_equal(field, np.array(column))
+    _assert_equal(_run(lanes, QUEUE)[0], zip(*(_alone(*trial) for trial in zip(*_queue()))))
+
+
+@pytest.mark.parametrize(("lanes", "searcher"), [(8, _Coins()), (5, _Coins(1, 1)), (3, _Coins(7, 2))])
+def test_random_queues_end_as_each_trial_would_alone_whatever_the_block(lanes, searcher):
+    numbers = np.random.default_rng(lanes)
+    for seed in range(8):
+        queue, count = _queue(100 + seed, power=1 + seed), int(numbers.integers(1, QUEUE + 1))
+        results, _ = _run(lanes, count, queue, int(numbers.integers(1, 30)), searcher)
+        expected = [_alone(*trial, searcher=searcher) for trial in zip(*(column[:count] for column in queue))]
+        _assert_equal(_State(*(field[:count] for field in results)), zip(*expected))
+
+
+@pytest.mark.parametrize("lanes", [1, 5, 64])
+@pytest.mark.parametrize("block", [1, 7])
+def test_the_length_of_the_blocks_does_not_matter(lanes, block):
+    whole, steps = _run(lanes, QUEUE)
+    results, in_blocks = _run(lanes, QUEUE, block=block)
+    assert in_blocks == steps
+    _assert_equal(results, whole)
+
+
+@pytest.mark.parametrize("lanes", [5, 16])
+def test_the_last_candidate_of_the_patience_counts_and_the_next_does_not(lanes):
+    classes = np.array([PATIENCE - 1, PATIENCE, PATIENCE + 1, 0], np.int32)
+    queue = _queue()._replace(classes=np.resize(classes, QUEUE))
+    for count in (1, 2, 3, 4, QUEUE):
+        results, _ = _run(lanes, count, queue, searcher=_Punctual(most_moves=1))
+        accepted = queue.classes[:count] < PATIENCE
+        np.testing.assert_array_equal(results.moves[:count], accepted)
+        np.testing.assert_array_equal(results.drawn[:count], np.where(accepted, queue.classes[:count] + 1, PATIENCE))
 
 
 @pytest.mark.parametrize("lanes", [5, 64])
@@ -122,7 +195,7 @@ def test_no_trials_take_no_step(lanes):
 @pytest.mark.parametrize("lanes", [5, 8])
 def test_the_order_of_the_queue_does_not_matter(lanes):
     order = np.random.default_rng(2).permutation(QUEUE)
-    moved = _run(lanes, QUEUE, [array[order] for array in _queue()])[0]
+    moved = _run(lanes, QUEUE, _Trials(*(array[order] for array in _queue())))[0]
     for field, rows in zip(_run(lanes, QUEUE)[0], moved):
         np.testing.assert_array_equal(rows, field[order])
 

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 from models.classifier import PeerGroup
-from pipeline.search.unit import SeedArrays, UnitResult, UnitSearch
+from pipeline.search.unit import Pace, SeedArrays, UnitResult, UnitSearch
 from tests.pipeline import nets
 from tests.pipeline.search import reference
 
@@ -84,6 +84,54 @@ def test_a_seed_image_alone_ends_as_in_its_unit_bit_for_bit(result):
 
 def test_a_second_run_gives_the_same_bit_for_bit(result):
     _assert_equal(reference.SEARCH.run(reference.compiled(), nets.seeds(reference.COUNT)), result)
+
+
+class _Steady(Pace):
+    """Blocks of one length."""
+
+    def __init__(self, steps: int):
+        self.steps = steps
+
+    def took(self, steps: int, seconds: float) -> None:
+        pass
+
+
+@pytest.mark.parametrize("steps", [1, 7])
+def test_the_length_of_the_blocks_does_not_matter_bit_for_bit(result, steps):
+    compiled = reference.compiled()._replace(pace=_Steady(steps))
+    _assert_equal(reference.SEARCH.run(compiled, nets.seeds(reference.COUNT)), result)
+
+
+def test_after_each_block_it_is_told_how_many_trials_have_ended(result):
+    compiled, told = reference.compiled()._replace(pace=_Steady(1)), []
+    reference.SEARCH.run(compiled, nets.seeds(reference.COUNT), lambda ended, trials: told.append((ended, trials)))
+    ended, trials = zip(*told)
+    assert set(trials) == {len(result.trials.drawn)}
+    assert ended[0] == 0 and ended[-1] < trials[0] and list(ended) == sorted(ended) and len(set(ended)) > 10
+
+
+def test_who_is_told_can_end_the_search():
+    compiled, told = reference.compiled()._replace(pace=_Steady(1)), []
+
+    def tell(ended: int, trials: int) -> None:
+        told.append(ended)
+        if len(told) == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        reference.SEARCH.run(compiled, nets.seeds(reference.COUNT), tell)
+    assert len(told) == 3
+
+
+@pytest.mark.parametrize(
+    ("before", "seconds", "after"),
+    [(100, 4.0, 50), (100, 2.0, 100), (100, 1.0, 200), (100, 0.0, 800), (1, 60.0, 1), (2**31 - 1, 0.0, 2**31 - 1)],
+)
+def test_blocks_come_to_last_two_seconds(before, seconds, after):
+    pace = Pace()
+    pace.steps = before
+    pace.took(before, seconds)
+    assert pace.steps == after
 
 
 def test_fewer_targets_give_the_same_for_each_bit_for_bit(result):
