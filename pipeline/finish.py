@@ -64,8 +64,9 @@ def finish(
         "set_aside": len(set_aside),
         "units": [_unit_entry(folder, unit) for unit in units],
     }
-    if (checkpoints := folder.path / "checkpoints").exists():
-        checkpoints.rmtree()
+    for passing in (folder.path / "checkpoints", folder.failures):
+        if passing.exists():
+            passing.rmtree()
     ledger.write_json(folder.path / "manifest.json", manifest)
 
 

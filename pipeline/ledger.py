@@ -5,6 +5,7 @@
         plan.json                         what the run is: config, nets, sizes of the splits, units
         chunks/                           one file for each finished work unit
         checkpoints/, curves/, lineages/  garbage images: one file an island
+        failures/                         what failed since the last start (`pipeline.failures`)
         trials.parquet, set_aside.jsonl, manifest.json    written when all units are there
     WORKDIR/ledger/rechecks/DATASET/TASK/ what new nets said of published examples (`pipeline.statuses`)
     WORKDIR/ledger/DATASET/TASK.lock      locked by the run that works on the task (`pipeline.lock`)
@@ -134,6 +135,15 @@ class RunFolder:
         return self.lineages / f"{unit:06d}.parquet"
 
     @property
+    def failures(self) -> epath.Path:
+        """The folder of what failed since the last start; gone once the run is finished."""
+        return self.path / "failures"
+
+    def failure(self, unit: int) -> epath.Path:
+        """Returns the path that says why a unit failed."""
+        return self.failures / f"{unit:06d}.json"
+
+    @property
     def trials(self) -> epath.Path:
         """The path of the table of every trial, there once the run is finished."""
         return self.path / "trials.parquet"
@@ -141,6 +151,10 @@ class RunFolder:
     def finished_units(self) -> set[int]:
         """Returns the numbers of the units whose chunks are there."""
         return _units_in(self.chunks, ".parquet")
+
+    def failed_units(self) -> set[int]:
+        """Returns the numbers of the units that failed since the last start."""
+        return _units_in(self.failures, ".json")
 
     def begun_islands(self) -> set[int]:
         """Returns the numbers of the islands whose curves are there."""
@@ -156,7 +170,8 @@ class RunFolder:
 
     def sweep(self) -> None:
         """Removes what a killed start left half-written."""
-        for folder in (self.path, *(self.path / name for name in ("chunks", "checkpoints", "curves", "lineages"))):
+        below = ("chunks", "checkpoints", "curves", "lineages", "failures")
+        for folder in (self.path, *(self.path / name for name in below)):
             sweep_files(folder)
 
     def start(self, plan: dict[str, Any]) -> None:
@@ -182,7 +197,7 @@ class RunFolder:
 def _units_in(folder: epath.Path, suffix: str) -> set[int]:
     if not folder.exists():
         return set()
-    return {int(path.stem) for path in folder.iterdir() if path.suffix == suffix}
+    return {int(path.stem) for path in folder.iterdir() if path.suffix == suffix and path.stem.isdigit()}
 
 
 def _reason(error: Exception) -> str:

@@ -11,7 +11,7 @@ LAYERS = [
     {"pipeline.seeding", "pipeline.records", "pipeline.tables", "pipeline.ledger", "pipeline.lock"}
     | {"pipeline.sections", "pipeline.options"},
     {"pipeline.transforms", "pipeline.criteria", "pipeline.seeds", "pipeline.picture", "pipeline.report"}
-    | {"pipeline.statuses"}
+    | {"pipeline.statuses", "pipeline.failures"}
     | {"pipeline.noise"},
     {"pipeline.search.lanes", "pipeline.search.gradient", "pipeline.search.elites", "pipeline.search.cppn"}
     | {"pipeline.chunk", "pipeline.transfer", "pipeline.probe", "pipeline.plan", "pipeline.lineage"},

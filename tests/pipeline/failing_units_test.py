@@ -14,6 +14,7 @@ from apache_beam.options.pipeline_options import PipelineOptions
 
 from models.errors import InputError
 from pipeline import chunk, mining, records, stages
+from pipeline.failures import Failure
 from pipeline.garbage import GarbageMiner
 from pipeline.seeds import SeedBatch
 
@@ -39,7 +40,8 @@ class _Miner:
 
 
 def test_a_unit_that_fails_once_is_mined():
-    assert stages.mined(_Miner(OUT_OF_MEMORY), "unit") == "unit mined"
+    told: list[Failure] = []
+    assert stages.mined(_Miner(OUT_OF_MEMORY), "unit", told.append) == "unit mined" and not told
 
 
 @pytest.mark.parametrize(
@@ -51,14 +53,16 @@ def test_a_unit_that_fails_once_is_mined():
     ],
 )
 def test_a_unit_that_fails_twice_is_set_aside_with_the_last_reason(error, reason):
-    assert stages.mined(_Miner(RuntimeError("first"), error), "unit") == f"unit set aside: {reason}"
+    told: list[Failure] = []
+    assert stages.mined(_Miner(RuntimeError("first"), error), "unit", told.append) == f"unit set aside: {reason}"
+    assert told == [Failure.of(error)] and told[0].reason in reason
 
 
 @pytest.mark.parametrize("error", [InputError("the net is wrong."), OSError("no space left"), KeyboardInterrupt()])
 def test_what_no_unit_is_to_blame_for_ends_the_run(error):
     miner = _Miner(error)
     with pytest.raises(type(error)):
-        stages.mined(miner, "unit")
+        stages.mined(miner, "unit", lambda failure: None)
     assert not miner.errors
 
 
