@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -14,6 +15,7 @@ from tqdm import tqdm
 from pipeline.ledger import RunFolder
 
 _SECONDS = 0.5  # between two looks at the run's folder
+_REST = 20.0  # times as long as a look takes: in a bucket with many chunks a look is many requests
 
 
 def training() -> Callable[[str, int, int, float], None]:
@@ -55,8 +57,11 @@ def mining(folder: RunFolder, units: int, generations: int) -> Iterator[None]:
     stop = threading.Event()
 
     def watch() -> None:
-        while not stop.wait(_SECONDS):
+        took = 0.0
+        while not stop.wait(_pause(took)):
+            start = time.monotonic()
             show()
+            took = time.monotonic() - start
 
     thread = threading.Thread(target=watch, daemon=True)
     thread.start()
@@ -67,6 +72,11 @@ def mining(folder: RunFolder, units: int, generations: int) -> Iterator[None]:
         thread.join()
         show()
         bar.close()
+
+
+def _pause(took: float) -> float:
+    """Returns how many seconds to wait after a look at the run's folder that took so many."""
+    return max(_SECONDS, _REST * took)
 
 
 class _Islands:
