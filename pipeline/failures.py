@@ -26,6 +26,7 @@ _ENOUGH = 50  # failed units, beyond which the chunks are not listed again for e
 _NO_MEMORY = re.compile(r"out of memory|\boom\b|bad_?alloc|resource_?exhausted", re.IGNORECASE)
 _VARYING = re.compile(r"0x[0-9a-f]+|\d+")  # in the messages of units that fail alike
 _DISK = (OSError, tf.errors.OpError)
+_KINDS: dict[str, type[BaseException]] = {"input": InputError, "disk": OSError, "interrupt": KeyboardInterrupt}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -97,6 +98,9 @@ class Failures:
         except InputError as error:
             self._tell("input", str(error))
             raise
+        except KeyboardInterrupt:  # Beam would make it an error, as it does of all that is raised in a worker
+            self._tell("interrupt", "")
+            raise
         except _DISK as error:
             self._tell("disk", f"a worker could not read or write ({getattr(error, 'message', error)})")
             raise
@@ -105,7 +109,7 @@ class Failures:
         with contextlib.suppress(*_DISK):  # of the disk that is told of; then `told` finds it out
             ledger.write_json(self._ended, {"kind": kind, "sentence": " ".join(sentence.split())})
 
-    def told(self) -> InputError | OSError | None:
+    def told(self) -> BaseException | None:
         """Returns what ended a worker, as what it was; None if no worker told."""
         try:
             with ledger.io_errors():
@@ -115,7 +119,7 @@ class Failures:
                     return None
         except OSError as error:
             return OSError(f"a worker could not read or write ({error})")
-        return InputError(found["sentence"]) if found["kind"] == "input" else OSError(found["sentence"])
+        return _KINDS[found["kind"]](found["sentence"])
 
     @property
     def _ended(self) -> epath.Path:
@@ -123,7 +127,7 @@ class Failures:
 
 
 def forget(folder: RunFolder) -> None:
-    """Removes what earlier starts kept, and the chunks of units that were set aside whole: this start tries them again."""
+    """Removes what earlier starts kept, and the chunks of units that failed, so that this start tries them again."""
     for unit in folder.failed_units():
         folder.chunk(unit).unlink(missing_ok=True)
     if folder.failures.exists():

@@ -13,7 +13,6 @@ import difflib
 import functools
 import io
 import os
-import signal
 import sys
 import threading
 import weakref
@@ -177,47 +176,23 @@ def mine(
     A worker process that dies ends this process, with one sentence and exit code `WORKER_DIED`.
     """
     failed = Failures.begun(folder)
-    with _noting_interrupts() as interrupts:
-        try:
-            with _ending_with_workers(), _open_pipeline(beam_arguments) as pipeline:
-                _ = (
-                    pipeline
-                    | "Units" >> beam.Create(list(units), reshuffle=False)
-                    | "Spread" >> beam.Reshuffle()
-                    | "Missing" >> beam.Filter(_is_missing, failed=failed)
-                    | "Read" >> beam.Map(_read, source=source, failed=failed)
-                    | "SearchAndVerify" >> RunInference(MiningHandler(task, nets, device, failed))
-                    | "WriteChunk" >> beam.Map(_write, failed=failed)
-                )
-        except Exception as error:
-            ended = KeyboardInterrupt() if interrupts else _ended_by(error, failed)
-            if ended is error:
-                raise
-            raise ended from error
-
-
-def _ended_by(error: Exception, failed: Failures) -> Exception:
-    """Returns what a worker told of its end; else the error, in a sentence where it is one of the user's."""
-    if isinstance(error, ImportError):  # of the runner's own packages, such as Dataflow's
-        return InputError(f"the runner cannot be used here: {error}.")
-    return failed.told() or error
-
-
-@contextlib.contextmanager
-def _noting_interrupts() -> Iterator[list[int]]:
-    """Notes every Ctrl-C, which Beam makes an error of a worker of where it comes while one is at work here."""
-    usual, noted = signal.getsignal(signal.SIGINT), []
-
-    def note(number: int, frame: Any) -> None:
-        noted.append(number)
-        if callable(usual):
-            usual(number, frame)
-
-    signal.signal(signal.SIGINT, note)
     try:
-        yield noted
-    finally:
-        signal.signal(signal.SIGINT, usual)
+        with _ending_with_workers(), _open_pipeline(beam_arguments) as pipeline:
+            _ = (
+                pipeline
+                | "Units" >> beam.Create(list(units), reshuffle=False)
+                | "Spread" >> beam.Reshuffle()
+                | "Missing" >> beam.Filter(_is_missing, failed=failed)
+                | "Read" >> beam.Map(_read, source=source, failed=failed)
+                | "SearchAndVerify" >> RunInference(MiningHandler(task, nets, device, failed))
+                | "WriteChunk" >> beam.Map(_write, failed=failed)
+            )
+    except ImportError as error:  # of the runner's own packages, such as Dataflow's
+        raise InputError(f"the runner cannot be used here: {error}.") from error
+    except Exception as error:
+        if (told := failed.told()) is None:
+            raise
+        raise told from error
 
 
 @functools.cache

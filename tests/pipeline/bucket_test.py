@@ -16,7 +16,10 @@ DATASET = "high_value_mistakes/tiny"
 @pytest.fixture(scope="module")
 def service(tmp_path_factory):
     """A made-up storage, which TensorFlow takes for Google's."""
-    with storage.serve(tmp_path_factory.mktemp("storage")) as (served, environment), pytest.MonkeyPatch.context() as patch:
+    with (
+        storage.serve(tmp_path_factory.mktemp("storage")) as (served, environment),
+        pytest.MonkeyPatch.context() as patch,
+    ):
         for name, value in environment.items():
             patch.setenv(name, value)
         yield served

@@ -143,9 +143,15 @@ def test_beam_options_are_for_commands_that_run_beam(peerpressure, config, tmp_p
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
-        (["replay", NAME, "0a", "--data_dir", "x"], "`replay` takes no --data_dir; it takes --workdir, --peers, --out, "),
+        (
+            ["replay", NAME, "0a", "--data_dir", "x"],
+            "`replay` takes no --data_dir; it takes --workdir, --peers, --out, ",
+        ),
         (["verify", NAME, "--pears", "x"], "unknown option --pears; did you mean --peers?"),
-        (["diff", NAME, NAME, "--direct_num_workers=2"], "--direct_num_workers: `diff` runs no Beam pipeline; leave it"),
+        (
+            ["diff", NAME, NAME, "--direct_num_workers=2"],
+            "--direct_num_workers: `diff` runs no Beam pipeline; leave it",
+        ),
     ],
 )
 def test_an_option_that_a_command_does_not_take_is_told_with_those_that_it_takes(peerpressure, argv, message):

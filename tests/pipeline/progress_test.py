@@ -51,3 +51,8 @@ def test_the_curve_of_a_finished_island_is_read_once(folder):
     assert islands.standing()[0] == 20
     folder.curve(1).write_text("no curve")
     assert islands.standing()[0] == 20
+
+
+def test_the_longer_a_look_takes_the_longer_it_is_until_the_next():
+    assert progress._pause(0.0) == progress._pause(0.01) == 0.5
+    assert progress._pause(3.0) == 60.0
