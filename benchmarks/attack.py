@@ -18,14 +18,14 @@ from collections.abc import Callable, Iterator
 import numpy as np
 import tensorflow as tf
 
-from benchmarks import scipy_attack
+from benchmarks import mnist, scipy_attack
 from models import training
 from models.training import Training
 from pipeline import seeding
 from pipeline.search import gradient
 from pipeline.search.gradient import Originals
 from pipeline.search.lbfgs import LBFGS
-from pipeline.seeds import SeedBatch, TfdsSeeds
+from pipeline.seeds import SeedBatch
 
 _NETS = ("fc10@1e-4", "fc100-100-10@1e-5,1e-5,1e-6")
 
@@ -40,7 +40,7 @@ def command_line(description: str | None) -> argparse.ArgumentParser:
 
 def subjects(workdir: str, count: int) -> Iterator[tuple[str, tf.keras.Model, Originals]]:
     """Yields each net's name, the net, and `count` images that it reads right."""
-    source = TfdsSeeds("mnist", os.environ.get("PEERPRESSURE_SHARED_TFDS"))
+    source = mnist.seeds()
     data, test = source.read("train", range(source.count("train"))), source.read("test", range(2 * count))
     with tempfile.TemporaryDirectory() as folder:
         for architecture in _NETS:

@@ -22,6 +22,7 @@ from collections.abc import Callable
 import numpy as np
 import tensorflow as tf
 
+from benchmarks import mnist
 from models import training
 from models.training import Training
 from pipeline import seeding
@@ -29,7 +30,6 @@ from pipeline.search.cppn_encoding import CPPN
 from pipeline.search.direct import Direct
 from pipeline.search.elites import Island, Key
 from pipeline.search.map_elites import Encoding, MapElites
-from pipeline.seeds import TfdsSeeds
 
 _SHAPE, _CLASSES = (28, 28, 1), 10
 _NETS = ("cnn-32-64-200", "mlp-50")
@@ -46,7 +46,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=10.0, help="for each figure (default: 10)")
     parser.add_argument("--workdir", default="", help="folder that keeps the trained nets (default: a new one)")
     arguments = parser.parse_args()
-    source = TfdsSeeds("mnist", os.environ.get("PEERPRESSURE_SHARED_TFDS"))
+    source = mnist.seeds()
     data = source.read("train", range(source.count("train")))
     with tempfile.TemporaryDirectory() as folder:
         for architecture in _NETS:

@@ -30,6 +30,7 @@ import numpy as np
 import tensorflow as tf
 from etils import epath
 
+from benchmarks import mnist
 from models.classifier import PeerGroup
 from pipeline import config, config_file, plan, seeding, stages, steps, tasks, transforms
 from pipeline.search.unit import SeedArrays, UnitSearch
@@ -46,7 +47,8 @@ def _open(workdir: str) -> steps.Job:
         judge=config.Judge(),
         search=dataclasses.replace(settings.search, targets=(_TARGET,)),
     )
-    return steps.open_job(settings, workdir, os.environ.get("PEERPRESSURE_SHARED_TFDS"), "cpu")
+    mnist.seeds()
+    return steps.open_job(settings, workdir, mnist.data_dir(), "cpu")
 
 
 def _best_of(call: Callable[[], Any], times: int = 3) -> float:

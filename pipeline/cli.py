@@ -33,6 +33,8 @@ from pipeline.ledger import RunFolder, Workdir
 
 WRONG_INPUT, TASK_HELD, DISK_FAILED, FAILED = 2, 3, 4, 5
 INTERRUPTED, UNREAD = 130, 141  # as of a process that SIGINT or SIGPIPE ended
+_ON_BEAM = ("run", "mine")  # the commands that take Beam's options too
+_HELP = ("-h", "--help", "--helpshort", "--helpfull")
 _OF_GRAPHS = (tf.errors.InvalidArgumentError, tf.errors.InternalError)  # TensorFlow's others are of its file systems
 
 
@@ -103,6 +105,7 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
         _check_command(argv[1:], commands.choices)
         arguments, unknown = parser.parse_known_args(argv[1:])
         _check_unknown(arguments.command, unknown)
+        stages.check_values(unknown)
     except InputError as error:
         print(_sentence(error), file=sys.stderr)
         sys.exit(WRONG_INPUT)
@@ -131,25 +134,39 @@ def _check_unknown(command: str, unknown: Sequence[str]) -> None:
             raise InputError(f"unexpected argument '{argument}'; see `peerpressure {command} --help`.")
 
 
-def _check_options(command: str, arguments: Sequence[str], parser: Any) -> None:
-    ours = parser._option_string_actions
-    others = [argument for argument in arguments if argument.startswith("--") and argument.split("=")[0] not in ours]
-    stages.check_options(others, list(ours))
-    if others and command not in ("run", "mine"):
-        raise InputError(f"{others[0]}: `{command}` runs no Beam pipeline; leave it out.")
+def _check_options(command: str, arguments: Sequence[str], parser: _Parser) -> None:
+    given = [argument.split("=", 1)[0] for argument in arguments if argument.startswith("--")]
+    others = [name for name in given if name not in parser.options]
+    if command in _ON_BEAM:
+        stages.check_options(others, parser.options)
+    elif others:
+        raise InputError(_refused(command, others[0], parser.options))
 
 
-class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
-    """Says defaults, but not those that mean "not given"."""
-
-    def _get_help_string(self, action: argparse.Action) -> str | None:
-        return action.help if action.default in (None, False, "", []) else super()._get_help_string(action)
+def _refused(command: str, option: str, ours: Sequence[str]) -> str:
+    if stages.is_of_beam(option):
+        return f"{option}: `{command}` runs no Beam pipeline; leave it out."
+    if near := difflib.get_close_matches(option, ours, 1, 0.6):
+        return f"unknown option {option}; did you mean {near[0]}?"
+    taken = [name for name in ours if name not in _HELP]
+    return f"`{command}` takes no {option}; it takes {', '.join(taken)}."
 
 
 class _Parser(argparse_flags.ArgumentParser):
     """Tells a mistake in one sentence, as everything else here does, in place of argparse's usage."""
 
     _REQUIRED = "the following arguments are required: "
+
+    def __init__(self, *given: Any, **named: Any):
+        self.options: list[str] = []  # as they are given, with their dashes
+        super().__init__(*given, **named)
+
+    def add_argument(self, *names: Any, **about: Any) -> argparse.Action:
+        """Adds an argument as argparse does; its help says the default too, unless that means "not given"."""
+        self.options += [name for name in names if name.startswith("-")]
+        if about.get("default") not in (None, False, "", [], argparse.SUPPRESS):
+            about["help"] = f"{about['help']} (default: %(default)s)"
+        return super().add_argument(*names, **about)
 
     def error(self, message: str) -> NoReturn:
         """Raises InputError for what argparse found wrong, `message`, in place of leaving with code 2."""
@@ -178,7 +195,6 @@ def _parser() -> tuple[Any, Any]:
             description=about,
             allow_abbrev=False,
             inherited_absl_flags=None,
-            formatter_class=_HelpFormatter,
         )
         added.set_defaults(call=call)
         return added
@@ -191,7 +207,7 @@ def _parser() -> tuple[Any, Any]:
     ):
         step = command(name, call, about)
         _task_options(step)
-        if name in ("run", "mine"):
+        if name in _ON_BEAM:
             _run_options(step)
         if name != "train":
             options.wait(step)

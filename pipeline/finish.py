@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import collections
 import datetime
+import hashlib
 import io
 import json
 from collections.abc import Sequence
@@ -54,8 +55,8 @@ def finish(
     bred = config.dataset == records.GARBAGE
     if bred:
         _draw_curves(folder, units)
-    tables = [records.read_table(folder.chunk(unit.number), records.TRIALS_SCHEMA.names) for unit in units]
-    trials = pa.concat_tables(tables) if tables else records.TRIALS_SCHEMA.empty_table()
+    read = [_read(folder, unit) for unit in units]
+    trials = pa.concat_tables(table for table, _ in read) if read else records.TRIALS_SCHEMA.empty_table()
     check_kept(trials, f"run {folder.run_id}")  # units may be too small to tell
     counts, reasons, set_aside = _counts(trials)
     # Islands have no seed images: their classes are set aside.
@@ -71,10 +72,11 @@ def finish(
         "counts": counts,
         "reasons": reasons,
         "set_aside": len(set_aside),
-        "units": [_unit_entry(folder, unit) for unit in units],
+        "units": [entry for _, entry in read],
     }
-    if (checkpoints := folder.path / "checkpoints").exists():
-        checkpoints.rmtree()
+    for passing in (folder.path / "checkpoints", folder.failures):
+        if passing.exists():
+            passing.rmtree()
     ledger.write_json(folder.path / "manifest.json", manifest)
 
 
@@ -94,8 +96,11 @@ def _write_tables(folder: RunFolder, trials: pa.Table, set_aside: list[dict[str,
     ledger.write_whole(folder.path / "set_aside.jsonl", lines.encode())
 
 
-def _unit_entry(folder: RunFolder, unit: Unit) -> dict[str, Any]:
-    return {"number": unit.number, "split": unit.split, "sha256": ledger.file_digest(folder.chunk(unit.number))}
+def _read(folder: RunFolder, unit: Unit) -> tuple[pa.Table, dict[str, Any]]:
+    """Reads a chunk once, and returns its trials and what the manifest says of its unit."""
+    data = folder.chunk(unit.number).read_bytes()
+    entry = {"number": unit.number, "split": unit.split, "sha256": hashlib.sha256(data).hexdigest()}
+    return records.table_of(data, records.TRIALS_SCHEMA.names), entry
 
 
 def _draw_curves(folder: RunFolder, units: Sequence[Unit]) -> None:

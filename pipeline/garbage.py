@@ -81,6 +81,8 @@ class Champions:
 class GarbageMiner:
     """Runs islands with one group of nets; compiles each target net's search once, when first needed."""
 
+    lower = "[garbage] population"
+
     def __init__(self, task: Task, group: PeerGroup, judge: PeerGroup | None):
         self._task = task
         self._group = group

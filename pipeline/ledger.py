@@ -6,6 +6,7 @@
         chunks/                           one file for each finished work unit
         checkpoints/, curves/, lineages/  garbage images: one file an island
         progress/                         mistakes: one file a unit under way; there while the run mines
+        failures/                         what failed since the last start (`pipeline.failures`)
         trials.parquet, set_aside.jsonl, manifest.json    written when all units are there
     WORKDIR/ledger/rechecks/DATASET/TASK/ what new nets said of published examples (`pipeline.statuses`)
     WORKDIR/ledger/DATASET/TASK.lock      locked by the run that works on the task (`pipeline.lock`)
@@ -140,6 +141,15 @@ class RunFolder:
         return self.path / "progress"
 
     @property
+    def failures(self) -> epath.Path:
+        """The folder of what failed since the last start; gone once the run is finished."""
+        return self.path / "failures"
+
+    def failure(self, unit: int) -> epath.Path:
+        """Returns the path that says why a unit failed."""
+        return self.failures / f"{unit:06d}.json"
+
+    @property
     def trials(self) -> epath.Path:
         """The path of the table of every trial, there once the run is finished."""
         return self.path / "trials.parquet"
@@ -147,6 +157,10 @@ class RunFolder:
     def finished_units(self) -> set[int]:
         """Returns the numbers of the units whose chunks are there."""
         return _units_in(self.chunks, ".parquet")
+
+    def failed_units(self) -> set[int]:
+        """Returns the numbers of the units that failed since the last start."""
+        return _units_in(self.failures, ".json")
 
     def begun_islands(self) -> set[int]:
         """Returns the numbers of the islands whose curves are there."""
@@ -162,7 +176,8 @@ class RunFolder:
 
     def sweep(self) -> None:
         """Removes what a killed start left half-written, and what was told of units under way."""
-        for folder in (self.path, *(self.path / name for name in ("chunks", "checkpoints", "curves", "lineages"))):
+        below = ("chunks", "checkpoints", "curves", "lineages", "failures")
+        for folder in (self.path, *(self.path / name for name in below)):
             sweep_files(folder)
         self.progress.rmtree(missing_ok=True)
 
@@ -189,7 +204,7 @@ class RunFolder:
 def _units_in(folder: epath.Path, suffix: str) -> set[int]:
     if not folder.exists():
         return set()
-    return {int(path.stem) for path in folder.iterdir() if path.suffix == suffix}
+    return {int(path.stem) for path in folder.iterdir() if path.suffix == suffix and path.stem.isdigit()}
 
 
 def _reason(error: Exception) -> str:

@@ -67,6 +67,8 @@ class _Finds:
 class Miner:
     """Mines units with one group of nets; builds its compiled search once, when first needed."""
 
+    lower = "[run] lanes or unit_size"
+
     def __init__(self, task: Task, group: PeerGroup, judge: PeerGroup | None):
         self._task = task
         self._group = group

@@ -67,6 +67,8 @@ class _Attacked:
 class PairMiner:
     """Attacks units' images with one group of nets; builds its compiled attacks once, when first needed."""
 
+    lower = "[run] lanes or unit_size"
+
     def __init__(self, task: Task, group: PeerGroup, judge: PeerGroup | None):
         self._task = task
         self._group = group

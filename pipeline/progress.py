@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -17,6 +18,7 @@ from pipeline.plan import Unit
 
 _SECONDS = 0.5  # between two looks at the run's folder
 _LOG_SECONDS = 30.0  # between two lines of the bar where they are kept, in a log
+_REST = 20.0  # times as long as a look takes: in a bucket with many chunks a look is many requests
 
 
 def training() -> Callable[[str, int, int, float], None]:
@@ -53,8 +55,11 @@ def mining(folder: RunFolder, units: Sequence[Unit], generations: int) -> Iterat
     stop = threading.Event()
 
     def watch() -> None:
-        while not stop.wait(_SECONDS):
+        took = 0.0
+        while not stop.wait(_pause(took)):
+            start = time.monotonic()
             _show(bar, *watched.standing())
+            took = time.monotonic() - start
 
     thread = threading.Thread(target=watch, daemon=True)
     thread.start()
@@ -65,6 +70,11 @@ def mining(folder: RunFolder, units: Sequence[Unit], generations: int) -> Iterat
         thread.join()
         _show(bar, *watched.standing())
         bar.close()
+
+
+def _pause(took: float) -> float:
+    """Returns how many seconds to wait after a look at the run's folder that took so many."""
+    return max(_SECONDS, _REST * took)
 
 
 def _show(bar: Any, place: int, note: str) -> None:

@@ -170,9 +170,39 @@ def table_bytes(table: pa.Table) -> bytes:
 
 
 def read_table(path: epath.PathLike, columns: list[str] | None = None) -> pa.Table:
-    """Reads a Parquet file, local or in a bucket; only `columns` if given."""
-    # Not as a stream: Arrow takes TensorFlow's files in a bucket for closed.
-    return pq.read_table(pa.BufferReader(epath.Path(path).read_bytes()), columns=columns)
+    """Reads a Parquet file, local or in a bucket; if `columns` are given, little more of it than those."""
+    if columns is None:
+        return table_of(epath.Path(path).read_bytes())
+    with epath.Path(path).open("rb") as file:
+        return pq.ParquetFile(_ForArrow(file)).read(columns).select(columns)
+
+
+def table_of(data: bytes, columns: list[str] | None = None) -> pa.Table:
+    """Returns the table, or some of its columns, that a Parquet file's bytes hold."""
+    return pq.read_table(pa.BufferReader(data), columns=columns)
+
+
+class _ForArrow(io.RawIOBase):
+    """An open file for Arrow, which takes those that TensorFlow opens in a bucket for closed."""
+
+    def __init__(self, file: Any):
+        self._file = file
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        self._file.seek(offset, whence)
+        return self._file.tell()
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def read(self, size: int = -1) -> bytes:
+        return self._file.read(size)
 
 
 def read_examples(path: epath.PathLike) -> Iterator[dict[str, Any]]:

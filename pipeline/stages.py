@@ -7,37 +7,36 @@ Linear, one output, no side inputs, so that it also runs on the simpler runners.
 
 from __future__ import annotations
 
-import builtins
 import contextlib
 import dataclasses
 import difflib
-import inspect
-import re
+import functools
+import io
 import shlex
 import sys
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+import weakref
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
 import apache_beam as beam
 import pyarrow as pa
 import tensorflow as tf
 from apache_beam.ml.inference.base import ModelHandler, PredictionResult, RunInference
-from apache_beam.options import pipeline_options
-from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 from apache_beam.transforms.environments import SubprocessSDKEnvironment
 
-from models import devices, preflight
+from models import devices
 from models.classifier import PeerGroup
 from models.errors import InputError
 from pipeline import interruption, ledger, records
 from pipeline.chunk import UNIT_FAILED, check_kept
+from pipeline.failures import Failure, Failures
 from pipeline.nets import NetFiles
 from pipeline.plan import Unit
 
 WORKER_DIED = 4  # exit code
-_OF_TENSORFLOW = f"{tf.errors.OpError.__module__}."  # its file systems' errors: `mined` lets no net's through
 
 
 class Source(Protocol):
@@ -54,7 +53,13 @@ class _Work:
 
 
 class Miner(Protocol):
-    """Loaded nets and what is done to each unit with them."""
+    """Loaded nets and what is done to each unit with them.
+
+    Attributes:
+      lower: the keys of the configuration that need less memory when they are lower.
+    """
+
+    lower: str
 
     def mine(self, material: Any) -> pa.Table:
         """Returns the chunk of a unit, from what its source gave."""
@@ -73,25 +78,30 @@ class Task(Protocol):
 class MiningHandler(ModelHandler[_Work, PredictionResult, Miner]):
     """Loads the nets once a process and mines unit after unit; never batches units, whose shape is fixed."""
 
-    def __init__(self, task: Task, nets: NetFiles, device: str):
+    def __init__(self, task: Task, nets: NetFiles, device: str, failed: Failures):
         super().__init__(min_batch_size=1, max_batch_size=1)
+        self._failed = failed
         self._task = task
         self._nets = nets
         self._device = device
 
     def load_model(self) -> Miner:
         """Returns what mines units; called once a process."""
-        return self._task.miner(*self._nets.load())
+        with self._failed.telling():
+            return self._task.miner(*self._nets.load())
 
     def run_inference(
         self, batch: Sequence[_Work], model: Miner, inference_args: dict[str, Any] | None = None
     ) -> Iterable[PredictionResult]:
-        """Yields the number and the chunk's bytes of each unit; raises InputError where most finds were dropped."""
-        with tf.device(devices.device_name(self._device)):
-            for work in batch:
-                rows = mined(model, work.material)
-                check_kept(rows, f"unit {work.number}")
-                yield PredictionResult(work.number, records.table_bytes(rows))
+        """Returns the number and the chunk's bytes of each unit; raises InputError where most finds were dropped."""
+        with self._failed.telling(), tf.device(devices.device_name(self._device)):
+            return [PredictionResult(work.number, self._chunk(model, work)) for work in batch]
+
+    def _chunk(self, miner: Miner, work: _Work) -> bytes:
+        failed = functools.partial(self._failed.add, work.number, lower=miner.lower)
+        rows = mined(miner, work.material, failed)
+        check_kept(rows, f"unit {work.number}")
+        return records.table_bytes(rows)
 
     def get_num_bytes(self, batch: Sequence[_Work]) -> int:
         """Returns the size of the units' input, in bytes."""
@@ -102,35 +112,44 @@ class MiningHandler(ModelHandler[_Work, PredictionResult, Miner]):
         return "mining"
 
 
-def mined(miner: Miner, material: Any) -> pa.Table:
+def mined(miner: Miner, material: Any, failed: Callable[[Failure], None]) -> pa.Table:
     """Mines a unit, tries again if that fails, and sets it aside whole if it fails again.
+
+    Args:
+      miner: what mines it.
+      material: what the unit is about.
+      failed: is told why, before the unit is set aside.
 
     Raises:
       InputError: of the user's mistakes, which no unit is to blame for; likewise OSError, of a disk or a bucket.
     """
-    failures = []
-    for _ in range(2):
+    told: list[Failure] = []
+    while len(told) < 2:
         try:
             return miner.mine(material)
         except (InputError, OSError):
             raise
         except Exception as error:  # a net of the user's can fail in any way, and a device too
-            failures.append(f"{type(error).__name__}: {preflight.reason(error)}")
-    return miner.set_aside(material, f"{UNIT_FAILED} ({failures[-1]})")
+            told.append(Failure.of(error))  # not the error, which keeps the memory of where it was raised
+    failed(told[-1])
+    return miner.set_aside(material, f"{UNIT_FAILED} ({told[-1].reason})")
 
 
-def _is_missing(unit: Unit, folder: ledger.RunFolder) -> bool:
+def _is_missing(unit: Unit, failed: Failures) -> bool:
     # A runner that lost a worker starts the stage anew, with units that were finished meanwhile.
-    return not folder.chunk(unit.number).exists()
+    with failed.telling():
+        return not failed.folder.chunk(unit.number).exists()
 
 
-def _read(unit: Unit, source: Source) -> _Work:
+def _read(unit: Unit, source: Source, failed: Failures) -> _Work:
     interruption.check()
-    return _Work(unit.number, source.read(unit.split, unit.positions))
+    with failed.telling():
+        return _Work(unit.number, source.read(unit.split, unit.positions))
 
 
-def _write(result: PredictionResult, folder: ledger.RunFolder) -> int:
-    ledger.write_whole(folder.chunk(result.example), result.inference)
+def _write(result: PredictionResult, failed: Failures) -> int:
+    with failed.telling():
+        ledger.write_whole(failed.folder.chunk(result.example), result.inference)
     return result.example
 
 
@@ -155,35 +174,55 @@ def mine(
       beam_arguments: Beam's options; without --runner, Beam's in-process FnApiRunner.
 
     Raises:
-      InputError: Beam does not take its options, the runner is not installed, or a worker met a mistake of the user's.
+      InputError: Beam does not take its options, the runner is not installed, a worker met a mistake of the user's, or
+        the first units all failed alike.
       OSError: a worker could not read or write.
 
     A worker process that dies ends this process, with one sentence and exit code `WORKER_DIED`.
     """
+    failed = Failures.begun(folder)
     try:
         with _ending_with_workers(), _open_pipeline(beam_arguments) as pipeline:
             _ = (
                 pipeline
                 | "Units" >> beam.Create(list(units), reshuffle=False)
                 | "Spread" >> beam.Reshuffle()
-                | "Missing" >> beam.Filter(_is_missing, folder=folder)
-                | "Read" >> beam.Map(_read, source=source)
-                | "SearchAndVerify" >> RunInference(MiningHandler(task, nets, device))
-                | "WriteChunk" >> beam.Map(_write, folder=folder)
+                | "Missing" >> beam.Filter(_is_missing, failed=failed)
+                | "Read" >> beam.Map(_read, source=source, failed=failed)
+                | "SearchAndVerify" >> RunInference(MiningHandler(task, nets, device, failed))
+                | "WriteChunk" >> beam.Map(_write, failed=failed)
             )
     except ImportError as error:  # of the runner's own packages, such as Dataflow's
         raise InputError(f"the runner cannot be used here: {error}.") from error
-    except (InputError, RuntimeError) as error:
-        raise _of_worker(error) from error
+    except Exception as error:
+        if (told := failed.told()) is None:
+            raise
+        raise told from error
+
+
+@functools.cache
+def _starters() -> weakref.WeakSet[threading.Thread]:
+    """Returns the threads that have started a process since this was first called."""
+    found: weakref.WeakSet[threading.Thread] = weakref.WeakSet()
+
+    def audit(event: str, _: Any) -> None:
+        if event == "subprocess.Popen":
+            found.add(threading.current_thread())
+
+    sys.addaudithook(audit)
+    return found
 
 
 @contextlib.contextmanager
 def _ending_with_workers() -> Iterator[None]:
-    """Ends this process when a worker process has died: Beam would wait for it for ever, and the task be held."""
-    usual = threading.excepthook
+    """Ends this process when a worker process has died: Beam would wait for it for ever, and the task be held.
+
+    Beam starts each in a thread of its own, which waits for it and fails if it ends badly.
+    """
+    usual, starters = threading.excepthook, _starters()
 
     def hook(failed: Any) -> None:
-        if failed.thread is None or failed.thread.name != "run_worker":
+        if failed.thread not in starters:
             usual(failed)
             return
         if interruption.is_ending():  # and ends its workers
@@ -197,22 +236,6 @@ def _ending_with_workers() -> Iterator[None]:
         yield
     finally:
         threading.excepthook = usual
-
-
-def _of_worker(error: Exception) -> BaseException:
-    """Finds in what Beam makes of a worker's error, mostly its stack trace, what a person can do something about."""
-    if isinstance(error, InputError):  # of this process, where Beam adds to the sentence
-        return InputError(re.sub(r" \[while running '.*'\]$", "", str(error)))
-    if re.search(r"^KeyboardInterrupt\b", str(error), re.MULTILINE):
-        return KeyboardInterrupt()
-    raised = re.findall(r"^([\w.]+): (.*?)(?: \[while running '.*'\])?$", str(error), re.MULTILINE)
-    for name, message in reversed(raised):
-        kind = getattr(builtins, name, None)
-        if (isinstance(kind, type) and issubclass(kind, OSError)) or name.startswith(_OF_TENSORFLOW):
-            return OSError(f"a worker could not read or write ({message})")
-        if name == f"{InputError.__module__}.{InputError.__qualname__}":
-            return InputError(message)
-    return error
 
 
 def _open_pipeline(beam_arguments: Sequence[str]) -> beam.Pipeline:
@@ -229,8 +252,8 @@ def _with_deaf_workers(options: PipelineOptions) -> FnApiRunner | None:
     The workers ignore Ctrl-C, which a terminal sends to them, too: they would print what they were at. Whoever started
     them ends them.
     """
-    direct = options.view_as(pipeline_options.DirectOptions)
-    named = options.view_as(pipeline_options.StandardOptions).runner
+    direct = options.view_as(DirectOptions)
+    named = options.view_as(StandardOptions).runner
     if named != "FnApiRunner" or direct.direct_running_mode != "multi_processing":
         return None
     direct.direct_running_mode = "in_memory"  # the default, which leaves the environment to us
@@ -248,22 +271,36 @@ def check_options(options: Sequence[str], ours: Sequence[str]) -> None:
     """Raises InputError for an option that is neither ours nor Beam's, with the nearest that is.
 
     Args:
-      options: what our parser does not know, "--name" or "--name=value".
+      options: what our parser does not know, "--name".
       ours: our own options, with their dashes.
     """
-    if not options:
-        return
-    known = {option for parser in _beam_parsers() for option in parser._option_string_actions}
-    for name in (option.split("=", 1)[0] for option in options):
-        if name not in known:
-            near = difflib.get_close_matches(name, ours, 1, 0.6) or difflib.get_close_matches(name, known, 1, 0.6)
+    for option in options:
+        if not is_of_beam(option):
+            known = [f"--{name}" for name in PipelineOptions([]).get_all_options()]
+            near = [found for names in (ours, known) for found in difflib.get_close_matches(option, names, 1, 0.6)]
             hint = f"did you mean {near[0]}?" if near else "see --help, or Beam's own options."
-            raise InputError(f"unknown option {name}; {hint}")
+            raise InputError(f"unknown option {option}; {hint}")
 
 
-def _beam_parsers() -> Iterable[Any]:
-    for _, cls in inspect.getmembers(pipeline_options, inspect.isclass):
-        if issubclass(cls, PipelineOptions) and "_add_argparse_args" in vars(cls):
-            parser = pipeline_options._BeamArgumentParser(allow_abbrev=False)
-            vars(cls)["_add_argparse_args"].__func__(cls, parser)
-            yield parser
+def is_of_beam(option: str) -> bool:
+    """Tells whether an option, "--name", is one of Beam's."""
+    try:
+        found = _parsed([option], retain_unknown_options=True)
+    except InputError:  # it lacks its value
+        return True
+    return found.keys() == PipelineOptions([]).get_all_options().keys()
+
+
+def check_values(arguments: Sequence[str]) -> None:
+    """Raises InputError if Beam does not take one of its options with the value that is given."""
+    _parsed(arguments)
+
+
+def _parsed(arguments: Sequence[str], **how: bool) -> dict[str, Any]:
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            return PipelineOptions(list(arguments)).get_all_options(**how)
+    except SystemExit as error:  # how argparse ends a process
+        told = said.getvalue().strip().splitlines()[-1].partition("error: ")[2]
+        raise InputError(f"Beam does not take its options: {told}.") from error

@@ -10,15 +10,27 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import pyarrow.compute as pc
 import tensorflow as tf
 
 from models import devices
 from models.classifier import PeerGroup
 from models.errors import InputError
-from pipeline import criteria, finish, garbage, interruption, ledger, lock, plan, progress, records, sample, stages, tasks
+from pipeline import (
+    criteria,
+    failures,
+    finish,
+    garbage,
+    interruption,
+    ledger,
+    lock,
+    plan,
+    progress,
+    records,
+    sample,
+    stages,
+    tasks,
+)
 from pipeline import nets as run_nets
-from pipeline.chunk import UNIT_FAILED
 from pipeline.config import Config
 from pipeline.islands import Islands
 from pipeline.ledger import RunFolder, Workdir
@@ -137,8 +149,9 @@ def mine(job: Job, run_id: str, beam_arguments: Sequence[str]) -> RunFolder:
     task = tasks.task_of(job.config, group, job.source.class_names(), identity["config_digest"], folder)
     accuracies = examine(job, group, judge)
     units = _start(job, group, folder, whole)
-    _forget_failed(folder)
-    missing = [unit for unit in units if unit.number not in folder.finished_units()]
+    failures.forget(folder)
+    there = folder.finished_units()
+    missing = [unit for unit in units if unit.number not in there]
     bred = job.config.dataset == records.GARBAGE
     if missing:
         material = Islands(tasks.target_nets(job.config, group)) if bred else job.source.for_workers()
@@ -178,14 +191,6 @@ def _start(job: Job, group: PeerGroup, folder: RunFolder, whole: dict[str, Any])
         units = _units(job, group)
     folder.start({**whole, "units": [unit.to_json() for unit in units]})
     return units
-
-
-def _forget_failed(folder: RunFolder) -> None:
-    """Removes the chunks of units that were set aside whole, so that this start tries them again."""
-    for unit in folder.finished_units():
-        reasons = records.read_table(folder.chunk(unit), ["reason"])["reason"]
-        if pc.any(pc.starts_with(reasons, UNIT_FAILED)).as_py():
-            folder.chunk(unit).unlink()
 
 
 def _same(plan_file: dict[str, Any] | None, identity: dict[str, Any]) -> bool:

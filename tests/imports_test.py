@@ -12,7 +12,7 @@ LAYERS = [
     | {"pipeline.sections", "pipeline.options", "pipeline.pixels", "pipeline.seed_features", "pipeline.interruption"},
     {"pipeline.image_folder"},
     {"pipeline.transforms", "pipeline.criteria", "pipeline.seeds", "pipeline.picture", "pipeline.report"}
-    | {"pipeline.statuses"}
+    | {"pipeline.statuses", "pipeline.failures"}
     | {"pipeline.noise", "pipeline.search.balls", "pipeline.under_way"},
     {"pipeline.search.lanes", "pipeline.search.gradient", "pipeline.search.elites", "pipeline.search.cppn"}
     | {"pipeline.chunk", "pipeline.transfer", "pipeline.probe", "pipeline.plan", "pipeline.lineage"},

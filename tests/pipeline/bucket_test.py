@@ -1,12 +1,14 @@
-"""A workdir that is not on the disk: the whole job in TensorFlow's in-memory file system, which stands for a bucket."""
+"""A workdir in a bucket: the whole job by TensorFlow's own client of gs://, against a made-up storage."""
 
 from __future__ import annotations
 
 import numpy as np
+import pyarrow as pa
 import pytest
-import tensorflow as tf
 from etils import epath
-from etils.epath import backend, gpath, register
+
+from pipeline import records
+from tests.pipeline import storage
 
 from models.errors import InputError
 from pipeline import records
@@ -16,73 +18,52 @@ from tests.pipeline import nets
 DATASET = "high_value_mistakes/tiny"
 
 
-class _Bucket(type(backend.tf_backend)):  # type: ignore[misc]
-    """TensorFlow's file systems; folders can be renamed in memory, too, as they can in gs://."""
-
-    def rename(self, path, dst):
-        if not self.isdir(path):
-            super().rename(path, dst)
-            return
-        for folder, _, names in list(self.walk(path)):
-            to = dst + folder.rstrip("/").removeprefix(path)
-            self.gfile.makedirs(to)
-            for name in names:
-                self.gfile.rename(f"{folder.rstrip('/')}/{name}", f"{to}/{name}")
-        self.gfile.rmtree(path)
+@pytest.fixture(scope="module")
+def service(tmp_path_factory):
+    """A made-up storage, which TensorFlow takes for Google's."""
+    with (
+        storage.serve(tmp_path_factory.mktemp("storage")) as (served, environment),
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        yield served
 
 
 @pytest.fixture
-def bucket(monkeypatch):
-    """A folder ram://bucket, which `epath` takes for one in a bucket."""
-    monkeypatch.setattr(gpath, "_URI_PREFIXES", (*gpath._URI_PREFIXES, "ram://"))
-    monkeypatch.setattr(gpath, "_URI_SCHEMES", {*gpath._URI_SCHEMES, "ram"})
-    monkeypatch.setitem(gpath._URI_MAP_ROOT, "ram://", "/ram/")
-    monkeypatch.setitem(gpath._PREFIX_TO_BACKEND, "ram", backend.tf_backend)
-    monkeypatch.setitem(register._URI_PREFIXES_TO_CLS, "ram://", gpath.PosixGPath)
-    monkeypatch.setattr(backend, "tf_backend", _Bucket())
-    folder = epath.Path("ram://bucket")
-    folder.mkdir()
-    yield folder
-    folder.rmtree()
-
-
-def _tree(folder) -> dict[str, bytes]:
-    found = {}
-    for path in folder.iterdir():
-        if path.is_dir():
-            found.update({f"{path.name}/{name}": data for name, data in _tree(path).items()})
-        else:
-            found[path.name] = path.read_bytes()
-    return found
+def bucket(service):
+    """An empty bucket."""
+    service.empty()
+    return epath.Path("gs://bucket")
 
 
 @pytest.fixture
-def workdir(bucket, finished):
+def workdir(bucket, service, finished):
     """A workdir in the bucket with the trained nets and the seed images, and no run."""
     for local in [*(finished.path / "nets").iterdir(), *(finished.datasets / "digits").rglob("*")]:
         if local.is_file():
-            path = bucket / "work" / local.relative_to(finished.path).as_posix()
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(local.read_bytes())
+            service.put(f"bucket/work/{local.relative_to(finished.path).as_posix()}", local.read_bytes())
     return bucket / "work"
 
 
-def test_the_whole_job_runs_in_a_bucket_as_on_the_disk(workdir, finished, rechecked, peerpressure, config, tree):
+def test_the_whole_job_runs_in_a_bucket_as_on_the_disk(
+    workdir, service, finished, rechecked, peerpressure, config, tree
+):
     command = ("run", "--config", config(), "--workdir", workdir, "--run_id", "first")
     assert peerpressure(*command).code == 0
-    before = _tree(workdir)
-    assert _tree(workdir / "datasets" / DATASET) == tree(finished.published)
+    before = service.files("bucket/work")
+    assert service.files(f"bucket/work/datasets/{DATASET}") == tree(finished.published)
     chunks = tree(finished.ledger / "first" / "chunks")
-    assert len(chunks) == 6 and _tree(workdir / "ledger" / DATASET / "first" / "chunks") == chunks
+    assert len(chunks) == 6 and service.files(f"bucket/work/ledger/{DATASET}/first/chunks") == chunks
 
-    assert "nothing to do" in peerpressure(*command).out and _tree(workdir) == before
+    assert "nothing to do" in peerpressure(*command).out and service.files("bucket/work") == before
     checked = peerpressure("verify", DATASET, "--workdir", workdir)
     assert checked.code == 0 and f"{finished.manifest('first')['examples']} examples checked" in checked.out
 
     large = next(path for path in (workdir / "nets").iterdir() if path.name.startswith("mlp-12-"))
     again = ("recheck", DATASET, "--workdir", workdir, "--peers", f"mlp-4={large}", "--publish")
     assert peerpressure(*again).code == 0
-    assert _tree(workdir / "datasets" / DATASET) == tree(rechecked.published)
+    assert service.files(f"bucket/work/datasets/{DATASET}") == tree(rechecked.published)
 
 
 def test_a_dataset_that_is_not_in_the_bucket_is_told(bucket, peerpressure):
@@ -90,14 +71,20 @@ def test_a_dataset_that_is_not_in_the_bucket_is_told(bucket, peerpressure):
     assert outcome.code == 2 and f"dataset '{DATASET}' was not found in {bucket}/datasets" in outcome.err
 
 
-def test_a_bucket_that_refuses_is_told_in_one_sentence(bucket, peerpressure, config, monkeypatch):
-    def refuse(*_, **__):
-        raise tf.errors.PermissionDeniedError(None, None, "403:\n\tno access")
-
-    monkeypatch.setattr(_Bucket, "makedirs", refuse)
+def test_a_bucket_that_refuses_is_told_in_one_sentence(bucket, service, peerpressure, config):
+    service.refuse("^POST")
     outcome = peerpressure("run", "--config", config(), "--workdir", bucket / "work")
     assert outcome.code == 2 and outcome.err.count("\n") == 1
-    assert f"--workdir {bucket}/work cannot be written to (403: no access)" in outcome.err
+    assert f"--workdir {bucket}/work cannot be written to (" in outcome.err and "no access" in outcome.err
+
+
+def test_of_a_large_chunk_little_more_is_read_than_the_columns_asked_for(bucket, service):
+    noise = np.random.default_rng(0).integers(0, 256, (4, 1 << 20), np.uint8)
+    table = pa.table({"reason": ["a", "b", "c", "d"], "image": [row.tobytes() for row in noise]})
+    service.put("bucket/chunk.parquet", records.table_bytes(table))
+    assert records.read_table(bucket / "chunk.parquet", ["reason"]).equals(table.select(["reason"]))
+    assert 0 < service.sent() < 2 << 20
+    assert records.read_table(bucket / "chunk.parquet").equals(table)
 
 
 @pytest.mark.parametrize("workdir", ["s3://bucket/work", "memory://work", "file:///work"])

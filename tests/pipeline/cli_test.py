@@ -59,7 +59,7 @@ def test_help_tells_every_option_and_its_default(peerpressure, command):
         assert option in told and (not default or f"(default: {default})" in told[option])
     for option in _REQUIRED.get(command, []):
         assert "required" in told[option]
-    known = set(cli._parser()[1].choices[command]._option_string_actions)
+    known = set(cli._parser()[1].choices[command].options)
     assert known - _HELP == {*_OPTIONS[command], *_REQUIRED.get(command, [])} == set(told) - _HELP
 
 
@@ -99,6 +99,7 @@ def test_what_is_missing_or_not_a_choice_is_told(peerpressure, argv, message):
         (["--wrokdir=elsewhere"], "unknown option --wrokdir; did you mean --workdir?"),
         (["--direct_num_worker=2"], "did you mean --direct_num_workers?"),
         (["--confg", "x"], "did you mean --config?"),
+        (["--nothing_like_it"], "unknown option --nothing_like_it; see --help, or Beam's own options."),
         (["elsewhere"], "unexpected argument 'elsewhere'"),
     ],
 )
@@ -137,6 +138,39 @@ def test_a_run_seed_that_is_none_is_told(peerpressure, config, tmp_path, more, m
 def test_beam_options_are_for_commands_that_run_beam(peerpressure, config, tmp_path, command):
     outcome = peerpressure(command, "--config", config(), "--workdir", tmp_path / "work", "--runner=FnApiRunner")
     assert _is_one_sentence(outcome) and "runs no Beam pipeline" in outcome.err
+
+
+@pytest.mark.parametrize(
+    ("argv", "message"),
+    [
+        (
+            ["replay", NAME, "0a", "--data_dir", "x"],
+            "`replay` takes no --data_dir; it takes --workdir, --peers, --out, ",
+        ),
+        (["verify", NAME, "--pears", "x"], "unknown option --pears; did you mean --peers?"),
+        (
+            ["diff", NAME, NAME, "--direct_num_workers=2"],
+            "--direct_num_workers: `diff` runs no Beam pipeline; leave it",
+        ),
+    ],
+)
+def test_an_option_that_a_command_does_not_take_is_told_with_those_that_it_takes(peerpressure, argv, message):
+    outcome = peerpressure(*argv)
+    assert _is_one_sentence(outcome) and outcome.err.startswith(f"peerpressure: error: {message}")
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--direct_num_workers=x"], "argument --direct_num_workers: invalid int value: 'x'."),
+        (["--direct_num_workers"], "argument --direct_num_workers: expected one argument."),
+        (["--direct_running_mode", "fast"], "argument --direct_running_mode: invalid choice: 'fast' (choose from "),
+    ],
+)
+def test_a_value_that_beam_does_not_take_is_told_at_once(peerpressure, config, tmp_path, more, message):
+    outcome = peerpressure("run", "--config", config(), "--workdir", tmp_path / "work", *more)
+    assert _is_one_sentence(outcome) and f"Beam does not take its options: {message}" in outcome.err
+    assert not (tmp_path / "work").exists()
 
 
 def test_beam_options_pass(work, peerpressure, config):

@@ -2,19 +2,28 @@
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import json
+import os
 import re
+import signal
+from collections.abc import Callable
+from typing import Any
 
-import apache_beam as beam
 import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
-from apache_beam.options.pipeline_options import PipelineOptions
+from etils import epath
 
 from models.errors import InputError
-from pipeline import chunk, mining, records, stages, verify
+from pipeline import chunk, failures, mining, records, stages, verify
+from pipeline.failures import Failure
 from pipeline.garbage import GarbageMiner
+from pipeline.ledger import RunFolder
+from pipeline.plan import Unit
 from pipeline.seeds import SeedBatch
 
 UNLUCKY = 2  # of six units
@@ -39,7 +48,8 @@ class _Miner:
 
 
 def test_a_unit_that_fails_once_is_mined():
-    assert stages.mined(_Miner(OUT_OF_MEMORY), "unit") == "unit mined"
+    told: list[Failure] = []
+    assert stages.mined(_Miner(OUT_OF_MEMORY), "unit", told.append) == "unit mined" and not told
 
 
 @pytest.mark.parametrize(
@@ -51,14 +61,16 @@ def test_a_unit_that_fails_once_is_mined():
     ],
 )
 def test_a_unit_that_fails_twice_is_set_aside_with_the_last_reason(error, reason):
-    assert stages.mined(_Miner(RuntimeError("first"), error), "unit") == f"unit set aside: {reason}"
+    told: list[Failure] = []
+    assert stages.mined(_Miner(RuntimeError("first"), error), "unit", told.append) == f"unit set aside: {reason}"
+    assert told == [Failure.of(error)] and told[0].reason in reason
 
 
 @pytest.mark.parametrize("error", [InputError("the net is wrong."), OSError("no space left"), KeyboardInterrupt()])
 def test_what_no_unit_is_to_blame_for_ends_the_run(error):
     miner = _Miner(error)
     with pytest.raises(type(error)):
-        stages.mined(miner, "unit")
+        stages.mined(miner, "unit", lambda failure: None)
     assert not miner.errors
 
 
@@ -212,27 +224,159 @@ def test_a_failing_island_has_its_classes_set_aside(work, monkeypatch, peerpress
     assert line[1] == "10"  # champions: of the other island alone
 
 
-def _by_beam(error: BaseException) -> Exception:
-    """Returns what Beam makes of an error of a worker."""
+@dataclasses.dataclass(frozen=True)
+class _Stub:
+    """Seed images, nets, task and miner in one: reading or mining calls `fail(unit)`, which may raise."""
 
-    def fail(_):
-        raise error
+    fail: Callable[[int], Any]
+    reading: bool = False
+    nbytes, lower = 1, "[run] lanes"
 
-    with pytest.raises(Exception) as caught, beam.Pipeline(options=PipelineOptions(["--runner=FnApiRunner"])) as job:
-        _ = job | beam.Create([1]) | beam.Map(fail)
-    return caught.value
+    def load(self):
+        return None, None
+
+    def miner(self, *_):
+        return self
+
+    def read(self, _, positions):
+        if self.reading:
+            self.fail(positions[0])
+        return dataclasses.replace(self, fail=functools.partial(self.fail, positions[0]))
+
+    def mine(self, material):
+        material.fail()
+        return pa.table({"reason": [""]})
+
+    def set_aside(self, _, reason):
+        return pa.table({"reason": [reason]})
 
 
+@pytest.fixture
+def run_of(tmp_path):
+    """Mines units of which a stub makes what it makes, and returns the run's folder."""
+    folder = RunFolder(epath.Path(tmp_path) / "first")
+
+    def mine(fail, units=5, reading=False):
+        stub = _Stub(fail, reading)
+        failures.forget(folder)
+        missing = [Unit(unit, "test", (unit,)) for unit in sorted(set(range(units)) - folder.finished_units())]
+        stages.mine(missing, stub, stub, stub, folder, "cpu", [])
+        return folder
+
+    mine.folder = folder
+    return mine
+
+
+def _mine_well(unit):
+    pass
+
+
+def _raise(error, unit):
+    raise error
+
+
+def _interrupt(unit):
+    signal.raise_signal(signal.SIGINT)
+
+
+@pytest.mark.parametrize("reading", [True, False])
 @pytest.mark.parametrize(
     ("error", "kind", "message"),
     [
-        (InputError("name another file."), InputError, r"name another file\.$"),
-        (OSError(28, "No space left"), OSError, r"a worker could not read or write \(\[Errno 28\] No space left\)"),
-        (tf.errors.UnavailableError(None, None, "503"), OSError, r"a worker could not read or write \(503\)"),
-        (KeyboardInterrupt(), KeyboardInterrupt, ""),
-        (IndexError("a defect"), IndexError, "a defect"),
+        (InputError("name another\nfile."), InputError, r"name another file\.$"),
+        (OSError(28, "No space left"), OSError, r"a worker could not read or write \(\[Errno 28\] No space left\)$"),
     ],
 )
-def test_what_ended_a_worker_is_raised_as_what_it_is(error, kind, message):
-    found = stages._of_worker(_by_beam(error))
-    assert type(found) is kind and re.search(f"^{message}", str(found))
+def test_what_ended_a_worker_is_raised_as_what_it_is(run_of, reading, error, kind, message):
+    with pytest.raises(kind) as told:
+        run_of(functools.partial(_raise, error), reading=reading)
+    assert type(told.value) is kind and re.match(message, str(told.value))
+
+
+def test_a_bucket_that_fails_is_told_as_a_disk_and_a_defect_as_what_beam_makes_of_it(run_of):
+    with pytest.raises(OSError, match=r"^a worker could not read or write \(503\)$"):
+        run_of(functools.partial(_raise, tf.errors.UnavailableError(None, None, "503")), reading=True)
+    with pytest.raises(Exception, match="a defect") as told:
+        run_of(functools.partial(_raise, IndexError("a defect")), reading=True)
+    assert not isinstance(told.value, (InputError, OSError))
+
+
+def test_an_interrupt_is_raised_as_one(run_of):
+    with pytest.raises(KeyboardInterrupt):
+        run_of(_interrupt)
+
+
+def test_a_disk_of_which_no_worker_could_tell_is_found_out(run_of, monkeypatch):
+    def refuse(*_):
+        raise OSError(30, "Read-only file system")
+
+    run_of.folder.path.mkdir(parents=True)
+    monkeypatch.setattr(os, "replace", refuse)
+    with pytest.raises(OSError, match=r"^a worker could not read or write \(\[Errno 30\] Read-only file system\)$"):
+        run_of(_mine_well)
+
+
+def _want_memory(unit):
+    kinds = (
+        tf.errors.ResourceExhaustedError(None, None, "OOM when allocating a tensor"),
+        MemoryError(),
+        tf.errors.InternalError(None, None, f"Out of memory while trying to allocate {unit} bytes."),
+        RuntimeError("std::bad_alloc"),
+    )
+    raise kinds[unit % len(kinds)]
+
+
+def test_a_run_whose_first_units_all_want_memory_stops_and_says_what_to_lower(run_of):
+    with pytest.raises(InputError) as told:
+        run_of(_want_memory)
+    assert re.fullmatch(
+        r"the first 3 units, each tried twice, ran out of memory \(.+\); lower \[run\] lanes, and start a new run\.",
+        str(told.value),
+    )
+    assert len(run_of.folder.failed_units()) == 3
+
+
+def _differ_in_numbers(unit):
+    raise ValueError(f"shape ({unit}, 28) at 0x7f{unit:02x}: not one that the net takes")
+
+
+def test_a_run_whose_first_units_fail_alike_stops_and_names_the_error_and_the_next_start_tries_all_again(run_of):
+    with pytest.raises(InputError, match=r"the first 3 units, each tried twice, failed alike \(ValueError: shape \(\d"):
+        run_of(_differ_in_numbers)
+    assert run_of(_mine_well).finished_units() == set(range(5))
+
+
+def _fail_each_for_itself(unit):
+    raise ValueError("abcdef"[unit])
+
+
+def test_units_that_fail_differently_are_set_aside(run_of):
+    folder = run_of(_fail_each_for_itself)
+    assert folder.finished_units() == folder.failed_units() == set(range(5))
+
+
+def _fail_but_first(unit, counted):
+    if counted.exists():
+        raise MemoryError
+    counted.touch()
+
+
+def test_units_that_fail_after_one_that_did_not_are_set_aside(run_of, tmp_path):
+    folder = run_of(functools.partial(_fail_but_first, counted=tmp_path / "first one"))
+    assert len(folder.finished_units()) == 5 and len(folder.failed_units()) == 4
+
+
+def test_units_of_an_earlier_start_are_no_hope_for_this_one(run_of):
+    run_of(_mine_well, units=2)
+    with pytest.raises(InputError, match="the first 3 units"):
+        run_of(_want_memory)
+    assert run_of.folder.finished_units() - run_of.folder.failed_units() == {0, 1}
+
+
+def test_a_start_tries_failed_units_again_and_opens_no_chunk_for_that(run_of, monkeypatch):
+    folder = run_of(functools.partial(_fail_but_first, counted=run_of.folder.path.parent / "first one"))
+    failed, opened = folder.failed_units(), []
+    monkeypatch.setattr(records, "read_table", lambda path, *_: opened.append(path))
+    failures.forget(folder)
+    assert folder.finished_units() == set(range(5)) - failed and not opened
+    assert not folder.failures.exists()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pathlib
 import random
+import shutil
 import signal
 import subprocess
 
@@ -18,6 +19,7 @@ _BRED = {
     "garbage": {"confidence": 0.9999, "generations": 60, "population": 8, "islands": 1, "classes": [0, 1, 2]},
 }
 _DATASET = "garbage_images/tiny"
+_FIRST = f"ledger/{conftest.DATASET}/first"
 _AT_MOST = 30  # kills
 _WORKERS = """
 import os, sys
@@ -68,6 +70,45 @@ def test_islands_killed_at_random_points_end_as_if_they_had_not_been(nursery, br
     stages = [f"{run}/curves/", f"{run}/checkpoints/", f"{run}/chunks/", f"datasets/{_DATASET}/"]
     _kill_until_done(nursery, [*command, killed], killed, stages, len(whole.changed))
     _assert_undisturbed(nursery, [*command, killed], killed, calm)
+
+
+def _copied_without(work, folder, left_out):
+    """Copies the ledger of the brief run but for some of its files, with a failure that was kept meanwhile."""
+    shutil.rmtree(folder, ignore_errors=True)
+    shutil.copytree(work.path / "ledger", folder / "ledger", ignore=shutil.ignore_patterns(*left_out))
+    (folder / _FIRST / "failures").mkdir()
+    (folder / _FIRST / "failures" / "run.json").write_text("{}")
+
+
+def test_a_run_killed_at_any_step_of_its_end_is_finished_whole_or_not_at_all(nursery, brief, config, tmp_path):
+    folder, arguments = tmp_path / "work", (tmp_path / "work", config(**conftest.BRIEF))
+    left_out = ("trials.parquet", "set_aside.jsonl", "manifest.json")
+    _copied_without(brief.work, folder, left_out)
+    changes = nursery.run(arguments, folder, step="finish").changed
+    calm = conftest.kept(folder)
+    assert len(changes) == 8 and {f"{_FIRST}/{name}" for name in left_out} <= calm.keys()
+    for at in range(len(changes)):
+        _copied_without(brief.work, folder, left_out)
+        assert nursery.run(arguments, folder, at, step="finish").code == -signal.SIGKILL
+        if not (folder / _FIRST / "manifest.json").exists():
+            assert nursery.run(arguments, folder, step="finish").code == 0
+        assert {name: data for name, data in conftest.kept(folder).items() if not name.endswith(".tmp")} == calm
+
+
+def test_a_version_killed_at_any_step_is_there_whole_or_not_at_all(nursery, brief, config, tmp_path):
+    folder, arguments = tmp_path / "work", (tmp_path / "work", config(**conftest.BRIEF))
+    _copied_without(brief.work, folder, ())
+    changes = nursery.run(arguments, folder, step="package").changed
+    calm, version = conftest.files(folder / "datasets"), f"{conftest.DATASET}/1.0.0/"
+    assert any(name.startswith(version) for name in calm)
+    for at in range(len(changes)):
+        shutil.rmtree(folder / "datasets", ignore_errors=True)
+        assert nursery.run(arguments, folder, at, step="package").code == -signal.SIGKILL
+        there = {name: data for name, data in conftest.files(folder / "datasets").items() if name.startswith(version)}
+        assert all(calm[name] == data for name, data in there.items())
+        assert not there or there.keys() == {name for name in calm if name.startswith(version)}
+        assert nursery.run(arguments, folder, step="package").code == 0
+        assert conftest.files(folder / "datasets") == calm
 
 
 def _with_workers(program, command, site, call):

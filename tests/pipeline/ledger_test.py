@@ -107,6 +107,13 @@ def test_finished_units_are_those_with_a_chunk(folder):
     assert folder.finished_units() == {0, 7, 123456}
 
 
+def test_failed_units_are_those_of_which_a_failure_is_kept(folder):
+    assert folder.failed_units() == set()
+    for name in ("000004.json", "run.json", "000005.json.0123.tmp"):
+        ledger.write_whole(folder.failures / name, b"")
+    assert folder.failed_units() == {4}
+
+
 def test_chunks_sort_by_their_unit(folder):
     names = [folder.chunk(unit).name for unit in (0, 9, 10, 99, 100000)]
     assert names == sorted(names)

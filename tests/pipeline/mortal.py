@@ -40,19 +40,26 @@ class Nursery:
         self._process = process
 
     def run(
-        self, arguments: Sequence[Any], folder: pathlib.Path, at: int = -1, error: int = 0, below: str = ""
+        self,
+        arguments: Sequence[Any],
+        folder: pathlib.Path,
+        at: int = -1,
+        error: int = 0,
+        below: str = "",
+        step: str = "",
     ) -> Ended:
-        """Runs a command line.
+        """Runs a command line, or one step of it.
 
         Args:
-          arguments: after the command's name.
+          arguments: after the command's name; of a step, those of its function here.
           folder: where changes are told.
           at: the change, from 0, right before which the process is killed; -1 lets it live.
           error: in place of the kill, the `errno` with which this and every later change fails.
           below: how the paths, relative to the folder, begin whose changes count for `at`.
+          step: "finish" or "package", in place of a command line.
         """
         words = [str(word) for word in arguments]
-        order = {"arguments": words, "folder": str(folder), "at": at, "error": error, "below": below}
+        order = {"arguments": words, "folder": str(folder), "at": at, "error": error, "below": below, "step": step}
         assert self._process.stdin and self._process.stdout
         self._process.stdin.write(json.dumps(order) + "\n")
         self._process.stdin.flush()
@@ -156,8 +163,35 @@ def _run(order: dict[str, Any]) -> list[Any]:
         return [os.waitstatus_to_exitcode(status), said.read().decode(), log.read().decode().splitlines()]
 
 
-def _live(arguments: list[str], folder: str, at: int, error: int, below: str, log: int) -> None:
-    """Runs a command line as the installed command, and ends the process."""
+def finish(workdir: str, task: str) -> None:
+    """Sums up run "first", whose chunks are all there, as `peerpressure mine` does at its end."""
+    from pipeline import config_file, plan
+    from pipeline import finish as finishing
+    from pipeline.ledger import Workdir
+
+    config, where = config_file.load(task), Workdir.at(workdir)
+    folder = where.run(config.dataset_name, "first")
+    identity = folder.plan()
+    assert identity is not None
+    units = [plan.Unit.from_json(unit) for unit in identity.pop("units")]
+    finishing.finish(where, config, folder, units, {**identity, "num_classes": 10, "net_paths": {}})
+
+
+def package(workdir: str, task: str) -> None:
+    """Packages a task, as `peerpressure package` does."""
+    from pipeline import config_file
+    from pipeline import package as packaging
+    from pipeline.ledger import Workdir
+
+    config = config_file.load(task)
+    packaging.package(Workdir.at(workdir), config.dataset, config.task)
+
+
+_STEPS = {"finish": finish, "package": package}
+
+
+def _live(arguments: list[str], folder: str, at: int, error: int, below: str, step: str, log: int) -> None:
+    """Runs a command line as the installed command, or a step, and ends the process."""
     from pipeline import __main__, garbage
 
     garbage._CHECKPOINT_SECONDS = -1.0  # after every block, not by the clock
@@ -179,7 +213,11 @@ def _live(arguments: list[str], folder: str, at: int, error: int, below: str, lo
     sys.argv = ["peerpressure", *arguments]
     code = 70
     try:
-        __main__.console()
+        if step:
+            _STEPS[step](*arguments)
+            code = 0
+        else:
+            __main__.console()
     except SystemExit as left:
         code = int(left.code or 0)
     finally:

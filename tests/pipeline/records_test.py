@@ -119,6 +119,10 @@ def test_only_the_columns_asked_for_are_read(chunk):
     assert table.schema == records.TRIALS_SCHEMA and table.num_rows == len(OUTCOMES)
 
 
+def test_columns_come_in_the_order_asked_for(chunk):
+    assert records.read_table(chunk, ["outcome", "seed_id"]).column_names == ["outcome", "seed_id"]
+
+
 def test_examples_are_the_found_rows_in_their_order(chunk):
     examples = list(records.read_examples(chunk))
     assert [example["id"] for example in examples] == ["id-1", "id-3"]

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import shutil
 
 import pytest
 
+from pipeline import progress, seeds
 from pipeline.ledger import RunFolder
 from pipeline.seeds import TfdsSeeds
 
@@ -60,6 +62,17 @@ def test_a_stage_started_anew_leaves_the_units_that_were_finished_meanwhile(
     assert peerpressure("mine", "--config", task, "--workdir", broken_off.path, "--run_id", "first").code == 0
     assert {path: path.stat().st_mtime_ns for path in before} == before
     assert tree(chunks) == tree(made.ledger / "first" / "chunks")
+
+
+def test_the_chunks_are_listed_as_often_whatever_the_number_of_units(work, peerpressure, config, monkeypatch):
+    listed: list[RunFolder] = []
+    finished_units = RunFolder.finished_units
+    monkeypatch.setattr(RunFolder, "finished_units", lambda folder: (listed.append(folder), finished_units(folder))[1])
+    monkeypatch.setattr(progress, "mining", lambda *_: contextlib.nullcontext())  # it looks by the clock
+    task = config(search={"method": "scan"}, run={"unit_size": 12})
+    command = ["mine", "--config", task, "--workdir", work.path, "--run_id", "many"]
+    assert peerpressure(*command).code == 0
+    assert len(work.manifest("many")["units"]) == 30 and len(listed) <= 3
 
 
 def test_a_run_without_its_manifest_is_not_packaged(broken_off, peerpressure, config):
