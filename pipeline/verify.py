@@ -95,11 +95,12 @@ def failures(judgement: Judgement) -> list[str]:
 
 @dataclasses.dataclass(frozen=True)
 class Grading:
-    """[grade]: when a mistake is of high value: no more than this may have happened to the seed image, all moves in one.
+    """[grade]: when a mistake is of high value.
 
-    The defaults are what others take for harmless. Rotation and translation: the limits of Engstrom et al., "Exploring
-    the Landscape of Spatial Robustness" (30 degrees, 3 pixels of 28, 24 of 224). Scale: affNIST's (0.8 to 1.2). Stretch:
-    aspect ratios of Inception's random crops (3/4 to 4/3). Shear: AutoAugment's (a slope of 0.3).
+    All but the first are limits to what all moves together may do to the seed image. The defaults are what others take
+    for harmless. Rotation and translation: Engstrom et al., "Exploring the Landscape of Spatial Robustness", 30 degrees
+    and 3 pixels of 28. Scale: affNIST, 0.8 to 1.2. Stretch: random crops in "Going Deeper with Convolutions", aspect
+    ratios of 3/4 to 4/3. Shear: "AutoAugment", a slope of 0.3.
 
     Attributes:
       peer_margin: the least lead, in probability, that every peer must give the class over its runner-up.
