@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import importlib.metadata
 import io
 import json
 import pathlib
@@ -279,6 +280,17 @@ def files(folder: pathlib.Path) -> dict[str, bytes]:
 def tree() -> Callable[[pathlib.Path], dict[str, bytes]]:
     """Reads every file under a folder."""
     return files
+
+
+@pytest.fixture
+def upgrade(monkeypatch) -> Callable[[], None]:
+    """Gives this program another version, "9.9"."""
+    installed = importlib.metadata.version
+
+    def another(name: str) -> str:
+        return "9.9" if name == "peer-pressure" else installed(name)
+
+    return lambda: monkeypatch.setattr(importlib.metadata, "version", another)
 
 
 @pytest.fixture

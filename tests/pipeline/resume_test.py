@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib.metadata
 import json
 import shutil
 
@@ -80,12 +79,12 @@ def test_a_run_id_keeps_its_configuration(copied, peerpressure, config, tree, ha
 
 
 def test_a_killed_run_goes_on_after_an_upgrade_and_with_other_keys_that_determine_no_result(
-    copied, finished, peerpressure, config, tree, monkeypatch
+    copied, finished, peerpressure, config, tree, upgrade
 ):
     run, search = copied.ledger / "first", {"targets": ["mlp-12", "mlp-8", "mlp-4"]}
     for name in ("manifest.json", "chunks/000001.parquet"):
         (run / name).unlink()
-    monkeypatch.setattr(importlib.metadata, "version", lambda _: "9.9")
+    upgrade()
     task = config(search=search, run={"unit_size": 32, "max_set_aside": 0.5}, attack={"eps": 0.5})
     assert peerpressure("mine", "--config", task, "--workdir", copied.path, "--run_id", "first").code == 0
     assert tree(run / "chunks") == tree(finished.ledger / "first" / "chunks")
