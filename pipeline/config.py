@@ -106,7 +106,8 @@ class Search:
       patience: candidates in a row without a move that end a trial.
       max_moves: moves that end a trial.
       compose: "matrix" (one resampling of the seed image) or "image" (resampled move by move).
-      trials: draw so many seed images at random that all nets get right; 0 takes every seed image.
+      trials: draw so many seed images at random that all nets get right (scan: that all nets can judge); 0 takes every
+        seed image.
     """
 
     method: Literal["hillclimb", "scan", "lbfgs", "pgd", "fgsm", "direct", "cppn", "ascent"] = "hillclimb"
@@ -267,7 +268,7 @@ class Config:
     @property
     def dataset(self) -> str:
         """The dataset that the method fills: `records.MISTAKES`, `PAIRS` or `GARBAGE`."""
-        return _DATASETS[self.search.method]
+        return _METHODS[self.search.method].dataset
 
     @property
     def dataset_name(self) -> str:
@@ -314,22 +315,18 @@ class Config:
         return dataclasses.replace(self, garbage=dataclasses.replace(self.garbage, islands=islands))
 
     def result_determining(self) -> dict[str, Any]:
-        """Returns the part, JSON-able, that with nets, seed image and run seed determines a result."""
-        search = {
-            key: value for key, value in dataclasses.asdict(self.search).items() if key not in ("targets", "trials")
-        }
-        if self.dataset == records.PAIRS:
-            wanted = {key: search[key] for key in ("method", "class_from")}
-            return {"search": wanted, "attack": dataclasses.asdict(self.attack), "lanes": self.run.lanes}
-        if self.dataset == records.GARBAGE:
-            bred = {key: value for key, value in dataclasses.asdict(self.garbage).items() if key != "islands"}
-            return {"search": {"method": search["method"]}, "garbage": bred}
-        return {
-            "search": search,
-            "operator": {"name": self.operator.name, **dataclasses.asdict(self.operator)},
-            "grade": dataclasses.asdict(self.grade),
-            "lanes": self.run.lanes,
-        }
+        """Returns the part, JSON-able, that with nets, seed image and run seed determines a result.
+
+        It is the method, and "section.key" -> value for those of the keys it takes that differ from their default: a
+        key that comes later changes no id of before. So a default is never changed.
+        """
+        given = {"search.method": self.search.method}
+        for key in _METHODS[self.search.method].keys:
+            section, name = key.split(".")
+            value = getattr(getattr(self, section), name)
+            if value != getattr(type(getattr(self, section))(), name):
+                given[key] = value
+        return given
 
     def to_json(self) -> dict[str, Any]:
         """Returns the sections that the dataset knows, JSON-able, with defaults; of paths, only the last part."""
@@ -346,10 +343,37 @@ class Config:
         )
 
 
-_DATASETS = {
-    **dict.fromkeys(("hillclimb", "scan"), records.MISTAKES),
-    **dict.fromkeys(("lbfgs", "pgd", "fgsm"), records.PAIRS),
-    **dict.fromkeys(("direct", "cppn", "ascent"), records.GARBAGE),
+@dataclasses.dataclass(frozen=True)
+class _Method:
+    """What a [search] method makes, and "section.key" of all that determines how it comes out."""
+
+    dataset: str
+    keys: tuple[str, ...]
+
+
+def _keys(section: str, names: str) -> tuple[str, ...]:
+    return tuple(f"{section}.{name}" for name in names.split())
+
+
+_SCANNED = (*_keys("search", "class_from peer_confidence target_confidence"), "grade.peer_margin", "run.lanes")
+_MOVED = (
+    *_keys("search", "patience max_moves compose"),
+    *_keys("operator", "rotation_degrees translation_pixels scale stretch shear_degrees border"),
+    *_keys("grade", "rotation_degrees translation scale stretch shear_degrees"),  # a scan moves nothing
+)
+_ATTACKED = ("search.class_from", "attack.aim", "run.lanes")
+_BRED = _keys("garbage", "classes confidence generations population")
+_MUTATED = (*_BRED, *_keys("garbage", "mutation_eta mutation_rate"))
+_WIRED = _keys("garbage", "max_hidden add_connection delete_connection add_neuron delete_neuron activation_rate")
+_METHODS = {
+    "hillclimb": _Method(records.MISTAKES, (*_SCANNED, *_MOVED)),
+    "scan": _Method(records.MISTAKES, _SCANNED),
+    "lbfgs": _Method(records.PAIRS, (*_ATTACKED, *_keys("attack", "iterations memory first_c brackets bisections"))),
+    "pgd": _Method(records.PAIRS, (*_ATTACKED, *_keys("attack", "eps norm step_size steps random_start"))),
+    "fgsm": _Method(records.PAIRS, (*_ATTACKED, "attack.eps")),
+    "direct": _Method(records.GARBAGE, (*_MUTATED, *_keys("garbage", "crossover_rate crossover_eta"))),
+    "cppn": _Method(records.GARBAGE, (*_MUTATED, *_WIRED)),
+    "ascent": _Method(records.GARBAGE, (*_BRED, *_keys("garbage", "step_size decay blur blur_every"))),
 }
 _ONLY_FOR = {  # sections that the other datasets do without
     "operator": records.MISTAKES,

@@ -210,7 +210,7 @@ def _nets(run: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _settings(run: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the configuration, and what else determines a result."""
+    """Returns the configuration, and what else is told of how a result came about."""
     return _flat(run["config"]) | _flat({name: run[name] for name in ("seeds", "reading", "code_version")})
 
 

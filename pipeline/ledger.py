@@ -2,7 +2,7 @@
 
     WORKDIR/nets/                         trained nets, named by what made them
     WORKDIR/ledger/DATASET/TASK/RUN_ID/   one run
-        plan.json                         what the run is: config, nets, sizes of the splits, units
+        plan.json                         what the run is: settings, nets, sizes of the splits, units
         chunks/                           one file for each finished work unit
         checkpoints/, curves/, lineages/  garbage images: one file an island
         progress/                         mistakes: one file a unit under way; there while the run mines
@@ -182,15 +182,14 @@ class RunFolder:
         self.progress.rmtree(missing_ok=True)
 
     def start(self, plan: dict[str, Any]) -> None:
-        """Opens the run, or goes on with it.
+        """Opens the run, or goes on with it; what its plan says under "provenance" makes it no other run.
 
         Raises:
           InputError: the run id was used with another configuration.
           OSError: the workdir cannot be written to.
         """
         there = self.plan()
-        if there is not None and there != plan:
-            changed = sorted(key for key in {*there, *plan} if there.get(key) != plan.get(key))
+        if there is not None and (changed := _differing(_identity(there), _identity(plan))):
             raise InputError(
                 f"run id '{self.run_id}' was already used with another configuration (different: "
                 f"{', '.join(changed)}); give another --run_id."
@@ -199,6 +198,22 @@ class RunFolder:
             self.sweep()
         if there is None:
             write_json(self.path / "plan.json", plan)
+
+
+def _identity(plan: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in plan.items() if key != "provenance"}
+
+
+def _differing(one: dict[str, Any], other: dict[str, Any]) -> list[str]:
+    """Names the keys in which two plans differ, those of a section as "section.key"."""
+    names = []
+    for key in sorted({*one, *other}):
+        ours, theirs = one.get(key), other.get(key)
+        if isinstance(ours, dict) and isinstance(theirs, dict):
+            names += [f"{key}.{name}" for name in _differing(ours, theirs)]
+        elif ours != theirs:
+            names.append(key)
+    return names
 
 
 def _units_in(folder: epath.Path, suffix: str) -> set[int]:

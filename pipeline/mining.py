@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -119,24 +120,27 @@ class Miner:
         self._keep(seeds, result.probabilities, finds, columns, first + found)
 
     def _scan(self, seeds: SeedBatch, columns: ChunkRows) -> None:
+        """Tries every image that the nets can judge on every target net, whoever else is a target."""
         probabilities = self._group.probabilities(seeds.images, self._task.lanes)
         finite = np.isfinite(probabilities).all(axis=(0, 2))
         columns.add_seeds(np.flatnonzero(~finite), SET_ASIDE, NOT_FINITE)
         result = scan(probabilities, seeds.labels, self._task.class_from, self._task.searcher.criterion)
-        wanted = finite & np.isin(result.target_nets, self._task.target_nets)
-        columns.add_seeds(np.flatnonzero(finite & ~wanted), records.AGREED, "")
-        rows = np.flatnonzero(wanted)
-        first, targets, none = len(columns), result.target_nets[rows], np.zeros(len(rows), np.int64)
-        confidence = probabilities[targets, rows, result.classes[rows]]
-        columns.add_trials(rows, self._names(targets), np.full(len(rows), FOUND), none, none, confidence)
+        usable, targets = np.flatnonzero(finite), np.array(self._task.target_nets, np.int32)
+        rows, target_nets = np.repeat(usable, len(targets)), np.tile(targets, len(usable))
+        alone, first, none = result.target_nets[rows] == target_nets, len(columns), np.zeros(len(rows), np.int64)
+        classes = result.classes[rows]
+        confidences = np.where(classes < 0, np.nan, probabilities[target_nets, rows, classes])
+        outcomes = np.where(alone, FOUND, records.NOT_ALONE)
+        columns.add_trials(rows, self._names(target_nets), outcomes, none, none, confidences)
+        found = np.flatnonzero(alone)
         empty = verify.chain_from_parameters(
             self._task.searcher.operator,
             np.zeros((0, len(self._task.searcher.operator.parameter_names))),
             seeds.images.shape[1:],
         )
-        blank = [np.zeros(0)] * len(rows)
-        finds = _Finds(rows, targets, result.classes[rows], [empty] * len(rows), blank, blank)
-        self._keep(seeds, probabilities, finds, columns, first + np.arange(len(rows)))
+        blank = [np.zeros(0)] * len(found)
+        finds = _Finds(rows[found], target_nets[found], classes[found], [empty] * len(found), blank, blank)
+        self._keep(seeds, probabilities, finds, columns, first + found)
 
     def _names(self, nets: np.ndarray) -> list[str]:
         return [self._group.names[net] for net in nets]
@@ -167,7 +171,7 @@ class Miner:
                 image=encoded[find],
                 wrong_class=int(after[finds.target_nets[find], find].argmax()),
                 probabilities_after=after[:, find].ravel(),
-                **self._worth(int(finds.classes[find]), float(judgement.peer_margin[find]), judge),
+                **self._worth(finds, find, float(judgement.peer_margin[find]), judge, rendered.shape[1:]),
             )
 
     def _record(self, seeds: SeedBatch, before: np.ndarray, finds: _Finds, find: int) -> dict[str, Any]:
@@ -185,8 +189,10 @@ class Miner:
             "composed_matrix": finds.chains[find].composed.ravel(),
         }
 
-    def _worth(self, label: int, margin: float, judge: dict[str, Any]) -> dict[str, Any]:
-        """Returns the columns of a find that say what it is worth."""
-        realistic = self._task.searcher.operator.realistic
-        grade = self._task.grading.grade(realistic, margin, judge["judge_class"], label)
+    def _worth(
+        self, finds: _Finds, find: int, margin: float, judge: dict[str, Any], shape: Sequence[int]
+    ) -> dict[str, Any]:
+        """Returns the columns of a find, on images of `shape` (H, W, C), that say what it is worth."""
+        realistic = self._task.grading.realistic(finds.chains[find].composed, shape)
+        grade = self._task.grading.grade(realistic, margin, judge["judge_class"], int(finds.classes[find]))
         return {**judge, "peer_margin": margin, "grade": grade}

@@ -28,12 +28,12 @@ CLASS = {MISTAKES: "label", PAIRS: "label", GARBAGE: "wrong_class"}  # what exam
 FOUND = "found"  # a verified mistake, pair or garbage image
 EXHAUSTED = "exhausted"  # too many candidates in a row without a move; an attack that found no twin; a class not done
 MOVES_SPENT = "moves_spent"  # the largest number of moves was made
-AGREED = "agreed"  # scan mode: no net stands alone against all others
+NOT_ALONE = "not_alone"  # scan: the target net is not wrong with all others against it
 SKIPPED = "skipped"  # some net already gets the seed image wrong: not a trial
 DROPPED = "dropped"  # found by the search, but the stored image did not pass verification
 SET_ASIDE = "set_aside"  # the seed image could not be read or judged, or its unit failed
 
-TRIAL_OUTCOMES = (FOUND, EXHAUSTED, MOVES_SPENT, AGREED, DROPPED)
+TRIAL_OUTCOMES = (FOUND, EXHAUSTED, MOVES_SPENT, NOT_ALONE, DROPPED)
 HIGH, LOW = "high", "low"
 
 HEALED = "healed"  # a mistake: all nets are right; a pair: the twin is read as its original; garbage: as another class

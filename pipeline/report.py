@@ -23,7 +23,7 @@ class TargetRow:
 
     Attributes:
       target_net: its name.
-      trials: how many were run.
+      trials: how many were run, one for each seed image that was tried (a scan: that could be judged).
       found: how many gave a verified mistake.
       low, high: 95% Wilson interval of the share found, in [0, 1].
       moves: mean number of moves of the trials that found one, NaN if none did.
@@ -60,25 +60,22 @@ def target_names(manifest: Mapping[str, Any]) -> list[str]:
 
 def rate(manifest: Mapping[str, Any], target_net: str) -> tuple[int, int]:
     """Returns of a run's manifest how many examples were found for a target net, and in how many trials."""
-    own, images = (manifest["counts"].get(net, {}) for net in (target_net, ""))  # images: as in `table`
-    trials = sum(counts.get(outcome, 0) for counts in (own, images) for outcome in records.TRIAL_OUTCOMES)
-    return own.get(records.FOUND, 0), trials
+    own = manifest["counts"].get(target_net, {})
+    return own.get(records.FOUND, 0), sum(own.get(outcome, 0) for outcome in records.TRIAL_OUTCOMES)
 
 
 def table(trials: pa.Table, target_nets: list[str]) -> list[TargetRow]:
     """Returns a row for each target net, from a run's trials (`records.TRIALS_SCHEMA`)."""
     ran = trials.filter(pc.is_in(trials["outcome"], pa.array(records.TRIAL_OUTCOMES)))
-    images = ran.filter(pc.equal(ran["target_net"], "")).num_rows  # a scan's images that no net stands alone on
-    return [_row(ran.filter(pc.equal(ran["target_net"], net)), net, images) for net in target_nets]
+    return [_row(ran.filter(pc.equal(ran["target_net"], net)), net) for net in target_nets]
 
 
-def _row(mine: pa.Table, net: str, images: int) -> TargetRow:
+def _row(mine: pa.Table, net: str) -> TargetRow:
     found = mine.filter(pc.equal(mine["outcome"], records.FOUND))
-    trials = mine.num_rows + images
-    low, high = wilson(found.num_rows, trials)
+    low, high = wilson(found.num_rows, mine.num_rows)
     return TargetRow(
         net,
-        trials,
+        mine.num_rows,
         found.num_rows,
         low,
         high,

@@ -10,13 +10,11 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from models import devices
 from models.classifier import PeerGroup
 from models.errors import InputError
 from pipeline import (
-    criteria,
     failures,
     finish,
     garbage,
@@ -131,7 +129,7 @@ def mine(job: Job, run_id: str, beam_arguments: Sequence[str]) -> RunFolder:
 
     Args:
       job: the task.
-      run_id: "" for one derived from config, nets and run seed.
+      run_id: "" for one derived from what is tried, with what, and the run seed.
       beam_arguments: Beam's options.
 
     Raises:
@@ -141,8 +139,9 @@ def mine(job: Job, run_id: str, beam_arguments: Sequence[str]) -> RunFolder:
     nets = train(job)
     group, judge = nets.load()
     identity = _identity(job, group, judge)
-    whole = {**identity, **_splits(job.source, job.config.seeds.splits)}
+    whole = {**identity, **_splits(job.source, job.config.seeds.splits), "wanted": _wanted(job.config, group)}
     folder = job.workdir.run(job.config.dataset_name, run_id or records.digest(whole)[:12])
+    job = _with_room(job, folder.plan(), whole)
     if (manifest := folder.manifest()) and folder.plan() and _same(folder.plan(), whole):
         print(f"run {folder.run_id} is finished already: {manifest['examples']} examples; nothing to do.")
         return folder
@@ -165,7 +164,7 @@ def mine(job: Job, run_id: str, beam_arguments: Sequence[str]) -> RunFolder:
     facts = {"num_classes": group.num_classes, "net_paths": paths, "seed_accuracy": accuracies}
     if bred:
         facts["natural_confidence"] = _natural_confidence(job, group)
-    finish.finish(job.workdir, job.config, folder, units, {**identity, **facts})
+    finish.finish(job.workdir, job.config, folder, units, {**identity, **_provenance(job.config, folder), **facts})
     return folder
 
 
@@ -183,13 +182,23 @@ def _natural_confidence(job: Job, group: PeerGroup) -> dict[str, Any]:
     return {"split": split, "images": job.source.count(split), "medians": medians}
 
 
+def _with_room(job: Job, plan_file: dict[str, Any] | None, whole: dict[str, Any]) -> Job:
+    """Returns the job with room for a plan's units, which may have been cut with a larger [run] unit_size."""
+    if not plan_file or not _same(plan_file, whole):
+        return job
+    sizes = [len(plan.Unit.from_json(unit).positions) for unit in plan_file["units"]]
+    run = dataclasses.replace(job.config.run, unit_size=max([job.config.run.unit_size, *sizes]))
+    return dataclasses.replace(job, config=dataclasses.replace(job.config, run=run))
+
+
 def _start(job: Job, group: PeerGroup, folder: RunFolder, whole: dict[str, Any]) -> list[plan.Unit]:
     """Opens the run, or goes on with it, and returns its units; those of its plan, for drawing reads the splits."""
     if (there := folder.plan()) and _same(there, whole):
         units = [plan.Unit.from_json(unit) for unit in there["units"]]
     else:
         units = _units(job, group)
-    folder.start({**whole, "units": [unit.to_json() for unit in units]})
+    provenance = _provenance(job.config, folder)
+    folder.start({**whole, "units": [unit.to_json() for unit in units], "provenance": provenance})
     return units
 
 
@@ -198,11 +207,12 @@ def _same(plan_file: dict[str, Any] | None, identity: dict[str, Any]) -> bool:
 
 
 def _identity(job: Job, group: PeerGroup, judge: PeerGroup | None) -> dict[str, Any]:
-    """What the run is, apart from its units; JSON-able as it will be read back."""
+    """What determines the run's results, and how it is published; JSON-able as it will be read back."""
     config, peers = job.config, [_net(group, place) for place in range(len(group.names))]
     judged = _net(judge, 0) if judge else None
+    settings = config.result_determining()
     determining = {
-        **config.result_determining(),
+        "settings": settings,
         "nets": [net["digest"] for net in peers],
         "judge": judged and judged["digest"],
     }
@@ -210,7 +220,7 @@ def _identity(job: Job, group: PeerGroup, judge: PeerGroup | None) -> dict[str, 
         "dataset": config.dataset,
         "task": config.task,
         "run_seed": config.run.run_seed,
-        "config": _without_tolerance(config.to_json()),
+        "settings": settings,
         "config_digest": records.digest({**determining, "seeds": job.source.name, "reading": job.source.reading()}),
         "nets": peers,
         "judge": judged,
@@ -219,18 +229,29 @@ def _identity(job: Job, group: PeerGroup, judge: PeerGroup | None) -> dict[str, 
         "image_shape": list(job.source.shape()),
         "class_names": job.source.class_names(),
         "operator": _operator(config) if config.dataset == records.MISTAKES else None,
-        "code_version": importlib.metadata.version("peer-pressure"),
     }
     return json.loads(json.dumps(identity))
 
 
+def _wanted(config: Config, group: PeerGroup) -> dict[str, Any]:
+    """What is to be tried; each trial's result is a matter of `_identity`."""
+    names = [group.names[net] for net in tasks.target_nets(config, group)]
+    count = (
+        {"islands": config.garbage.islands} if config.dataset == records.GARBAGE else {"trials": config.search.trials}
+    )
+    return {"splits": list(config.seeds.splits), "targets": names, **count}
+
+
+def _provenance(config: Config, folder: RunFolder) -> dict[str, Any]:
+    """What is told of a run besides; one version of the code may have begun it, and another finish it."""
+    version = importlib.metadata.version("peer-pressure")
+    begun = (folder.plan() or {}).get("provenance", {}).get("code_version", version)
+    told = {"config": config.to_json(), "code_version": version if begun == version else f"{begun} to {version}"}
+    return json.loads(json.dumps(told))
+
+
 def _operator(config: Config) -> dict[str, Any]:
     return {"name": config.operator.name, "parameter_names": list(config.operator.parameter_names)}
-
-
-def _without_tolerance(config: dict[str, Any]) -> dict[str, Any]:
-    # So that a run that failed for too many bad seed images can go on with a larger [run] max_set_aside.
-    return {**config, "run": {key: value for key, value in config["run"].items() if key != "max_set_aside"}}
 
 
 def _net(group: PeerGroup, place: int) -> dict[str, str]:
@@ -247,9 +268,8 @@ def _units(job: Job, group: PeerGroup) -> list[plan.Unit]:
 
     def held(split: str, positions: Sequence[int]) -> np.ndarray:
         seeds = job.source.read(split, positions)
-        probabilities = tf.constant(group.probabilities(seeds.images, config.run.lanes))
-        classes = seeds.labels if config.search.class_from == "label" else criteria.consensus(probabilities)[0]
-        good = dict(zip(seeds.positions, criteria.all_hold(probabilities, classes).numpy(), strict=True))
+        probabilities = group.probabilities(seeds.images, config.run.lanes)
+        good = dict(zip(seeds.positions, tasks.usable(config.search, probabilities, seeds.labels), strict=True))
         return np.array([good.get(position, False) for position in positions])
 
     return plan.drawn_trials(

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+import tensorflow as tf
+
 from models import preflight
 from models.classifier import PeerGroup
 from models.errors import InputError
-from pipeline import garbage, mining, pairs, records
+from pipeline import criteria, garbage, mining, pairs, records
 from pipeline.config import Attack, Config, Garbage, Run, Search
 from pipeline.ledger import RunFolder
 from pipeline.search import elites
@@ -54,6 +57,15 @@ def target_nets(config: Config, group: PeerGroup) -> tuple[int, ...]:
         if name not in group.names:
             raise InputError(f"[search] targets names '{name}', expected 'all' or some of {', '.join(group.names)}.")
     return tuple(place for place, name in enumerate(group.names) if name in wanted)
+
+
+def usable(search: Search, probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Tells, bool `[B]`, which seed images are trials, by the nets' `[N, B, K]`: a search needs all nets right."""
+    if search.method == "scan":
+        return np.isfinite(probabilities).all(axis=(0, 2))
+    answers = tf.constant(probabilities)
+    classes = labels if search.class_from == "label" else criteria.consensus(answers)[0]
+    return criteria.all_hold(answers, classes).numpy()
 
 
 def _check_aim(aim: int | str, num_classes: int) -> None:

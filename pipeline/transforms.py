@@ -10,7 +10,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -45,7 +45,6 @@ class Affine:
 
     name = "affine"
     parameter_names = ("rotation_degrees", "translate_x", "translate_y", "scale", "stretch", "shear_degrees")
-    realistic = True  # small moves keep an image one that a camera could have taken
 
     def _ranges(self) -> list[float]:
         logs = [math.log1p(self.scale), math.log1p(self.stretch)]
@@ -77,6 +76,45 @@ def _affine_entries(parameters: list[Any], height: int, width: int, cos: Any, si
     middle_x, middle_y = (width - 1) / 2.0, (height - 1) / 2.0
     from_x, from_y = middle_x + shift_x, middle_y + shift_y
     return [xx, xy, middle_x - xx * from_x - xy * from_y, yx, yy, middle_y - yx * from_x - yy * from_y]
+
+
+class Parts(NamedTuple):
+    """What a sampling matrix does to an image's content, in the order of `Affine.parameter_names`.
+
+    Attributes:
+      rotation_degrees: clockwise, in (-180, 180].
+      translate_x, translate_y: how far the image's centre moves, in pixels.
+      scale: the factor of size, below 0 where the image is mirrored.
+      stretch: the factor of width, and the divisor of height, above 0.
+      shear_degrees: the horizontal shear, in (-90, 90).
+    """
+
+    rotation_degrees: float
+    translate_x: float
+    translate_y: float
+    scale: float
+    stretch: float
+    shear_degrees: float
+
+
+def decompose(matrix: np.ndarray, height: int, width: int) -> Parts:
+    """Splits a sampling matrix, float64 `[2, 3]`, composed or of one move, into the parts of one move.
+
+    The content's matrix is a rotation times an upper triangle (its QR decomposition with a positive width), and the
+    triangle is shear, stretch and scale: what `Affine.matrices` makes of the parameters comes back as them. Not finite
+    where the matrix cannot be inverted.
+    """
+    with np.errstate(all="ignore"):
+        (xx, xy, from_left), (yx, yy, from_top) = np.asarray(matrix, np.float64)
+        content = np.array([[yy, -xy], [-yx, xx]]) / (xx * yy - xy * yx)
+        middle = np.array([(width - 1) / 2.0, (height - 1) / 2.0])
+        shift = content @ (middle - [from_left, from_top]) - middle
+        wide = np.hypot(*content[:, 0])
+        cos, sin = content[:, 0] / wide
+        sheared, high = cos * content[0, 1] + sin * content[1, 1], cos * content[1, 1] - sin * content[0, 1]
+        scale, stretch = np.copysign(np.sqrt(np.abs(wide * high)), high), np.sqrt(np.abs(wide / high))
+        turned, slanted = np.degrees(np.arctan2(sin, cos)), np.degrees(np.arctan(sheared / high))
+    return Parts(*map(float, (turned, *shift, scale, stretch, slanted)))
 
 
 def compose_tf(first: Entries, then: Entries) -> Entries:

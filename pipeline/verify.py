@@ -16,6 +16,7 @@ from pipeline.search.hillclimb import Compose
 PEER_LOST = "a peer does not hold the class on the stored image"
 TARGET_RIGHT = "the target net is not wrong enough on the stored image"
 NOT_LOSSLESS = "the encoded image decodes to other pixels"
+_ROUNDING = 1e-9  # so that a move of exactly a limit is within it
 
 
 class Chain(NamedTuple):
@@ -94,13 +95,44 @@ def failures(judgement: Judgement) -> list[str]:
 
 @dataclasses.dataclass(frozen=True)
 class Grading:
-    """When a mistake is of high value.
+    """[grade]: when a mistake is of high value.
+
+    All but the first are limits to what all moves together may do to the seed image. The defaults are what others take
+    for harmless. Rotation and translation: Engstrom et al., "Exploring the Landscape of Spatial Robustness", 30 degrees
+    and 3 pixels of 28. Scale: affNIST, 0.8 to 1.2. Stretch: random crops in "Going Deeper with Convolutions", aspect
+    ratios of 3/4 to 4/3. Shear: "AutoAugment", a slope of 0.3.
 
     Attributes:
       peer_margin: the least lead, in probability, that every peer must give the class over its runner-up.
+      rotation_degrees: largest rotation either way, in degrees; 180 sets no limit.
+      translation: largest shift of the centre along x and along y, as a share of the width and of the height.
+      scale: largest relative change of size; 0.2 allows factors from 1/1.2 to 1.2.
+      stretch: largest relative change of width, paid for by height; same form as `scale`.
+      shear_degrees: largest horizontal shear angle either way, in degrees; 90 sets no limit.
     """
 
     peer_margin: float = 0.1
+    rotation_degrees: float = 30.0
+    translation: float = 3 / 28
+    scale: float = 0.2
+    stretch: float = 0.15
+    shear_degrees: float = 16.7
+
+    def realistic(self, composed: np.ndarray, shape: Sequence[int]) -> bool:
+        """Tells whether a sampling matrix `[2, 3]` for images of `shape` (H, W, C) is within all limits."""
+        height, width = shape[:2]
+        parts = transforms.decompose(composed, height, width)
+        if not (np.isfinite(parts).all() and parts.scale > 0):  # a mirrored image is another one
+            return False
+        changes = [
+            (abs(parts.rotation_degrees), self.rotation_degrees),
+            (abs(parts.translate_x) / width, self.translation),
+            (abs(parts.translate_y) / height, self.translation),
+            (abs(np.log(parts.scale)), np.log1p(self.scale)),
+            (abs(np.log(parts.stretch)), np.log1p(self.stretch)),
+            (abs(parts.shear_degrees), self.shear_degrees),
+        ]
+        return all(change <= limit + _ROUNDING for change, limit in changes)
 
     def grade(self, realistic: bool, peer_margin: float, judge_class: int, label: int) -> str:
         """Returns `records.HIGH` or `records.LOW`; `judge_class` is -1 where there is no judge."""

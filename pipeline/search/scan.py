@@ -16,7 +16,8 @@ class ScanResult(NamedTuple):
 
     Attributes:
       target_nets: int32, the net that all others contradict, -1 where there is none.
-      classes: int32, the class that all others give (the label in labeled mode).
+      classes: int32, the class that the image is taken for: the label, or what all nets but one give; -1 where there is
+        none.
     """
 
     target_nets: np.ndarray
@@ -33,7 +34,8 @@ def scan(probabilities: np.ndarray, labels: np.ndarray, class_from: ClassFrom, c
       criterion: how sure the others and the lone net have to be.
     """
     nets, count, _ = probabilities.shape
-    target_nets, classes = np.full(count, -1, np.int32), np.array(labels, np.int32)
+    target_nets = np.full(count, -1, np.int32)
+    classes = np.array(labels, np.int32) if class_from == "label" else np.full(count, -1, np.int32)
     for net in range(nets):
         others = probabilities[(net + 1) % nets].argmax(-1).astype(np.int32)
         held = labels.astype(np.int32) if class_from == "label" else others

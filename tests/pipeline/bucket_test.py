@@ -7,13 +7,10 @@ import pyarrow as pa
 import pytest
 from etils import epath
 
-from pipeline import records
-from tests.pipeline import storage
-
 from models.errors import InputError
 from pipeline import records
 from pipeline.seeds import FolderSeeds
-from tests.pipeline import nets
+from tests.pipeline import nets, storage
 
 DATASET = "high_value_mistakes/tiny"
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import pathlib
 import typing
 from typing import Any
@@ -346,14 +347,83 @@ def test_the_searcher_is_the_one_described(load):
     assert (searcher.operator.border, searcher.criterion.peer_confidence) == ("edge", 0.75)
 
 
-@pytest.mark.parametrize("key", ["run.unit_size", "run.max_set_aside", "search.trials"])
-def test_how_work_is_cut_does_not_determine_a_result(load, key):
-    assert load({key: "1"}).result_determining() == load().result_determining()
+SCAN = {
+    *("search.class_from", "search.peer_confidence", "search.target_confidence", "grade.peer_margin", "run.lanes"),
+}
+HILLCLIMB = {
+    *SCAN,
+    *("search.patience", "search.max_moves", "search.compose"),
+    *(f"operator.{name}" for name in ("rotation_degrees", "translation_pixels", "scale", "stretch", "shear_degrees")),
+    "operator.border",
+    *(f"grade.{name}" for name in ("rotation_degrees", "translation", "scale", "stretch", "shear_degrees")),
+}
+ATTACK = {"search.class_from", "attack.aim", "run.lanes"}
+BRED = {"garbage.classes", "garbage.confidence", "garbage.generations", "garbage.population"}
+CROSSOVER = {"garbage.crossover_rate", "garbage.crossover_eta"}
+MUTATION = {"garbage.mutation_rate", "garbage.mutation_eta"}
+NETWORK = {f"garbage.{did}_{what}" for did in ("add", "delete") for what in ("connection", "neuron")}
+TAKES = {  # method -> what it reads
+    "hillclimb": HILLCLIMB,
+    "scan": SCAN,
+    "lbfgs": ATTACK | {f"attack.{name}" for name in ("iterations", "memory", "first_c", "brackets", "bisections")},
+    "pgd": ATTACK | {f"attack.{name}" for name in ("eps", "norm", "step_size", "steps", "random_start")},
+    "fgsm": ATTACK | {"attack.eps"},
+    "direct": BRED | MUTATION | CROSSOVER,
+    "cppn": BRED | MUTATION | NETWORK | {"garbage.max_hidden", "garbage.activation_rate"},
+    "ascent": BRED | {f"garbage.{name}" for name in ("step_size", "decay", "blur", "blur_every")},
+}
 
 
-@pytest.mark.parametrize("key", ["search.patience", "operator.scale", "grade.peer_margin", "run.lanes"])
-def test_what_changes_a_result_determines_it(load, key):
-    assert load({key: "1"}).result_determining() != load().result_determining()
+def _keys(task: config.Config) -> list[str]:
+    """Returns "section.key" of all there is but the method."""
+    sections = {field.name: getattr(task, field.name) for field in dataclasses.fields(task) if field.name != "task"}
+    keys = [f"{name}.{field.name}" for name, section in sections.items() for field in dataclasses.fields(section)]
+    return [key for key in keys if key != "search.method"]
+
+
+def _another(value: Any) -> Any:
+    """Returns another value of a key's type, whatever its range."""
+    if isinstance(value, bool):
+        return not value
+    if isinstance(value, tuple):
+        return (*value, "x")
+    return value + ("x" if isinstance(value, str) else 1)
+
+
+def _with(task: config.Config, key: str) -> config.Config:
+    section, name = key.split(".")
+    keys = getattr(task, section)
+    return dataclasses.replace(task, **{section: dataclasses.replace(keys, **{name: _another(getattr(keys, name))})})
+
+
+@pytest.mark.parametrize("method", TAKES)
+def test_a_result_is_determined_by_the_keys_that_the_method_takes_and_by_no_other(load, method):
+    task = load({"search.method": f'"{method}"'})
+    before = task.result_determining()
+    assert {key for key in _keys(task) if _with(task, key).result_determining() != before} == TAKES[method]
+
+
+@pytest.mark.parametrize("method", TAKES)
+def test_a_key_at_its_default_adds_nothing_to_what_determines_a_result(load, method):
+    assert load({"search.method": f'"{method}"'}).result_determining() == {"search.method": method}
+    key = sorted(TAKES[method])[0]
+    changed = _with(load({"search.method": f'"{method}"'}), key)
+    assert changed.result_determining().keys() == {"search.method", key}
+
+
+MADE = {  # what a search is made of, and which of its method's keys are for what surrounds it
+    records.MISTAKES: (lambda task: task.searcher(), {"search.class_from", "run.lanes"}),
+    records.PAIRS: (lambda task: task.attack.attacker(task.search.method), ATTACK),
+    records.GARBAGE: (lambda task: task.garbage.search(task.search.method, (8, 8, 1), 3), BRED),
+}
+
+
+@pytest.mark.parametrize("method", [method for method in TAKES if method != "scan"])
+def test_the_keys_that_a_method_takes_are_those_that_its_search_is_made_of(load, method):
+    task = load({"search.method": f'"{method}"'})
+    search, around = MADE[task.dataset]
+    made = {key for key in _keys(task) if search(_with(task, key)) != search(task)}
+    assert made - around == {key for key in TAKES[method] - around if not key.startswith("grade.")}
 
 
 @pytest.mark.parametrize(("method", "norm"), [("fgsm", "l2"), ("pgd", "linf")])

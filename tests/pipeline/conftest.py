@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import importlib.metadata
 import io
 import json
 import pathlib
@@ -32,6 +33,7 @@ TINY: dict[str, Any] = {
     "seeds": {"dataset": "digits", "splits": ["test"]},
     "peers": {"architectures": ["mlp-4", "mlp-8", "mlp-12"]},
     "training": {"epochs": 3, "batch_size": 32},
+    "judge": {"architecture": "mlp-16", "epochs": 3},
     "search": {"peer_confidence": 0.0, "target_confidence": 0.0, "patience": 30},
     "run": {"unit_size": 64, "lanes": 64},
 }
@@ -109,8 +111,12 @@ class Work:
 
 
 def write_config(path: pathlib.Path, **sections: Any) -> pathlib.Path:
-    """Writes the tiny task with some keys changed; a section given as None is left out."""
-    merged = {**TINY, **sections}
+    """Writes the tiny task with some keys changed; a section given as None is left out.
+
+    Its judge is left out too where seeds or peers are others, so that none is trained for these.
+    """
+    judge = {"judge": None} if {"seeds", "peers"} & sections.keys() else {}
+    merged = {**TINY, **judge, **sections}
     for name, section in sections.items():
         if isinstance(section, dict) and name in ("search", "run"):
             merged[name] = {**TINY[name], **section}
@@ -274,6 +280,17 @@ def files(folder: pathlib.Path) -> dict[str, bytes]:
 def tree() -> Callable[[pathlib.Path], dict[str, bytes]]:
     """Reads every file under a folder."""
     return files
+
+
+@pytest.fixture
+def upgrade(monkeypatch) -> Callable[[], None]:
+    """Gives this program another version, "9.9"."""
+    installed = importlib.metadata.version
+
+    def another(name: str) -> str:
+        return "9.9" if name == "peer-pressure" else installed(name)
+
+    return lambda: monkeypatch.setattr(importlib.metadata, "version", another)
 
 
 @pytest.fixture

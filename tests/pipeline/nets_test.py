@@ -12,7 +12,7 @@ from etils import epath
 
 from models import loading, training
 from models.errors import InputError
-from pipeline import config, config_file, nets, records
+from pipeline import config, config_file, nets
 from pipeline.ledger import Workdir
 from pipeline.seeds import Part, SeedBatch
 from tests.models import nets as small

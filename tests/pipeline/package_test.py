@@ -11,6 +11,7 @@ import tensorflow_datasets as tfds
 
 from pipeline import package, records
 from tests.pipeline.conftest import ATTACK
+from tests.tfds_builders.made_up import MANIFEST
 
 NAME = "high_value_mistakes/tiny"
 
@@ -157,7 +158,10 @@ def test_a_version_of_runs_that_were_removed_is_not_taken_for_another(copied, pe
 
 @pytest.fixture
 def run_of(tmp_path):
-    """Makes a finished run of finds: (id, seed image, target net, wrong class, grey of its 4 x 4 pixels)."""
+    """Makes a finished run of finds: (id, seed image, target net, wrong class, grey of its 4 x 4 pixels).
+
+    What a net takes for a class, 3 to 5, is of the class three below.
+    """
 
     def write(run_id: str, dataset: str, *finds: tuple[str, str, str, int, int]) -> records.FinishedRun:
         keys = ("id", "seed_id", "target_net", "wrong_class", "image")
@@ -165,9 +169,13 @@ def run_of(tmp_path):
         columns = {key: [row[key] for row in rows] for key in keys}
         columns["image"] = [records.encode_png(np.full((4, 4, 1), grey, np.uint8)) for grey in columns["image"]]
         columns["outcome"] = [records.FOUND] * len(rows)
+        columns["label"] = [wrong_class - 3 for wrong_class in columns["wrong_class"]]
         path = tmp_path / f"{run_id}.parquet"
         path.write_bytes(records.table_bytes(records.chunk_table(dataset, columns, len(rows))))
-        return records.FinishedRun({"run_id": run_id}, {"test": [str(path)]})
+        counts = {"left": {records.FOUND: len(rows), records.EXHAUSTED: 5}}
+        told = {"run_id": run_id, "dataset": dataset, "examples": len(rows), "counts": counts}
+        manifest = {**MANIFEST, **told, "config": {"search": {"targets": "left"}}}
+        return records.FinishedRun(manifest, {"test": [str(path)]})
 
     return write
 
@@ -188,6 +196,24 @@ def test_what_is_near_in_image_net_and_wrong_class_is_left_out_and_nothing_else(
         ("second", "near"),
         ("second", "near the far one"),
     }
+
+
+def test_a_release_note_counts_what_is_added_by_class_and_what_is_left_out(run_of):
+    first = run_of("first", records.MISTAKES, ("a", "seed", "left", 3, 100), ("b", "other seed", "left", 4, 100))
+    second = run_of(
+        *("second", records.MISTAKES),
+        *(("near", "seed", "left", 3, 101), ("nearer", "other seed", "left", 4, 100)),
+        *(("new", "third seed", "left", 4, 100), ("newer", "third seed", "left", 5, 9), ("far", "seed", "left", 3, 9)),
+    )
+    left_out = package.near_duplicates([first, second], records.MISTAKES)
+    for run, told, classes in (
+        (first, "2 mistakes for made_up:1.0.0, 0 near-duplicates left out.", "zero: 1, one: 1"),
+        (second, "3 mistakes for made_up:1.0.0, 2 near-duplicates left out.", "one: 1, two: 1, zero: 1"),
+    ):
+        note = package.release_note(run, left_out).splitlines()
+        assert note[0] == f"Run {run.manifest['run_id']} (run seed 7, config {'d' * 12}): {told}"
+        assert note[2] == f"Added by class: {classes}."
+    assert package.release_note(second, left_out).splitlines()[1] == "Found: left 5 of 10 trials (50.0%)."
 
 
 def test_what_has_the_id_of_an_earlier_example_is_left_out_though_its_pixels_and_class_differ(run_of):

@@ -23,6 +23,11 @@ ROWS = [
     ("", records.SKIPPED, 0, 0),
     ("", records.SET_ASIDE, 0, 0),
 ]
+SCANNED = [
+    ("a", records.FOUND, 0, 0),
+    *[(net, records.NOT_ALONE, 0, 0) for net in "aabb"],
+    ("", records.SET_ASIDE, 0, 0),
+]
 
 
 def _trials(rows: list[tuple[str, str, int, int]]) -> pa.Table:
@@ -77,10 +82,9 @@ def test_a_find_that_was_dropped_is_a_trial_and_no_success():
     assert (row.trials, row.found) == (2, 1)
 
 
-def test_an_image_of_a_scan_on_which_nobody_stands_alone_is_a_trial_of_every_net():
-    scanned = [("a", records.FOUND, 0, 0), ("", records.AGREED, 0, 0), ("", records.AGREED, 0, 0)]
-    rows = report.table(_trials(scanned), ["a", "b"])
-    assert [row.found for row in rows] == [1, 0] and rows[0].trials == 3
+def test_an_image_of_a_scan_on_which_a_net_does_not_stand_alone_is_a_trial_of_that_net():
+    rows = report.table(_trials(SCANNED), ["a", "b"])
+    assert [(row.found, row.trials) for row in rows] == [(1, 3), (0, 2)]
 
 
 def test_an_empty_run_has_a_row_for_every_net():
@@ -107,7 +111,7 @@ def test_no_nets_give_a_header_only():
     assert report.text(report.table(_trials([]), [])).startswith("target")
 
 
-@pytest.mark.parametrize("rows", [ROWS, [("a", records.FOUND, 0, 0), ("", records.AGREED, 0, 0)], []])
+@pytest.mark.parametrize("rows", [ROWS, SCANNED, []])
 def test_the_rate_of_a_manifest_is_that_of_the_table(rows):
     counts: dict[str, dict[str, int]] = {}
     for net, outcome, *_ in rows:

@@ -9,7 +9,7 @@ import shutil
 
 import pytest
 
-from pipeline import progress, seeds
+from pipeline import progress
 from pipeline.ledger import RunFolder
 from pipeline.seeds import TfdsSeeds
 
@@ -86,8 +86,25 @@ def test_a_run_id_keeps_its_configuration(copied, peerpressure, config, tree, ha
     outcome = peerpressure("run", "--config", task, "--workdir", copied.path, "--run_id", "first")
     assert outcome.code == 2 and outcome.err.count("\n") == 1
     assert outcome.err.startswith("peerpressure: error: run id 'first' was already used with another configuration")
-    assert "config" in outcome.err and tree(copied.path) == before
+    assert "(different: config_digest, settings.search.patience)" in outcome.err and tree(copied.path) == before
     assert not half_written(copied.path)
+
+
+def test_a_killed_run_goes_on_after_an_upgrade_and_with_other_keys_that_determine_no_result(
+    copied, finished, peerpressure, config, tree, upgrade
+):
+    run, search = copied.ledger / "first", {"targets": ["mlp-12", "mlp-8", "mlp-4"]}
+    for name in ("manifest.json", "chunks/000001.parquet"):
+        (run / name).unlink()
+    upgrade()
+    task = config(search=search, run={"unit_size": 32, "max_set_aside": 0.5}, attack={"eps": 0.5})
+    assert peerpressure("mine", "--config", task, "--workdir", copied.path, "--run_id", "first").code == 0
+    assert tree(run / "chunks") == tree(finished.ledger / "first" / "chunks")
+    old, new = finished.manifest("first"), copied.manifest("first")
+    assert new["code_version"] == f"{old['code_version']} to 9.9" and new["config"]["search"]["targets"] != "all"
+    assert (run / "plan.json").read_bytes() == (finished.ledger / "first" / "plan.json").read_bytes()
+    again = peerpressure("mine", "--config", config(), "--workdir", copied.path, "--run_id", "first")
+    assert again.code == 0 and "nothing to do" in again.out
 
 
 @pytest.fixture

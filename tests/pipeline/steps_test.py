@@ -171,13 +171,19 @@ def test_a_second_run_does_nothing_and_says_so(copied, peerpressure, config):
     assert _mtimes(copied.path) == before
 
 
-def test_without_a_run_id_it_is_a_digest(work, peerpressure, config):
-    task = config(search={"method": "scan"})
-    first = peerpressure("mine", "--config", task, "--workdir", work.path)
-    again = peerpressure("mine", "--config", task, "--workdir", work.path)
-    assert first.code == again.code == 0
+def test_without_a_run_id_it_is_a_digest_of_what_determines_the_run(work, peerpressure, config, upgrade):
+    def mine(run=None, **search):
+        task = config(search={"method": "scan", **search}, run=run or {})
+        outcome = peerpressure("mine", "--config", task, "--workdir", work.path)
+        assert outcome.code == 0
+        return "nothing to do" in outcome.out
+
+    assert not mine()
     assert [len(path.name) for path in work.ledger.iterdir()] == [12]
-    assert "nothing to do" in again.out and "nothing to do" not in first.out
+    upgrade()
+    assert mine({"unit_size": 100, "max_set_aside": 0.5}, patience=7, targets=["mlp-4", "mlp-8", "mlp-12"])
+    assert not mine(targets=["mlp-4"])
+    assert len(list(work.ledger.iterdir())) == 2
 
 
 def test_train_lists_the_nets_with_their_accuracies_and_trains_none_twice(finished, work, peerpressure, config):
@@ -244,8 +250,9 @@ def test_a_scan_keeps_the_seed_images_that_one_net_gets_wrong(work, peerpressure
         assert example["moves"] == 0
     (run,) = work.ledger.iterdir()
     rows = _trials(work, run.name)
-    assert len(rows) == len({row["seed_id"] for row in rows}) == 359
-    assert {row["outcome"] for row in rows} == {records.FOUND, records.AGREED}
+    tried = {(row["seed_id"], row["target_net"]) for row in rows}
+    assert len(rows) == len(tried) == 3 * 359, "every image is a trial of every net"
+    assert {row["outcome"] for row in rows} == {records.FOUND, records.NOT_ALONE}
     assert peerpressure("verify", NAME, "--workdir", work.path).code == 0
 
 

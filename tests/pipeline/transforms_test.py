@@ -264,6 +264,20 @@ def test_parameters_stay_within_their_ranges(numbers):
         assert 1 / 1.3 - 1e-12 <= factor <= 1.3 + 1e-12
 
 
+@settings(max_examples=200, deadline=None, derandomize=True)
+@given(st.lists(st.floats(0, 1, exclude_max=True), min_size=6, max_size=6), st.integers(1, 60), st.integers(1, 60))
+def test_a_matrix_splits_into_the_parameters_that_made_it(numbers, height, width):
+    wild = Affine(rotation_degrees=179.0, translation_pixels=30.0, scale=2.0, stretch=2.0, shear_degrees=80.0)
+    parameters = np.stack(wild.parameters(np.array([numbers])), axis=-1)
+    parts = transforms.decompose(wild.matrices(parameters, height, width)[0], height, width)
+    assert parts._fields == Affine.parameter_names
+    np.testing.assert_allclose(parts, parameters[0], rtol=1e-7, atol=1e-7)
+
+
+def test_a_mirror_is_a_scale_below_0():
+    assert transforms.decompose(np.array([[1.0, 0, 0], [0, -1.0, 9]]), 10, 20) == (0, 0, 0, -1, 1, 0)
+
+
 def test_the_ends_of_the_uniform_numbers_reach_the_ends_of_the_ranges():
     least = [value[0] for value in AFFINE.parameters(np.zeros((1, 6)))]
     np.testing.assert_allclose(least, [-40, -3, -3, 1 / 1.3, 1 / 1.3, -20])

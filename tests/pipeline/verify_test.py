@@ -125,6 +125,60 @@ def test_a_judgement_is_in_numpy_and_of_nothing_where_nothing_is_judged():
     assert verify.failures(judgement) == []
 
 
+WIDE, LEAST = (20, 40, 1), np.array([0, 0, 0, 1, 1, 0], np.float64)  # a shape; the parameters of no move
+LIMITS = Grading(rotation_degrees=30, translation=0.1, scale=0.25, stretch=0.15, shear_degrees=16)
+MOST = [  # parameter, the largest and the least value within the limits
+    ("rotation_degrees", 30, -30),
+    ("translate_x", 4, -4),
+    ("translate_y", 2, -2),
+    ("scale", 1.25, 1 / 1.25),
+    ("stretch", 1.15, 1 / 1.15),
+    ("shear_degrees", 16, -16),
+]
+
+
+def _moved(*moves: dict[str, float]) -> verify.Chain:
+    names = OPERATOR.parameter_names
+    parameters = [[move.get(name, still) for name, still in zip(names, LEAST)] for move in moves]
+    return verify.chain_from_parameters(OPERATOR, np.array(parameters), WIDE)
+
+
+@pytest.mark.parametrize(("part", "most", "least"), MOST)
+def test_a_move_is_realistic_up_to_its_limit_either_way_and_no_further(part, most, least):
+    middle = 1 if part in ("scale", "stretch") else 0
+    for end in (most, least):
+        assert LIMITS.realistic(_moved({part: end}).composed, WIDE)
+        assert not LIMITS.realistic(_moved({part: middle + (end - middle) * 1.001}).composed, WIDE)
+
+
+@pytest.mark.parametrize(("part", "most", "least"), MOST)
+def test_what_counts_is_what_the_moves_do_together(part, most, least):
+    assert not LIMITS.realistic(_moved({part: most}, {part: most}).composed, WIDE)
+    assert LIMITS.realistic(_moved({part: most}, {part: most}, {part: least}).composed, WIDE)
+
+
+def test_upside_down_is_not_realistic_and_a_full_turn_is():
+    turns = [{"rotation_degrees": 30.0}] * 12
+    assert not Grading().realistic(_moved(*turns[:6]).composed, WIDE)
+    assert Grading().realistic(_moved(*turns).composed, WIDE)
+
+
+def test_no_moves_are_realistic_whatever_the_limits():
+    assert Grading(0, 0, 0, 0, 0, 0).realistic(transforms.IDENTITY, WIDE)
+
+
+@pytest.mark.parametrize("matrix", [[[-1, 0, 39], [0, 1, 0]], [[1, 0, 0], [0, -1, 19]], [[0, 1, 0], [1, 0, 0]]])
+def test_a_mirrored_image_is_not_realistic_however_wide_the_limits(matrix):
+    wide = Grading(0, 180, 1000, 1000, 1000, 90)
+    assert not wide.realistic(np.array(matrix), WIDE)
+    assert wide.realistic(np.array(matrix) * [[-1], [1]], WIDE), "mirrored once more"
+
+
+@pytest.mark.parametrize("value", [0.0, np.nan, np.inf])
+def test_a_matrix_without_inverse_is_not_realistic(value):
+    assert not Grading().realistic(np.full((2, 3), value), WIDE)
+
+
 @pytest.mark.parametrize(
     ("changes", "grade"),
     [
