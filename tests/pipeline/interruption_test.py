@@ -16,11 +16,16 @@ from pipeline import cli, interruption, mining, stages
 
 SENTENCE = "peerpressure: error: interrupted; the same command goes on from there."
 _LEAVES = """
-import subprocess
+import os, psutil, subprocess
 from pipeline import interruption
 started = subprocess.Popen("sleep 1000 & echo; exec sleep 1000", shell=True, stdout=subprocess.PIPE)
 started.stdout.readline()  # both are there
 print("told", end="")
+children = psutil.Process.children
+def complain(*given, **named):
+    os.write(2, b"Traceback")  # as threads do that lose a worker
+    return children(*given, **named)
+psutil.Process.children = complain
 interruption.leave(130)
 """
 
@@ -72,7 +77,7 @@ def test_ctrl_c_is_heard_while_the_work_goes_on_and_ends_it_at_its_next_check():
     interruption.check()  # no other work is asked to end
 
 
-def test_who_leaves_takes_along_the_processes_that_it_started():
+def test_who_leaves_takes_along_the_processes_that_it_started_without_a_word():
     # What it started has the pipe of its errors, too, so that `run` would not come back.
     command, root = [sys.executable, "-c", _LEAVES], pathlib.Path(__file__).parents[2]
     ended = subprocess.run(command, capture_output=True, text=True, cwd=root, timeout=30)

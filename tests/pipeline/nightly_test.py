@@ -26,7 +26,8 @@ def nights(finished, tmp_path_factory):
     usual = conftest.write_config(folder / "usual.toml", search={"trials": 20})
     small, middle, large = work.nets()
     others = {"files": [small, large, middle], "names": ["mlp-4", "mlp-8", "mlp-16"]}
-    changed = conftest.write_config(folder / "changed.toml", search={"trials": 20, "patience": 40}, peers=others)
+    search, judge = {"trials": 20, "patience": 40}, conftest.TINY["judge"]
+    changed = conftest.write_config(folder / "changed.toml", search=search, peers=others, judge=judge)
     commands = [
         ["run", "--config", task, "--workdir", work.path, "--run_id", run_id, "--run_seed", "auto"]
         for task, run_id in zip((usual, usual, changed), NIGHTS, strict=True)

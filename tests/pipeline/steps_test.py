@@ -19,6 +19,7 @@ from models import training
 from models.errors import InputError
 from pipeline import config_file, records, steps
 from pipeline.seeds import TfdsSeeds
+from pipeline.verify import Grading
 from tests.pipeline import nets
 
 NAME = "high_value_mistakes/tiny"
@@ -162,6 +163,20 @@ def test_each_example_is_what_its_record_says(finished):
         assert (np.diff(example["transform"]["confidences"]) < 0).all()
 
 
+def test_the_judge_grades_and_so_do_the_peers_margin_and_the_moves(finished):
+    grades = set()
+    for example in finished.examples().values():
+        nets, label, judge = list(example["nets"]), example["label"], example["judge"]
+        peers = np.delete(example["probabilities_after"], nets.index(example["target_net"]), axis=0)
+        margin = (peers[:, label] - np.delete(peers, label, axis=1).max(axis=1)).min()
+        assert judge["name"] == b"judge" and 0.1 < judge["confidence"] <= 1 and margin == example["peer_margin"]
+        moved = Grading().realistic(example["transform"]["composed_matrix"], example["image"].shape)
+        high = moved and judge["class"] == label and margin >= np.float32(0.1)
+        assert example["grade"].decode() == (records.HIGH if high else records.LOW)
+        grades.add((example["grade"].decode(), judge["class"] == label))
+    assert grades == {(records.HIGH, True), (records.LOW, True), (records.LOW, False)}
+
+
 def test_a_second_run_does_nothing_and_says_so(copied, peerpressure, config):
     before = _mtimes(copied.path)
     outcome = peerpressure("run", "--config", config(), "--workdir", copied.path, "--run_id", "first")
@@ -196,6 +211,8 @@ def test_train_lists_the_nets_with_their_accuracies_and_trains_none_twice(finish
     assert (kept["split"], kept["images"], kept["judge"]) == ("test", 128, None)
     told = ", ".join(f"{name} {kept['nets'][name]:.3f}" for name in ("mlp-4", "mlp-8", "mlp-12"))
     assert accuracies == f"accuracy on 128 seed images of split test: {told}"
+    (judge,) = (str(path) for path in (work.path / "nets").glob("mlp-16-*.keras"))
+    assert [line.split(": ")[1] for line in outcome.out.splitlines()] == [*work.nets(), judge]
     assert _mtimes(work.path / "nets") == before
 
 
