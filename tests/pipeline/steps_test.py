@@ -206,13 +206,12 @@ def test_train_lists_the_nets_with_their_accuracies_and_trains_none_twice(finish
     outcome = peerpressure("train", "--config", config(), "--workdir", work.path)
     assert outcome.code == 0 and outcome.err == ""
     *listed, accuracies = outcome.out.splitlines()
-    assert [line.split(": ")[1] for line in listed] == work.nets()
-    kept = finished.manifest("first")["seed_accuracy"]
-    assert (kept["split"], kept["images"], kept["judge"]) == ("test", 128, None)
-    told = ", ".join(f"{name} {kept['nets'][name]:.3f}" for name in ("mlp-4", "mlp-8", "mlp-12"))
-    assert accuracies == f"accuracy on 128 seed images of split test: {told}"
     (judge,) = (str(path) for path in (work.path / "nets").glob("mlp-16-*.keras"))
-    assert [line.split(": ")[1] for line in outcome.out.splitlines()] == [*work.nets(), judge]
+    assert [line.split(": ")[1] for line in listed] == [*work.nets(), judge]
+    kept = finished.manifest("first")["seed_accuracy"]
+    assert (kept["split"], kept["images"]) == ("test", 128)
+    told = ", ".join(f"{name} {kept['nets'][name]:.3f}" for name in ("mlp-4", "mlp-8", "mlp-12"))
+    assert accuracies == f"accuracy on 128 seed images of split test: {told}, judge-mlp-16 {kept['judge']:.3f}"
     assert _mtimes(work.path / "nets") == before
 
 
