@@ -5,7 +5,9 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import pathlib
 import re
+import shutil
 import subprocess
 
 import numpy as np
@@ -308,8 +310,10 @@ def test_a_net_that_is_no_function_of_one_image_is_refused_before_the_search(
     assert not half_written(work.path) and not work.ledger.exists() and not work.published.exists()
 
 
-def test_two_nets_of_one_name_are_told(work, peerpressure, config):
-    task = config(peers={"files": [work.nets()[0], work.nets()[0]]})
+def test_two_nets_of_one_name_are_told(work, peerpressure, config, tmp_path):
+    first, other = work.nets()[:2]
+    namesake = shutil.copy(other, tmp_path / pathlib.Path(first).name)
+    task = config(peers={"files": [first, str(namesake)]})
     outcome = peerpressure("run", "--config", task, "--workdir", work.path)
     assert _is_one_sentence(outcome) and "2 nets of a peer group are named" in outcome.err
 

@@ -128,16 +128,18 @@ def test_few_finds_or_few_that_fail_end_nothing(dropped, found):
     chunk.check_kept(_rows(records.MISTAKES, [records.DROPPED] * dropped + [records.FOUND] * found), "a unit")
 
 
-def test_a_worker_checks_the_finds_of_each_unit():
+def test_a_worker_checks_the_finds_of_each_unit(tmp_path):
     class Miner(_Miner):
+        lower = "[run] lanes"
+
         def mine(self, material):
             return _rows(records.PAIRS, [records.DROPPED] * material + [records.FOUND] * 10)
 
-    handler, units = stages.MiningHandler(None, None, "cpu"), [stages._Work(2, 10), stages._Work(3, 11)]
-    made = handler.run_inference(units, Miner())
-    assert next(iter(made)).example == 2
+    failed = failures.Failures.begun(RunFolder(epath.Path(tmp_path)))
+    handler = stages.MiningHandler(None, None, "cpu", failed)
+    assert [made.example for made in handler.run_inference([stages._Work(2, 10)], Miner())] == [2]
     with pytest.raises(InputError, match=r"^11 of 21 finds of unit 3 were none"):
-        next(iter(made))
+        list(handler.run_inference([stages._Work(3, 11)], Miner()))
 
 
 def test_a_unit_whose_finds_mostly_fail_ends_the_run_in_one_sentence(
@@ -245,10 +247,10 @@ class _Stub:
 
     def mine(self, material):
         material.fail()
-        return pa.table({"reason": [""]})
+        return pa.table({"outcome": [records.EXHAUSTED], "reason": [""]})
 
     def set_aside(self, _, reason):
-        return pa.table({"reason": [reason]})
+        return pa.table({"outcome": [records.SET_ASIDE], "reason": [reason]})
 
 
 @pytest.fixture

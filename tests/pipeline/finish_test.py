@@ -52,7 +52,7 @@ def test_one_move_in_any_trial_is_enough_and_a_scan_makes_none(summary):
     still = ("still", records.EXHAUSTED, 0, 250, 0.9)
     assert "net '" not in summary(still, ("still", records.DROPPED, 1, 9, 0.2), MOVING)
     scanned = ("still", records.FOUND, 0, 0, 0.1)
-    assert "net '" not in summary(scanned, ("", records.AGREED, 0, 0, None))
+    assert "net '" not in summary(scanned, ("still", records.NOT_ALONE, 0, 0, 0.9))
 
 
 def _chunk(dropped: int) -> bytes:

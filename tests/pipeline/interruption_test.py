@@ -112,11 +112,11 @@ def test_a_worker_that_ends_with_the_whole_run_is_not_told_as_one_that_died(monk
     monkeypatch.setattr(interruption, "is_ending", lambda: ending)
     monkeypatch.setattr(interruption, "leave", left.append)
 
-    def work() -> None:
-        raise RuntimeError("exit code -9")
+    def work() -> None:  # as Beam's, which start a process, wait for it, and fail if it ended badly
+        raise RuntimeError(f"exit code {subprocess.Popen(['false']).wait()}")
 
     with stages._ending_with_workers():
-        worker = threading.Thread(name="run_worker", target=work)  # as Beam calls them
+        worker = threading.Thread(target=work)
         worker.start()
         worker.join()
     assert left == codes and ("a worker process died" in capsys.readouterr().err) == bool(codes)

@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
+import tempfile
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import pytest
 import tensorflow as tf
+from etils import epath
 
 from models.classifier import PeerGroup
 from pipeline import chunk, mining, records, report, transforms, verify
 from pipeline.criteria import PeerPressure
+from pipeline.ledger import RunFolder
 from pipeline.search.hillclimb import Hillclimb
 from pipeline.seeds import SeedBatch
 from tests.pipeline import nets
 
 NAMES = ("a", "b", "c")
+_FOLDER = tempfile.TemporaryDirectory()
 TASK = mining.Task(
     method="scan",
     searcher=Hillclimb(transforms.Affine(), PeerPressure(), 50, 8, "matrix"),
@@ -28,6 +32,7 @@ TASK = mining.Task(
     lanes=16,
     unit_size=48,
     config_digest="digest",
+    folder=RunFolder(epath.Path(_FOLDER.name)),
 )
 
 

@@ -119,6 +119,18 @@ def test_only_the_columns_asked_for_are_read(chunk):
     assert table.schema == records.TRIALS_SCHEMA and table.num_rows == len(OUTCOMES)
 
 
+def test_of_a_large_table_little_more_is_read_than_the_columns_asked_for(tmp_path, monkeypatch):
+    noise = np.random.default_rng(0).integers(0, 256, (4, 1 << 20), np.uint8)
+    table = pa.table({"reason": ["a", "b", "c", "d"], "image": [row.tobytes() for row in noise]})
+    path, counted = epath.Path(tmp_path) / "large.parquet", []
+    path.write_bytes(records.table_bytes(table))
+    read = records._ForArrow.read
+    monkeypatch.setattr(records._ForArrow, "read", lambda *given: counted.append(read(*given)) or counted[-1])
+    assert records.read_table(path, ["reason"]).equals(table.select(["reason"]))
+    assert 0 < sum(map(len, counted)) < 1 << 18
+    assert records.read_table(path).equals(table)
+
+
 def test_columns_come_in_the_order_asked_for(chunk):
     assert records.read_table(chunk, ["outcome", "seed_id"]).column_names == ["outcome", "seed_id"]
 
