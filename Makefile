@@ -1,7 +1,7 @@
 # Every target sets up .venv by itself; `make help` lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint bench flink clean
+.PHONY: help demo test lint faults bench flink clean
 
 BIN := .venv/bin
 STAMP := .venv/.installed
@@ -35,6 +35,9 @@ lint: $(STAMP)  ## Check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy $(SOURCES)
+
+faults: $(STAMP)  ## Put faults into the code, one at a time, and see that the tests notice each
+	TF_CPP_MIN_LOG_LEVEL=2 $(BIN)/python -m tests.faults
 
 bench: $(BENCH_STAMP)  ## Measure the searches and the attack against their limits and peers (needs MNIST prepared)
 	TF_CPP_MIN_LOG_LEVEL=2 $(BIN)/python -m benchmarks.search
