@@ -253,9 +253,10 @@ def test_where_all_images_are_of_the_aimed_class_none_is_attacked_and_why_is_sai
 ):
     threes = tmp_path / "threes"
     shutil.copytree(pictures, threes)
-    for path in threes.rglob("*.png"):
-        if path.parent.name != "3":
-            path.unlink()  # the empty folders keep the other classes' names
+    (threes / "train").mkdir(exist_ok=True)
+    for folder in (threes / "test").iterdir():
+        if folder.name != "3":  # the other classes are those of another split
+            folder.rename(threes / "train" / folder.name)
     task = config(
         seeds={"image_folder": str(threes), "splits": ["test"]},
         peers={"files": finished.nets()[2:]},
@@ -264,7 +265,7 @@ def test_where_all_images_are_of_the_aimed_class_none_is_attacked_and_why_is_sai
     )
     outcome = peerpressure("run", "--config", task, "--workdir", tmp_path / "own")
     assert outcome.code == 0
-    count = len(list(threes.rglob("*.png")))
+    count = len(list((threes / "test").rglob("*.png")))
     trials = [pq.read_table(path) for path in (tmp_path / "own").rglob("trials.parquet")]
     reasons = trials[0]["reason"].to_pylist()
     assert len(reasons) == count > 0 and set(reasons) <= {pairs.AIM_IS_LABEL, pairs.READ_WRONG}

@@ -190,11 +190,11 @@ def writes() -> _Writes:
 
 def _hostile_folder(folder: pathlib.Path, pictures: pathlib.Path) -> None:
     """An image folder of which classes and pictures have names that mean something to a path, a shell or a table."""
-    names = ["..x", "a b;touch y", "$(touch y)", "%s%n", "-rf", "*", "~x", "C:\\up", "'\"", "é"]
+    names = ["x..", "a b;touch y", "$(touch y)", "%s%n", "-rf", "*", "~x", "C:\\up", "'\"", "é"]
     for name, source in zip(names, sorted((pictures / "test").iterdir()), strict=True):
         (folder / "test" / name).mkdir(parents=True)
         for number, path in enumerate(sorted(source.iterdir())):
-            (folder / "test" / name / f"..{number};{name}.png").write_bytes(path.read_bytes())
+            (folder / "test" / name / f"{number}..;{name}.png").write_bytes(path.read_bytes())
 
 
 def test_names_from_elsewhere_never_become_paths(

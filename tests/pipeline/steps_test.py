@@ -169,7 +169,7 @@ def test_the_judge_grades_and_so_do_the_peers_margin_and_the_moves(finished):
         nets, label, judge = list(example["nets"]), example["label"], example["judge"]
         peers = np.delete(example["probabilities_after"], nets.index(example["target_net"]), axis=0)
         margin = (peers[:, label] - np.delete(peers, label, axis=1).max(axis=1)).min()
-        assert judge["name"] == b"judge" and 0.1 < judge["confidence"] <= 1 and margin == example["peer_margin"]
+        assert judge["name"] == b"judge-mlp-16" and 0.1 < judge["confidence"] <= 1 and margin == example["peer_margin"]
         moved = Grading().realistic(example["transform"]["composed_matrix"], example["image"].shape)
         high = moved and judge["class"] == label and margin >= np.float32(0.1)
         assert example["grade"].decode() == (records.HIGH if high else records.LOW)
@@ -206,7 +206,7 @@ def test_train_lists_the_nets_with_their_accuracies_and_trains_none_twice(finish
     outcome = peerpressure("train", "--config", config(), "--workdir", work.path)
     assert outcome.code == 0 and outcome.err == ""
     *listed, accuracies = outcome.out.splitlines()
-    (judge,) = (str(path) for path in (work.path / "nets").glob("mlp-16-*.keras"))
+    (judge,) = (str(path) for path in (work.path / "nets").glob("*mlp-16-*.keras"))
     assert [line.split(": ")[1] for line in listed] == [*work.nets(), judge]
     kept = finished.manifest("first")["seed_accuracy"]
     assert (kept["split"], kept["images"]) == ("test", 128)
