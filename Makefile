@@ -1,7 +1,7 @@
 # Every target sets up .venv by itself; `make help` lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint faults bench flink clean
+.PHONY: help demo test slow lint faults bench flink clean
 
 BIN := .venv/bin
 STAMP := .venv/.installed
@@ -28,8 +28,11 @@ demo: $(STAMP)  ## Make all three datasets of the built-in handwritten digits, i
 
 # By file, for the tests of a file share what they are made on; in the order of names, for the files with the fewest tests
 # take the longest, and would come last.
-test: lint  ## Lint, type-check, then run the tests
-	TF_CPP_MIN_LOG_LEVEL=2 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder tests
+test: lint  ## Lint, type-check, then run the tests but for the slow ones
+	TF_CPP_MIN_LOG_LEVEL=2 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow" tests
+
+slow: $(STAMP)  ## Run the tests that take half a minute or more each
+	TF_CPP_MIN_LOG_LEVEL=2 $(BIN)/python -m pytest -n 2 -m slow tests
 
 lint: $(STAMP)  ## Check style and types
 	$(BIN)/ruff check .

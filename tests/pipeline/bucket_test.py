@@ -42,6 +42,7 @@ def workdir(bucket, service, finished):
     return bucket / "work"
 
 
+@pytest.mark.slow
 def test_the_whole_job_runs_in_a_bucket_as_on_the_disk(
     workdir, service, finished, rechecked, peerpressure, config, tree
 ):

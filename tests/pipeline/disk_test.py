@@ -21,6 +21,7 @@ def _assert_told(ended, code, error):
     assert os.strerror(error) in ended.said.splitlines()[-1]
 
 
+@pytest.mark.slow
 def test_a_disk_that_fails_at_random_points_loses_nothing(nursery, brief, config, tmp_path):
     folder, numbers = tmp_path / "work", random.Random(5)
     command = ["run", "--config", config(**conftest.BRIEF), "--run_id", "first", "--workdir", folder]

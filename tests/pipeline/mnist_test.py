@@ -42,6 +42,7 @@ def _train(dataset: str, architectures: tuple[str, ...], folder: pathlib.Path, r
     return {"files": paths}
 
 
+@pytest.mark.slow
 def test_the_papers_setting_on_a_few_digits(peerpressure, config, tmp_path):
     _require("mnist")
     nets = ("mlp-10", "mlp-20", "mlp-30", "mlp-40", "mlp-50")
@@ -60,6 +61,7 @@ def test_the_papers_setting_on_a_few_digits(peerpressure, config, tmp_path):
     assert peerpressure("verify", "high_value_mistakes/tiny", "--workdir", workdir).code == 0
 
 
+@pytest.mark.slow
 def test_colour_images(peerpressure, config, tmp_path):
     _require("cifar10_jpeg")
     # Nothing hangs on how a net happens to train: the trained one only grades, the searched ones agree on most images

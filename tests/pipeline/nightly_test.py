@@ -176,6 +176,7 @@ def test_release_notes_tell_of_each_night_alone(nights):
             assert f" {label}: {count}" in note
 
 
+@pytest.mark.slow
 def test_two_runs_started_at_once_are_as_one_after_the_other(finished, tmp_path, program, peerpressure, config, tree):
     work, calm = (finished.copy(tmp_path / name, ran=False) for name in ("work", "calm"))
     task = config(search={"method": "scan", "trials": 40})

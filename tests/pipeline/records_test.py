@@ -132,7 +132,8 @@ def test_of_a_large_table_little_more_is_read_than_the_columns_asked_for(tmp_pat
 
 
 def test_columns_come_in_the_order_asked_for(chunk):
-    assert records.read_table(chunk, ["outcome", "seed_id"]).column_names == ["outcome", "seed_id"]
+    for columns in (["outcome", "seed_id"], ["seed_id", "outcome"]):
+        assert records.read_table(chunk, columns).column_names == columns
 
 
 def test_examples_are_the_found_rows_in_their_order(chunk):
