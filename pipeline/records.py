@@ -174,7 +174,7 @@ def read_table(path: epath.PathLike, columns: list[str] | None = None) -> pa.Tab
     if columns is None:
         return table_of(epath.Path(path).read_bytes())
     with epath.Path(path).open("rb") as file:
-        return pq.ParquetFile(_ForArrow(file)).read(columns).select(columns)
+        return pq.ParquetFile(_ForArrow(file)).read(columns)
 
 
 def table_of(data: bytes, columns: list[str] | None = None) -> pa.Table:
