@@ -164,6 +164,7 @@ def test_replay_breeds_the_same_bytes(mined, peerpressure, tmp_path):
     assert pictures[1].exists()
 
 
+@pytest.mark.slow
 def test_more_islands_give_more_champions_and_the_first_ones_again(mined, peerpressure, config):
     work, _ = mined
     task = config("more", search=CPPN, garbage=BRED, task="more")

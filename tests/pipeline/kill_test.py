@@ -54,6 +54,7 @@ def _assert_undisturbed(nursery, command, folder, calm):
     assert conftest.kept(folder) == before == conftest.kept(calm)
 
 
+@pytest.mark.slow
 def test_a_run_killed_at_random_points_ends_as_if_it_had_not_been(nursery, brief, config, tmp_path):
     folder = tmp_path / "work"
     command = ["run", "--config", config(**conftest.BRIEF), "--run_id", "first", "--workdir", folder]

@@ -414,6 +414,7 @@ def test_a_size_that_only_the_pictures_to_learn_from_have_ends_a_run_before_any_
     assert "40 of 40 images of photos" in sentence and "the image is 28x32x1, expected 28x28x1 (40, " in sentence
 
 
+@pytest.mark.slow
 def test_processes_on_another_workdir_write_the_same_bytes(finished, work, program, config, tree, tmp_path):
     command = [program, "run", "--config", config(), "--workdir", work.path, "--run_id", "first"]
     workers = ["--direct_num_workers=2", "--direct_running_mode=multi_processing"]
