@@ -238,12 +238,34 @@ def _ending_with_workers() -> Iterator[None]:
         threading.excepthook = usual
 
 
+def searches_here(beam_arguments: Sequence[str]) -> bool:
+    """Tells whether this process, or one that it starts, searches: by Beam's own runner.
+
+    Other runners start a server, which they do on the main thread alone, and wait for it.
+
+    Raises:
+      InputError: Beam does not take its options.
+    """
+    with _beam_errors():
+        return _is_own(PipelineOptions(_with_runner(beam_arguments)))
+
+
 def _open_pipeline(beam_arguments: Sequence[str]) -> beam.Pipeline:
-    try:
+    with _beam_errors():
         options = PipelineOptions(_with_runner(beam_arguments))
         return beam.Pipeline(_with_deaf_workers(options), options)
+
+
+@contextlib.contextmanager
+def _beam_errors() -> Iterator[None]:
+    try:
+        yield
     except ValueError as error:
         raise InputError(f"Beam does not take its options: {' '.join(str(error).split())}") from error
+
+
+def _is_own(options: PipelineOptions) -> bool:
+    return options.view_as(StandardOptions).runner == "FnApiRunner"
 
 
 def _with_deaf_workers(options: PipelineOptions) -> FnApiRunner | None:
@@ -253,8 +275,7 @@ def _with_deaf_workers(options: PipelineOptions) -> FnApiRunner | None:
     them ends them.
     """
     direct = options.view_as(DirectOptions)
-    named = options.view_as(StandardOptions).runner
-    if named != "FnApiRunner" or direct.direct_running_mode != "multi_processing":
+    if not _is_own(options) or direct.direct_running_mode != "multi_processing":
         return None
     direct.direct_running_mode = "in_memory"  # the default, which leaves the environment to us
     command = f"trap '' INT; exec {shlex.quote(sys.executable)} -m apache_beam.runners.worker.sdk_worker_main"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import importlib.metadata
 import json
 import sys
@@ -155,9 +156,11 @@ def mine(job: Job, run_id: str, beam_arguments: Sequence[str]) -> RunFolder:
     if missing:
         material = Islands(tasks.target_nets(job.config, group)) if bred else job.source.for_workers()
         with progress.mining(folder, units, job.config.garbage.generations if bred else 0):
-            interruption.listen_during(
-                lambda: stages.mine(missing, material, task, nets, folder, job.device, beam_arguments)
-            )
+            search = functools.partial(stages.mine, missing, material, task, nets, folder, job.device, beam_arguments)
+            if stages.searches_here(beam_arguments):
+                interruption.listen_during(search)
+            else:
+                search()
         with ledger.io_errors():
             folder.sweep()
     paths = {net.name: net.path for net in nets.peers}

@@ -11,6 +11,7 @@ import sys
 import threading
 
 import pytest
+from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
 from pipeline import cli, interruption, mining, stages
 
@@ -141,3 +142,17 @@ def test_ctrl_c_while_a_unit_is_searched_ends_a_run_with_one_sentence(work, monk
     heard.set()
     _join()
     assert ended.is_set() and not list((work.ledger / "first" / "chunks").glob("*"))
+
+
+class Serving(FnApiRunner):
+    """Does on the main thread what runners that start a server do there, such as Flink's."""
+
+    def run_pipeline(self, *arguments):
+        signal.signal(signal.SIGINT, signal.getsignal(signal.SIGINT))
+        return super().run_pipeline(*arguments)
+
+
+def test_another_runner_than_beams_own_is_on_the_main_thread(work, peerpressure, config):
+    command = ["mine", "--config", config(search={"method": "scan"}), "--workdir", work.path, "--run_id", "first"]
+    outcome = peerpressure(*command, f"--runner={__name__}.Serving")
+    assert outcome.code == 0 and (work.ledger / "first" / "manifest.json").exists()
