@@ -298,7 +298,7 @@ def check_options(options: Sequence[str], ours: Sequence[str]) -> None:
     for option in options:
         if not is_of_beam(option):
             known = [f"--{name}" for name in PipelineOptions([]).get_all_options()]
-            near = [found for names in (ours, known) for found in difflib.get_close_matches(option, names, 1, 0.6)]
+            near = difflib.get_close_matches(option, [*ours, *known], 1, 0.6)
             hint = f"did you mean {near[0]}?" if near else "see --help, or Beam's own options."
             raise InputError(f"unknown option {option}; {hint}")
 

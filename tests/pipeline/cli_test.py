@@ -101,6 +101,7 @@ def test_what_is_missing_or_not_a_choice_is_told(peerpressure, argv, message):
         (["--wrokdir=elsewhere"], "unknown option --wrokdir; did you mean --workdir?"),
         (["--direct_num_worker=2"], "did you mean --direct_num_workers?"),
         (["--confg", "x"], "did you mean --config?"),
+        (["--runer=FlinkRunner"], "did you mean --runner?"),  # and not --run_seed, which is ours
         (["--nothing_like_it"], "unknown option --nothing_like_it; see --help, or Beam's own options."),
         (["elsewhere"], "unexpected argument 'elsewhere'"),
     ],
