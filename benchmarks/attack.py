@@ -20,12 +20,12 @@ import tensorflow as tf
 
 from benchmarks import mnist, scipy_attack
 from models import training
-from models.training import Training
+from models.recipe import Training
 from pipeline import seeding
-from pipeline.search import gradient
-from pipeline.search.gradient import Originals
-from pipeline.search.lbfgs import LBFGS
-from pipeline.seeds import SeedBatch
+from pipeline.search.attacks import gradient
+from pipeline.search.attacks.gradient import Originals
+from pipeline.search.attacks.lbfgs import LBFGS
+from pipeline.seeds.source import SeedBatch
 
 _NETS = ("fc10@1e-4", "fc100-100-10@1e-5,1e-5,1e-6")
 

@@ -32,9 +32,9 @@ import tensorflow as tf
 from foolbox import attacks, criteria
 
 from benchmarks import attack
-from pipeline.search import gradient
-from pipeline.search.gradient import Originals, ProjectedGradient
-from pipeline.search.lbfgs import LBFGS
+from pipeline.search.attacks import gradient
+from pipeline.search.attacks.gradient import Originals, ProjectedGradient
+from pipeline.search.attacks.lbfgs import LBFGS
 
 _LEAST_SECONDS = 5.0  # turns are taken until Foolbox has had so many
 _LINF_EPS, _L2_EPS = 0.1, 0.07  # about what half of the images need; l2: as a distortion

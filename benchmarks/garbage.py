@@ -24,12 +24,12 @@ import tensorflow as tf
 
 from benchmarks import mnist
 from models import training
-from models.training import Training
+from models.recipe import Training
 from pipeline import seeding
-from pipeline.search.cppn_encoding import CPPN
-from pipeline.search.direct import Direct
-from pipeline.search.elites import Island, Key
-from pipeline.search.map_elites import Encoding, MapElites
+from pipeline.search.evolution.cppn_encoding import CPPN
+from pipeline.search.evolution.direct import Direct
+from pipeline.search.evolution.elites import Island, Key
+from pipeline.search.evolution.map_elites import Encoding, MapElites
 
 _SHAPE, _CLASSES = (28, 28, 1), 10
 _NETS = ("cnn-32-64-200", "mlp-50")

@@ -6,7 +6,7 @@ import os
 import sys
 
 from models.errors import InputError
-from pipeline.seeds import TfdsSeeds
+from pipeline.seeds.tfds_dataset import TfdsSeeds
 
 
 def data_dir() -> str | None:

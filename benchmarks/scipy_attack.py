@@ -9,9 +9,9 @@ import numpy as np
 import scipy.optimize
 import tensorflow as tf
 
-from pipeline.search import gradient
-from pipeline.search.gradient import Evaluation, Net, Originals
-from pipeline.search.lbfgs import LBFGS
+from pipeline.search.attacks import gradient
+from pipeline.search.attacks.gradient import Evaluation, Net, Originals
+from pipeline.search.attacks.lbfgs import LBFGS
 
 
 def twin(net: Net, start: Originals, row: int, lbfgs: LBFGS, eager: bool) -> np.ndarray | None:

@@ -32,23 +32,28 @@ from etils import epath
 
 from benchmarks import mnist
 from models.classifier import PeerGroup
-from pipeline import config, config_file, plan, seeding, stages, steps, tasks, transforms
-from pipeline.search.unit import SeedArrays, UnitSearch
-from pipeline.seeds import SeedBatch
+from pipeline import seeding
+from pipeline.config import config_file
+from pipeline.config.config import Judge
+from pipeline.kinds import registry, targets
+from pipeline.operators import warp
+from pipeline.runs import stages, steps
+from pipeline.runs.job import Job, open_job
+from pipeline.search.moves.unit import SeedArrays, UnitSearch
+from pipeline.seeds import plan
+from pipeline.seeds.source import SeedBatch
 
 _TARGET = "mlp-50"
 _BATCHES = (64, 128, 256, 512, 1024, 2048, 4096)
 
 
-def _open(workdir: str) -> steps.Job:
-    settings = config_file.load(os.path.join(os.path.dirname(__file__), "..", "configs", "mnist.toml"))
-    settings = dataclasses.replace(
-        settings,
-        judge=config.Judge(),
-        search=dataclasses.replace(settings.search, targets=(_TARGET,)),
-    )
+def _open(workdir: str) -> Job:
+    path = os.path.join(os.path.dirname(__file__), "..", "configs", "mnist.toml")
+    settings = config_file.load(path, registry.methods())
+    search = dataclasses.replace(settings.sections["search"], targets=(_TARGET,))
+    settings = dataclasses.replace(settings, judge=Judge(), sections={**settings.sections, "search": search})
     mnist.seeds()
-    return steps.open_job(settings, workdir, mnist.data_dir(), "cpu")
+    return open_job(settings, workdir, mnist.data_dir(), "cpu")
 
 
 def _best_of(call: Callable[[], Any], times: int = 3) -> float:
@@ -78,11 +83,11 @@ def _bare_loop(group: PeerGroup, images: np.ndarray, batch: int) -> Callable[[in
 
     @tf.function(jit_compile=True)
     def loop(images: tf.Tensor, count: tf.Tensor) -> tf.Tensor:
-        sources = transforms.pad_tf(images, "constant")
+        sources = warp.pad_tf(images, "constant")
 
         def body(step: tf.Tensor, total: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
             drift = tf.cast(step, tf.float32) * 1e-4
-            warped = transforms.warp_tf(sources, rows, [entry + drift for entry in move])
+            warped = warp.warp_tf(sources, rows, [entry + drift for entry in move])
             return step + 1, total + tf.reduce_sum(group(warped / 255.0), axis=[0, 2])
 
         return tf.while_loop(lambda step, _: step < count, body, (0, tf.zeros([batch])))[1]
@@ -90,16 +95,17 @@ def _bare_loop(group: PeerGroup, images: np.ndarray, batch: int) -> Callable[[in
     return lambda count: loop(tf.constant(images), tf.constant(count)).numpy()
 
 
-def search_alone(job: steps.Job, group: PeerGroup, seeds: SeedBatch, batch: int) -> tuple[int, float, float]:
+def search_alone(job: Job, group: PeerGroup, seeds: SeedBatch, batch: int) -> tuple[int, float, float]:
     """Useful candidates, and seconds, of the search over all seeds at the shipped unit size; and the seconds that the
     bare loop takes for as many, unit by unit in turn with the search, so that both meet the same machine.
     """
     settings = job.config
+    finder = settings.method.build(settings.sections)
     search = UnitSearch(
-        settings.searcher(),
+        finder.climb,
         group,
-        tasks.target_nets(settings, group),
-        settings.search.class_from,
+        targets.places(settings, group),
+        finder.class_from,
         settings.run.run_seed,
         settings.run.lanes,
         settings.run.unit_size,
@@ -124,10 +130,11 @@ def search_alone(job: steps.Job, group: PeerGroup, seeds: SeedBatch, batch: int)
     return drawn, searching, looping
 
 
-def eager_rate(job: steps.Job, paths: list[str], seeds: SeedBatch, seconds: float) -> float:
+def eager_rate(job: Job, paths: list[str], seeds: SeedBatch, seconds: float) -> float:
     """Candidates a second of the same hillclimb, one candidate at a time with eager Keras calls."""
     nets = [tf.keras.models.load_model(path, compile=False) for path in paths]
-    operator, criterion = job.config.operator, job.config.searcher().criterion
+    climb = job.config.method.build(job.config.sections).climb
+    operator, criterion = climb.operator, climb.criterion
     target = len(nets) - 1
     rng = np.random.default_rng(0)
     candidates, row = 0, 0
@@ -135,8 +142,8 @@ def eager_rate(job: steps.Job, paths: list[str], seeds: SeedBatch, seconds: floa
     while time.perf_counter() - start < seconds:
         image, label = seeds.images[row : row + 1].astype(np.float32), int(seeds.labels[row])
         composed, confidence, failures = np.eye(3), 2.0, 0
-        while failures < job.config.search.patience and time.perf_counter() - start < seconds:
-            parameters = np.stack(operator.parameters(rng.random((1, 6))), axis=-1)
+        while failures < climb.patience and time.perf_counter() - start < seconds:
+            parameters = operator.parameters(rng.random((1, 6)))
             trial = composed @ np.vstack([operator.matrices(parameters, 28, 28)[0], [0, 0, 1]])
             warped = _eager_warp(image, trial)
             answers = np.stack([net(warped, training=False).numpy()[0] for net in nets])
@@ -173,7 +180,7 @@ def mine_child(workdir: str, seeds: int) -> None:
         for number, start in enumerate(range(0, seeds, job.config.run.unit_size))
     ]
     folder = job.workdir.run("bench", f"mine-{seeds}-{os.getpid()}")
-    task = tasks.task_of(job.config, group, job.source.class_names(), "", folder)
+    task = job.kind.task(job.config, group, job.source.class_names(), "", folder)
     start = time.perf_counter()
     stages.mine(units, job.source, task, nets, folder, "cpu", [])
     seconds = time.perf_counter() - start

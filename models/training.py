@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
-import hashlib
-import json
 import math
 import os
 import re
 import uuid
 from collections.abc import Callable
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -18,6 +15,7 @@ from etils import epath
 
 from models import devices, zoo
 from models.errors import InputError
+from models.recipe import Training
 
 Progress = Callable[[int, int, float], None]
 
@@ -25,29 +23,6 @@ Progress = Callable[[int, int, float], None]
 # hold them: with other values, `ae` nets in a cache are no longer what would be trained.
 _TARGET_ACTIVITY = 0.1
 _SPARSITY_WEIGHT = 0.3
-
-
-@dataclasses.dataclass(frozen=True)
-class Training:
-    """How a net is trained.
-
-    Attributes:
-      epochs: passes over the training images.
-      batch_size: images in one step.
-      learning_rate: of the optimizer.
-      optimizer: "adam" or "sgd" (plain, without momentum).
-    """
-
-    epochs: int = 10
-    batch_size: int = 128
-    learning_rate: float = 0.001
-    optimizer: Literal["adam", "sgd"] = "adam"
-
-
-def digest(architecture: str, init_seed: int, training: Training, data_digest: str) -> str:
-    """Returns the SHA-256, in hexadecimal, of all that determines a trained net: the key to cache it under."""
-    recipe = [architecture, init_seed, dataclasses.asdict(training), data_digest]
-    return hashlib.sha256(json.dumps(recipe, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def train(

@@ -5,10 +5,14 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Callable
+from typing import TypeAlias
 
-import tensorflow as tf
+from etils import epy
 
 from models.errors import InputError
+
+with epy.lazy_imports():  # names are checked before libraries are loaded
+    import tensorflow as tf
 
 _WIDTH = r"[1-9]\d*"
 _DECAY = r"\d+(?:\.\d+)?(?:e-\d+)?"
@@ -17,7 +21,7 @@ _KNOWN = (
     "'fcK' or 'fcH-H...-K' with or without '@' and weight decays (K classes, as in 'fc100-100-10@1e-5,1e-5,1e-6'), "
     "'aeH-K' (as in 'ae400-10'), 'cnn-F-F-H' (as in 'cnn-32-64-200'), and 'cnn'"
 )
-_Layers = list[tf.keras.layers.Layer]
+_Layers: TypeAlias = "list[tf.keras.layers.Layer]"
 
 
 def build(architecture: str, input_shape: tuple[int, int, int], num_classes: int) -> tf.keras.Model:

@@ -7,10 +7,12 @@ compiled search and, eagerly, whatever is stored.
 from __future__ import annotations
 
 import dataclasses
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 import tensorflow as tf
+
+ClassFrom = Literal["label", "consensus"]  # an image's class: its label, or the one that all nets give
 
 
 class Judgement(NamedTuple):

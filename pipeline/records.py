@@ -21,9 +21,7 @@ import pyarrow.parquet as pq
 from etils import epath
 from PIL import Image
 
-MISTAKES, PAIRS, GARBAGE = "high_value_mistakes", "adversarial_pairs", "garbage_images"  # the datasets
-
-CLASS = {MISTAKES: "label", PAIRS: "label", GARBAGE: "wrong_class"}  # what examples are counted by
+from pipeline.formats import FORMAT
 
 FOUND = "found"  # a verified mistake, pair or garbage image
 EXHAUSTED = "exhausted"  # too many candidates in a row without a move; an attack that found no twin; a class not done
@@ -36,19 +34,6 @@ SET_ASIDE = "set_aside"  # the seed image could not be read or judged, or its un
 TRIAL_OUTCOMES = (FOUND, EXHAUSTED, MOVES_SPENT, NOT_ALONE, DROPPED)
 HIGH, LOW = "high", "low"
 
-HEALED = "healed"  # a mistake: all nets are right; a pair: the twin is read as its original; garbage: as another class
-REMAINING = "remaining"  # the target net is wrong, and it alone
-SHARED = "shared"  # the target net is wrong, and so is a peer
-LOST = "lost"  # the target net is right, and a peer is wrong
-FOOLED = "fooled"  # the target net misreads the twin
-CERTAIN = "certain"  # the target net gives garbage its class with the run's [garbage] confidence
-SAME_CLASS = "same class"  # with less
-
-STATUSES = {  # what a recheck can say of an example
-    MISTAKES: (HEALED, REMAINING, SHARED, LOST),
-    PAIRS: (HEALED, FOOLED),
-    GARBAGE: (HEALED, SAME_CLASS, CERTAIN),
-}
 
 TRIAL_FIELDS = [
     pa.field("seed_id", pa.string()),
@@ -75,34 +60,14 @@ _SEED_FIELDS = [
     pa.field("label", pa.int32()),  # the class of the seed image, as the peers hold it
     pa.field("probabilities_before", pa.list_(pa.float32())),  # [N, K] flattened
 ]
-_MISTAKE_FIELDS = [
-    pa.field("steps", pa.list_(pa.int32())),  # [M] the number of each accepted candidate
-    pa.field("parameters", pa.list_(pa.float64())),  # [M, P] flattened
-    pa.field("confidences", pa.list_(pa.float32())),  # [M] the target net's probability of the class after each move
-    pa.field("composed_matrix", pa.list_(pa.float64())),  # [2, 3] flattened
-    pa.field("peer_margin", pa.float32()),
-    pa.field("grade", pa.string()),
-]
-_PAIR_FIELDS = [  # also filled, with `image` the best try, where the attack found no twin
-    pa.field("aimed_class", pa.int32()),  # -1: any class but the label
-    pa.field("distortion", pa.float32()),  # sqrt(mean squared change), pixels in [0, 1]
-    pa.field("unrounded_distortion", pa.float32()),  # the same before rounding to uint8; NaN if none was misread
-    pa.field("broken_by_rounding", pa.bool_()),  # that nearest image is not misread once rounded: another was found
-    pa.field("largest_change", pa.float32()),  # of any pixel (L-inf), pixels in [0, 1]
-    pa.field("c", pa.float32()),  # L-BFGS: the weight of the squared change; else 0
-]
-_GARBAGE_FIELDS = [  # also filled, with `image` the best try, where the class was not done
-    pa.field("island", pa.int32()),
-    pa.field("generation", pa.int32()),
-    pa.field("individual", pa.string()),  # "ISLAND-BIRTH", unique for a target net of a run
-    pa.field("parents", pa.list_(pa.string())),  # likewise; none to two
-    pa.field("genome", pa.string()),  # JSON; "" where the image is the genome
-]
-SCHEMAS = {
-    MISTAKES: pa.schema(TRIAL_FIELDS + _FIND_FIELDS + _SEED_FIELDS + _MISTAKE_FIELDS),
-    PAIRS: pa.schema(TRIAL_FIELDS + _FIND_FIELDS + _SEED_FIELDS + _PAIR_FIELDS),
-    GARBAGE: pa.schema(TRIAL_FIELDS + _FIND_FIELDS + _GARBAGE_FIELDS),
-}
+
+
+def schema(*own: pa.Field, seeded: bool = False) -> pa.Schema:
+    """Returns the columns of a chunk: every kind's, those of finds made of seed images if `seeded`, and its own."""
+    fields = [*TRIAL_FIELDS, *_FIND_FIELDS, *(_SEED_FIELDS if seeded else []), *own]
+    return pa.schema(fields, metadata={"format": str(FORMAT)})
+
+
 LINEAGE_SCHEMA = pa.schema(  # a row for every image of an island that took a cell
     [
         pa.field("target_net", pa.string()),
@@ -152,9 +117,8 @@ def decode_png(data: bytes) -> np.ndarray:
     return image[..., None] if image.ndim == 2 else image
 
 
-def chunk_table(dataset: str, columns: dict[str, Any], count: int) -> pa.Table:
-    """Makes a chunk of `count` rows for one of the datasets; columns not given are null."""
-    schema = SCHEMAS[dataset]
+def chunk_table(schema: pa.Schema, columns: dict[str, Any], count: int) -> pa.Table:
+    """Makes a chunk of `count` rows with the columns of a kind; columns not given are null."""
     arrays = [
         pa.array(columns[field.name], field.type) if field.name in columns else pa.nulls(count, field.type)
         for field in schema

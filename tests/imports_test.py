@@ -1,41 +1,26 @@
-"""Imports run one way."""
+"""Imports run one way: a room imports only rooms that stand before it here, and what is light stays light."""
 
 import ast
 import pathlib
+import subprocess
+import sys
 
 import pytest
 
+from pipeline.kinds import registry
+
 ROOT = pathlib.Path(__file__).parent.parent
-# Every module may import from its own layer's list only those named before it.
-LAYERS = [
-    {"pipeline.seeding", "pipeline.records", "pipeline.tables", "pipeline.ledger", "pipeline.lock"}
-    | {"pipeline.sections", "pipeline.options", "pipeline.pixels", "pipeline.seed_features", "pipeline.interruption"},
-    {"pipeline.image_folder"},
-    {"pipeline.transforms", "pipeline.criteria", "pipeline.seeds", "pipeline.picture", "pipeline.report"}
-    | {"pipeline.statuses", "pipeline.failures"}
-    | {"pipeline.noise", "pipeline.search.balls", "pipeline.under_way"},
-    {"pipeline.search.lanes", "pipeline.search.gradient", "pipeline.search.elites", "pipeline.search.cppn"}
-    | {"pipeline.chunk", "pipeline.transfer", "pipeline.probe", "pipeline.plan", "pipeline.lineage"},
-    {"pipeline.search.hillclimb", "pipeline.search.lbfgs", "pipeline.search.map_elites", "pipeline.search.direct"}
-    | {"pipeline.search.ascent", "pipeline.pairs", "pipeline.islands"},
-    {"pipeline.search.unit", "pipeline.search.cppn_encoding", "pipeline.garbage"},
-    {"pipeline.search.scan", "pipeline.verify"},
-    {"pipeline.config"},
-    {"pipeline.mining", "pipeline.progress", "pipeline.finish", "pipeline.config_file"},
-    {"pipeline.tasks"},
-    {"pipeline.replay"},
-    {"pipeline.nets", "pipeline.sample", "pipeline.package", "pipeline.diff", "pipeline.recheck"},
-    {"pipeline.stages"},
-    {"pipeline.steps"},
-    {"pipeline.dataset_commands"},
-    {"pipeline.cli"},
-    {"pipeline.__main__"},
-]
-PLACE = {name: place for place, layer in enumerate(LAYERS) for name in layer}
+LEAVES = ["formats", "interruption", "seeding", "records", "criteria"]
+ROOMS = ["workdir", "seeds", "operators", "search", "report", "config", "kinds", "runs", "versions", "studies"]
+ORDER = ["models", *(f"pipeline.{name}" for name in [*LEAVES, *ROOMS, "commands", "__main__"])]
 
 
 def _name(path: pathlib.Path) -> str:
     return ".".join(path.relative_to(ROOT).with_suffix("").parts)
+
+
+def _room(module: str) -> str | None:
+    return next((room for room in ORDER if module == room or module.startswith(f"{room}.")), None)
 
 
 def _imports(path: pathlib.Path) -> set[str]:
@@ -48,30 +33,66 @@ def _imports(path: pathlib.Path) -> set[str]:
     return found
 
 
-def _modules(package: str) -> list[pathlib.Path]:
-    return [path for path in sorted((ROOT / package).rglob("*.py")) if path.name != "__init__.py"]
+def _modules(*packages: str) -> list[pathlib.Path]:
+    paths = [path for package in packages for path in sorted((ROOT / package).rglob("*.py"))]
+    return [path for path in paths if path.name != "__init__.py"]
 
 
-@pytest.mark.parametrize("path", _modules("pipeline"), ids=_name)
-def test_pipeline_module_imports_only_lower_layers(path):
-    ours = _imports(path) & set(PLACE)
-    assert _name(path) in PLACE
-    assert all(PLACE[name] < PLACE[_name(path)] for name in ours), ours
+@pytest.mark.parametrize("path", _modules("models", "pipeline"), ids=_name)
+def test_a_module_imports_only_its_own_room_and_those_before_it(path):
+    own = _room(_name(path))
+    assert own, f"{_name(path)} is in no room"
+    rooms = {room for name in _imports(path) if (room := _room(name))}
+    assert {room for room in rooms if ORDER.index(room) > ORDER.index(own)} == set()
+    assert own != "models" or not any(name.startswith("pipeline") for name in _imports(path))
 
 
-@pytest.mark.parametrize("path", _modules("pipeline"), ids=_name)
-def test_only_stages_imports_beam(path):
-    if _name(path) != "pipeline.stages":
-        assert not any(name.split(".")[0] == "apache_beam" for name in _imports(path))
+def test_only_stages_imports_beam():
+    assert [_name(path) for path in _modules("models", "pipeline", "tfds_builders") if _uses(path, "apache_beam")] == [
+        "pipeline.runs.stages"
+    ]
 
 
-@pytest.mark.parametrize("path", _modules("models"), ids=_name)
-def test_models_import_nothing_of_the_other_packages(path):
-    assert not {name.split(".")[0] for name in _imports(path)} & {"pipeline", "tfds_builders"}
+def _uses(path: pathlib.Path, package: str) -> bool:
+    return package in {name.split(".")[0] for name in _imports(path)}
 
 
 @pytest.mark.parametrize("path", _modules("tfds_builders"), ids=_name)
-def test_builders_import_only_the_records(path):
-    of_pipeline = {name for name in _imports(path) if name.startswith("pipeline.")}
-    assert not {name for name in of_pipeline if not name.startswith("pipeline.records")}
-    assert "models" not in {name.split(".")[0] for name in _imports(path)}
+def test_builders_import_only_records_and_formats(path):
+    known = ("pipeline.records", "pipeline.formats")
+    assert not {name for name in _imports(path) if name.startswith("pipeline.") and not name.startswith(known)}
+    assert not _uses(path, "models")
+
+
+@pytest.mark.parametrize("kind", registry.KINDS, ids=lambda kind: kind.name)
+def test_what_is_particular_to_a_kind_stands_with_the_kinds(kind):
+    elsewhere = [path for path in _modules("models", "pipeline") if _room(_name(path)) != "pipeline.kinds"]
+    assert [_name(path) for path in elsewhere if kind.name in path.read_text()] == []
+
+
+CONFIGS = {
+    "an unknown key": '[search]\nmethd = "scan"',
+    "a wrong type": '[seeds]\ndataset = "digits"\n[run]\nlanes = "many"',
+    "a value out of range": '[seeds]\ndataset = "digits"\n[operator]\nscale = 11.0',
+    "an unknown method": '[search]\nmethod = "guess"',
+    "an unknown architecture": '[seeds]\ndataset = "digits"\n[peers]\narchitectures = ["mlp-3", "mpl-4"]',
+    "too small a bound": '[seeds]\ndataset = "digits"\n[peers]\narchitectures = ["cnn"]\n'
+    '[search]\nmethod = "fgsm"\n[attack]\neps = 0.001',
+}
+LIGHT = {"absl", "etils", "importlib_resources", "models", "pipeline", "typing_extensions", "zipp"}
+SHOW = (
+    "import sys\nfrom pipeline.commands import cli\ntry: cli.main()\n"
+    "finally: print(*sorted({name.split('.')[0] for name in sys.modules} - set(sys.stdlib_module_names)), sep='\\n')"
+)
+
+
+@pytest.mark.parametrize("given", ["--help", "run --help", *CONFIGS])
+def test_help_and_complaints_about_a_configuration_load_no_library(given, tmp_path):
+    path = tmp_path / "task.toml"
+    path.write_text(CONFIGS.get(given, ""))
+    arguments = ["run", "--config", str(path)] if given in CONFIGS else given.split()
+    ended = subprocess.run([sys.executable, "-c", SHOW, *arguments], capture_output=True, text=True, cwd=ROOT)
+    loaded = {line for line in ended.stdout.splitlines() if line.isidentifier()}
+    assert ended.returncode == (2 if given in CONFIGS else 0), ended.stderr
+    assert not {"numpy", "tensorflow", "apache_beam", "pyarrow"} & loaded
+    assert {name for name in loaded if not name.startswith("_")} <= LIGHT

@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from pipeline import records
+from pipeline.formats import FORMAT
 from tfds_builders.deterministic import DeterministicFiles
 
 
@@ -21,7 +22,7 @@ class RunsConfig(tfds.core.BuilderConfig):
     Attributes:
       runs: in the order in which they were finished.
       left_out: (run id, example id) of examples that are near-duplicates of earlier ones.
-      statuses: example id -> one of `records.STATUSES`; examples that no new nets were shown are not among them.
+      statuses: example id -> one of its kind's; examples that no new nets were shown are not among them.
       rechecks: what the metadata tell of the rechecks that gave the statuses, first made first.
     """
 
@@ -80,6 +81,7 @@ class RunsBuilder(DeterministicFiles, tfds.core.GeneratorBasedBuilder, skip_regi
 def _metadata(config: RunsConfig) -> dict[str, Any]:
     """What holds for whole runs: enough to check and to re-create every example."""
     return {
+        "format": FORMAT,
         "runs": [run.manifest for run in config.runs],
         "near_duplicates_left_out": len(config.left_out),
         "rechecks": list(config.rechecks),

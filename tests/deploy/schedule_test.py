@@ -14,7 +14,8 @@ import subprocess
 import pytest
 import yaml
 
-from pipeline import cli
+from models.errors import InputError
+from pipeline.commands import cli
 
 ROOT = pathlib.Path(__file__).parents[2]
 FOLDER = ROOT / "deploy" / "schedule"
@@ -80,7 +81,7 @@ def test_the_crontab_has_five_fields_and_a_command():
 def test_the_service_is_not_started_again_for_wrong_input():
     service = _unit("peerpressure.service")["Service"]
     assert service["Type"] == "oneshot" and service["Restart"] == "on-failure"
-    assert service["RestartPreventExitStatus"] == str(cli.WRONG_INPUT)
+    assert service["RestartPreventExitStatus"] == str(InputError.exit_code)
     assert _unit("peerpressure.timer")["Install"]["WantedBy"] == "timers.target"
 
 
@@ -108,7 +109,7 @@ def test_the_cronjob_gives_up_on_wrong_input_and_mounts_what_it_names():
     assert (job["apiVersion"], job["kind"]) == ("batch/v1", "CronJob")
     spec = job["spec"]["jobTemplate"]["spec"]
     (rule,) = spec["podFailurePolicy"]["rules"]
-    assert rule["onExitCodes"]["values"] == [cli.WRONG_INPUT] and rule["action"] == "FailJob"
+    assert rule["onExitCodes"]["values"] == [InputError.exit_code] and rule["action"] == "FailJob"
     pod = spec["template"]["spec"]
     assert pod["restartPolicy"] == "Never"  # what a podFailurePolicy needs
     assert [mount["name"] for mount in _container()["volumeMounts"]] == [volume["name"] for volume in pod["volumes"]]

@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from models import devices, loading, training
 from models.errors import InputError
-from models.training import Training
+from models.recipe import Training
 from tests.models import nets
 
 SETTINGS = Training(epochs=2, batch_size=16, learning_rate=0.01)
@@ -155,24 +155,6 @@ def test_the_file_is_on_the_disk_before_it_gets_its_name(tmp_path, monkeypatch, 
     monkeypatch.setattr(os, "fsync", record)
     _train_cached(tmp_path / "net.keras")
     assert synced == [((tmp_path / "net.keras").stat().st_ino, False)]
-
-
-@pytest.mark.parametrize(
-    "changed",
-    [
-        ("mlp-7", 1, Training(), "data"),
-        ("mlp-6", 2, Training(), "data"),
-        ("mlp-6", 1, Training(epochs=11), "data"),
-        ("mlp-6", 1, Training(), "other"),
-    ],
-)
-def test_the_cache_key_tells_every_ingredient_apart(changed):
-    assert training.digest(*changed) != training.digest("mlp-6", 1, Training(), "data")
-
-
-def test_the_cache_key_never_changes():
-    key = training.digest("mlp-6", 1, Training(), "data")
-    assert key == "0a8035e1c53d0d9a96914bef90a7faa704134ce1557ef0c8ba232c7f6d143428"
 
 
 def _blobs(count: int = 640) -> np.ndarray:

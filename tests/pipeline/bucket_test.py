@@ -8,10 +8,9 @@ from etils import epath
 
 from models.errors import InputError
 from pipeline import records
-from pipeline.seeds import FolderSeeds
+from pipeline.seeds.folder import FolderSeeds
 from tests.pipeline import nets, storage
-
-DATASET = "high_value_mistakes/tiny"
+from tests.pipeline.conftest import DATASET
 
 
 @pytest.fixture(scope="module")
@@ -93,10 +92,8 @@ def test_an_image_folder_in_a_bucket_is_what_it_is_on_the_disk(bucket, tmp_path)
             (root / name).parent.mkdir(parents=True, exist_ok=True)
             (root / name).write_bytes(records.encode_png(image))
     ours, local = FolderSeeds(str(bucket / "pictures")), FolderSeeds(str(tmp_path))
-    assert (
-        ours.fingerprint("train") == local.fingerprint("train")
-        and ours.notes(["train"])[1:] == (local.notes(["train"])[1:])
-    )
+    assert ours.fingerprint("train") == local.fingerprint("train")
+    assert ours.notes(["train"])[1:] == local.notes(["train"])[1:]
     batch = ours.read("train", range(2))
     assert batch.ids == ["train/a/1.png", "train/b/0.png"] and batch.labels.tolist() == [0, 1]
     np.testing.assert_array_equal(batch.images, local.read("train", range(2)).images)

@@ -20,12 +20,15 @@ import tensorflow_datasets as tfds
 from absl import logging
 from PIL import Image
 
-from pipeline import cli, records
+from pipeline.commands import cli
+from pipeline.kinds import registry
+from pipeline.kinds.mistakes.kind import MISTAKES
+from pipeline.kinds.pairs.kind import PAIRS as PAIRS_KIND
 from tests.pipeline import mortal
 
 TASK = "tiny"
-DATASET = f"{records.MISTAKES}/{TASK}"
-PAIRS = f"{records.PAIRS}/{TASK}"
+DATASET = f"{MISTAKES.name}/{TASK}"
+PAIRS = f"{PAIRS_KIND.name}/{TASK}"
 PGD = {"method": "pgd", "targets": ["mlp-8", "mlp-12"]}
 ATTACK = {"eps": 0.12, "step_size": 0.02, "steps": 10}
 TINY: dict[str, Any] = {
@@ -105,7 +108,7 @@ class Work:
 
     def copy(self, to: pathlib.Path, *, ran: bool) -> Work:
         """Copies the nets and seed images; also the ledger and the datasets if `ran`."""
-        left_out = [] if ran else ["ledger", *records.SCHEMAS]
+        left_out = [] if ran else ["ledger", *(kind.name for kind in registry.KINDS)]
         shutil.copytree(self.path, to, ignore=shutil.ignore_patterns(*left_out))
         return dataclasses.replace(self, path=to)
 
@@ -202,10 +205,10 @@ def rechecked(finished, tmp_path_factory) -> Work:
     return work
 
 
-@pytest.fixture(params=[records.MISTAKES, records.PAIRS])
+@pytest.fixture(params=[MISTAKES.name, PAIRS_KIND.name])
 def made(request) -> Work:
     """A workdir with run "first" of each kind of task in turn. Not to be changed."""
-    return request.getfixturevalue({records.MISTAKES: "ran", records.PAIRS: "mined"}[request.param])[0]
+    return request.getfixturevalue({MISTAKES.name: "ran", PAIRS_KIND.name: "mined"}[request.param])[0]
 
 
 @pytest.fixture

@@ -19,12 +19,18 @@ import tensorflow as tf
 from etils import epath
 
 from models.errors import InputError
-from pipeline import chunk, failures, mining, records, stages, verify
-from pipeline.failures import Failure
-from pipeline.garbage import GarbageMiner
-from pipeline.ledger import RunFolder
-from pipeline.plan import Unit
-from pipeline.seeds import SeedBatch
+from pipeline import records
+from pipeline.kinds import chunk
+from pipeline.kinds.garbage.kind import GARBAGE
+from pipeline.kinds.garbage.mining import GarbageMiner
+from pipeline.kinds.mistakes import chains, mining
+from pipeline.kinds.mistakes.kind import MISTAKES
+from pipeline.kinds.pairs.kind import PAIRS
+from pipeline.runs import failures, stages
+from pipeline.runs.failures import Failure, Failures
+from pipeline.seeds.plan import Unit
+from pipeline.seeds.source import SeedBatch
+from pipeline.workdir.ledger import RunFolder
 
 UNLUCKY = 2  # of six units
 OUT_OF_MEMORY = tf.errors.ResourceExhaustedError(None, None, "OOM when allocating a tensor\nand more that no one reads")
@@ -74,11 +80,14 @@ def test_what_no_unit_is_to_blame_for_ends_the_run(error):
     assert not miner.errors
 
 
-@pytest.mark.parametrize("dataset", [records.MISTAKES, records.PAIRS])
-def test_every_seed_image_of_a_unit_is_set_aside_with_its_reason(dataset):
+SEEDED = pytest.mark.parametrize("kind", [MISTAKES, PAIRS], ids=lambda kind: kind.name)
+
+
+@SEEDED
+def test_every_seed_image_of_a_unit_is_set_aside_with_its_reason(kind):
     images = np.zeros((2, 4, 4, 1), np.uint8)
     seeds = SeedBatch("test", [0, 2], ["a", "c"], images, np.array([5, 6], np.int32), [("b", "does not decode")])
-    rows = chunk.set_aside_whole(dataset, seeds, REASON).to_pylist()
+    rows = chunk.set_aside_whole(kind.schema(), seeds, REASON).to_pylist()
     assert [(row["seed_id"], row["reason"]) for row in rows] == [("b", "does not decode"), ("a", REASON), ("c", REASON)]
     assert {(row["split"], row["outcome"], row["target_net"]) for row in rows} == {("test", records.SET_ASIDE, "")}
     assert {row["image"] for row in rows} == {None}
@@ -87,7 +96,7 @@ def test_every_seed_image_of_a_unit_is_set_aside_with_its_reason(dataset):
 @pytest.fixture
 def flaky(monkeypatch):
     """Makes a unit's search fail as often as is told: `flaky(times)`; gives the calls."""
-    scan = mining.Miner._scan
+    tried = mining.Miner._try
     left, calls = [0], []
 
     def fail(miner, seeds, columns):
@@ -95,9 +104,9 @@ def flaky(monkeypatch):
         if calls[-1] == UNLUCKY and left[0]:
             left[0] -= 1
             raise OUT_OF_MEMORY
-        scan(miner, seeds, columns)
+        tried(miner, seeds, columns)
 
-    monkeypatch.setattr(mining.Miner, "_scan", fail)
+    monkeypatch.setattr(mining.Miner, "_try", fail)
 
     def told(times):
         left[0] = times
@@ -107,25 +116,25 @@ def flaky(monkeypatch):
     return told
 
 
-def _rows(dataset, outcomes, reason=verify.PEER_LOST):
+def _rows(kind, outcomes, reason=chains.PEER_LOST):
     columns = {"outcome": outcomes, "reason": [reason if one == records.DROPPED else "" for one in outcomes]}
-    return records.chunk_table(dataset, columns, len(outcomes))
+    return records.chunk_table(kind.schema(), columns, len(outcomes))
 
 
-@pytest.mark.parametrize("dataset", [records.MISTAKES, records.PAIRS])
+@SEEDED
 @pytest.mark.parametrize(("dropped", "found"), [(6, 5), (10, 0), (200, 199)])
-def test_finds_that_mostly_fail_when_judged_again_end_the_run(dataset, dropped, found):
-    rows = _rows(dataset, [records.DROPPED] * dropped + [records.FOUND] * found + [records.EXHAUSTED] * 40)
+def test_finds_that_mostly_fail_when_judged_again_end_the_run(kind, dropped, found):
+    rows = _rows(kind, [records.DROPPED] * dropped + [records.FOUND] * found + [records.EXHAUSTED] * 40)
     with pytest.raises(InputError) as caught:
         chunk.check_kept(rows, "unit 3")
-    total, reason = dropped + found, f"({dropped}: {verify.PEER_LOST})"
+    total, reason = dropped + found, f"({dropped}: {chains.PEER_LOST})"
     assert str(caught.value).startswith(f"{dropped} of {total} finds of unit 3 were none when the stored images were")
     assert reason in str(caught.value)
 
 
 @pytest.mark.parametrize(("dropped", "found"), [(0, 0), (9, 0), (6, 6), (0, 50)])
 def test_few_finds_or_few_that_fail_end_nothing(dropped, found):
-    chunk.check_kept(_rows(records.MISTAKES, [records.DROPPED] * dropped + [records.FOUND] * found), "a unit")
+    chunk.check_kept(_rows(MISTAKES, [records.DROPPED] * dropped + [records.FOUND] * found), "a unit")
 
 
 def test_a_worker_checks_the_finds_of_each_unit(tmp_path):
@@ -133,19 +142,21 @@ def test_a_worker_checks_the_finds_of_each_unit(tmp_path):
         lower = "[run] lanes"
 
         def mine(self, material):
-            return _rows(records.PAIRS, [records.DROPPED] * material + [records.FOUND] * 10)
+            return _rows(PAIRS, [records.DROPPED] * material + [records.FOUND] * 10)
 
-    failed = failures.Failures.begun(RunFolder(epath.Path(tmp_path)))
+    failed = Failures.begun(RunFolder(epath.Path(tmp_path)))
     handler = stages.MiningHandler(None, None, "cpu", failed)
-    assert [made.example for made in handler.run_inference([stages._Work(2, 10)], Miner())] == [2]
-    with pytest.raises(InputError, match=r"^11 of 21 finds of unit 3 were none"):
-        list(handler.run_inference([stages._Work(3, 11)], Miner()))
+    (made,) = handler.run_inference([stages._Work(2, 10)], Miner())
+    assert made.example == 2 and failed.told() is None
+    with pytest.raises(InputError, match=r"^11 of 21 finds of unit 3 were none") as ended:
+        handler.run_inference([stages._Work(3, 11)], Miner())
+    assert str(failed.told()) == str(ended.value)
 
 
 def test_a_unit_whose_finds_mostly_fail_ends_the_run_in_one_sentence(
     work, monkeypatch, peerpressure, config, half_written
 ):
-    monkeypatch.setattr(verify, "failures", lambda judgement: [verify.PEER_LOST] * len(judgement.mistake))
+    monkeypatch.setattr(chains, "failures", lambda judgement: [chains.PEER_LOST] * len(judgement.mistake))
     outcome = _mine(peerpressure, work, config)
     sentence = outcome.err.strip().splitlines()[-1]
     assert outcome.code == 2 and re.match(r"peerpressure: error: \d+ of \d+ finds of unit \d were none", sentence)
@@ -216,7 +227,7 @@ def test_a_failing_island_has_its_classes_set_aside(work, monkeypatch, peerpress
     assert outcome.code == 2 and "10 of 20 classes of islands had to be set aside" in outcome.err
     outcome = mine(0.5)
     assert outcome.code == 0 and f"10 rows: {REASON}" in outcome.out
-    run = work.path / "ledger" / records.GARBAGE / "tiny" / "first"
+    run = work.path / "ledger" / GARBAGE.name / "tiny" / "first"
     rows = pq.read_table(run / "chunks" / "000001.parquet").to_pylist()
     assert [(row["wrong_class"], row["outcome"], row["reason"]) for row in rows] == [
         (label, records.SET_ASIDE, REASON) for label in range(10)

@@ -13,7 +13,10 @@ import threading
 import pytest
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
 
-from pipeline import cli, interruption, mining, stages
+from pipeline import interruption
+from pipeline.commands import cli
+from pipeline.kinds.mistakes import scanning
+from pipeline.runs import stages
 
 SENTENCE = "peerpressure: error: interrupted; the same command goes on from there."
 _LEAVES = """
@@ -135,7 +138,7 @@ def test_ctrl_c_while_a_unit_is_searched_ends_a_run_with_one_sentence(work, monk
         ended.set()
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(mining.Miner, "_scan", searched)
+    monkeypatch.setattr(scanning.Scanning, "_tried", searched)
     task = config(search={"method": "scan"})
     outcome = peerpressure("mine", "--config", task, "--workdir", work.path, "--run_id", "first")
     assert outcome.code == 130 and outcome.err.splitlines()[-1] == SENTENCE and not ended.is_set()

@@ -13,8 +13,9 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from models import training
+from models.recipe import Training
 from pipeline import records
-from pipeline.seeds import TfdsSeeds
+from pipeline.seeds.tfds_dataset import TfdsSeeds
 
 layers = tf.keras.layers
 
@@ -35,7 +36,7 @@ def _train(dataset: str, architectures: tuple[str, ...], folder: pathlib.Path, r
     data = TfdsSeeds(dataset, _PREPARED).read("train", _FIRST)
     paths = []
     for init_seed, architecture in enumerate(architectures):
-        how = training.Training(epochs=5, batch_size=50, learning_rate=rate)
+        how = Training(epochs=5, batch_size=50, learning_rate=rate)
         net = training.train(architecture, init_seed, how, data.images, data.labels, 10)
         paths.append(str(folder / f"{architecture}.keras"))
         net.save(paths[-1])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import importlib
 import json
 import os
 import pathlib
@@ -19,6 +20,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
+_LOADED = ("runs.steps", "versions.package", "kinds.mistakes.mining", "kinds.pairs.mining", "kinds.garbage.mining")
 _CHANGES = ("os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.truncate")
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT
 _PATIENCE = 300.0  # seconds, after which a command is taken to hang
@@ -99,11 +101,14 @@ def die_alone(folder: str, at: int, mark: str) -> None:
 
 
 def interrupt_once(folder: str, mark: str) -> None:
-    """Sends Ctrl-C to this process's group at its first change in a folder, unless another made the file `mark`."""
+    """Sends Ctrl-C to this process's group at its first change in a folder, unless another made the file `mark`, and
+    writes there what this process itself does about it.
+    """
 
     def changing(what: str, path: str) -> None:
         with contextlib.suppress(FileExistsError):
-            open(mark, "x").close()
+            with open(mark, "x") as file:
+                file.write(str(signal.getsignal(signal.SIGINT)))
             os.killpg(os.getpgrp(), signal.SIGINT)
 
     watch(folder, changing)
@@ -144,8 +149,11 @@ def _watch_records(changing: Callable[[str, str], None]) -> None:
 
 
 def _serve() -> None:
-    from pipeline import cli  # noqa: F401
+    from pipeline.commands import libraries
 
+    libraries.load()
+    for name in _LOADED:
+        importlib.import_module(f"pipeline.{name}")
     for line in sys.stdin:
         print(json.dumps(_run(json.loads(line))), flush=True)
 
@@ -165,26 +173,30 @@ def _run(order: dict[str, Any]) -> list[Any]:
 
 def finish(workdir: str, task: str) -> None:
     """Sums up run "first", whose chunks are all there, as `peerpressure mine` does at its end."""
-    from pipeline import config_file, plan
-    from pipeline import finish as finishing
-    from pipeline.ledger import Workdir
+    from pipeline.config import config_file
+    from pipeline.kinds import registry
+    from pipeline.runs import finish as finishing
+    from pipeline.runs.job import Job
+    from pipeline.seeds import plan
+    from pipeline.workdir.ledger import Workdir
 
-    config, where = config_file.load(task), Workdir.at(workdir)
-    folder = where.run(config.dataset_name, "first")
+    job = Job(config_file.load(task, registry.methods()), Workdir.at(workdir), None, "cpu")  # type: ignore[arg-type]
+    folder = job.workdir.run(job.dataset_name, "first")
     identity = folder.plan()
     assert identity is not None
     units = [plan.Unit.from_json(unit) for unit in identity.pop("units")]
-    finishing.finish(where, config, folder, units, {**identity, "num_classes": 10, "net_paths": {}})
+    finishing.finish(job, folder, units, {**identity, "num_classes": 10, "net_paths": {}})
 
 
 def package(workdir: str, task: str) -> None:
     """Packages a task, as `peerpressure package` does."""
-    from pipeline import config_file
-    from pipeline import package as packaging
-    from pipeline.ledger import Workdir
+    from pipeline.config import config_file
+    from pipeline.kinds import registry
+    from pipeline.versions import package as packaging
+    from pipeline.workdir.ledger import Workdir
 
-    config = config_file.load(task)
-    packaging.package(Workdir.at(workdir), config.dataset, config.task)
+    config = config_file.load(task, registry.methods())
+    packaging.package(Workdir.at(workdir), registry.of(config).name, config.task)
 
 
 _STEPS = {"finish": finish, "package": package}
@@ -192,7 +204,8 @@ _STEPS = {"finish": finish, "package": package}
 
 def _live(arguments: list[str], folder: str, at: int, error: int, below: str, step: str, log: int) -> None:
     """Runs a command line as the installed command, or a step, and ends the process."""
-    from pipeline import __main__, garbage
+    from pipeline import __main__
+    from pipeline.kinds.garbage import mining as garbage
 
     garbage._CHECKPOINT_SECONDS = -1.0  # after every block, not by the clock
     changes: list[str] = []

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from models.classifier import Classifier, PeerGroup
-from pipeline.search.unit import SeedArrays
+from pipeline.search.moves.unit import SeedArrays
 from pipeline.seeding import seed_key
 
 SHAPE = (8, 8, 1)

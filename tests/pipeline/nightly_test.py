@@ -9,8 +9,9 @@ import subprocess
 import pytest
 import tensorflow_datasets as tfds
 
-from pipeline import lock, seeding
-from pipeline.ledger import Workdir
+from pipeline import seeding
+from pipeline.workdir import lock
+from pipeline.workdir.ledger import Workdir
 from tests.pipeline import conftest
 
 NAME = "high_value_mistakes/tiny"

@@ -10,8 +10,9 @@ import shutil
 import pytest
 import tensorflow_datasets as tfds
 
-from pipeline import lock, package
-from pipeline.ledger import Workdir
+from pipeline.versions import package
+from pipeline.workdir import lock
+from pipeline.workdir.ledger import Workdir
 from tests.pipeline.conftest import DATASET, publish
 
 HEALED_REMAINING_SHARED = {"mlp-4": "healed", "mlp-8": "remaining", "mlp-12": "shared"}

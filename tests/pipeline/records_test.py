@@ -4,11 +4,14 @@ import io
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from etils import epath
 from PIL import Image
 
-from pipeline import records
+from pipeline import formats, records
+from pipeline.kinds import registry
+from pipeline.kinds.mistakes.kind import MISTAKES
 from tests.pipeline import nets
 
 OUTCOMES = [records.SKIPPED, records.FOUND, records.EXHAUSTED, records.FOUND, records.DROPPED]
@@ -76,21 +79,30 @@ def test_a_seed_image_is_its_id_and_its_pixels():
 
 
 def test_a_chunk_has_every_column_and_null_where_nothing_is_given():
-    table = records.chunk_table(records.MISTAKES, _columns(), len(OUTCOMES))
-    assert table.schema == records.SCHEMAS[records.MISTAKES] and table.num_rows == len(OUTCOMES)
+    table = records.chunk_table(MISTAKES.schema(), _columns(), len(OUTCOMES))
+    assert table.schema == MISTAKES.schema() and table.num_rows == len(OUTCOMES)
     assert table["grade"].null_count == len(OUTCOMES)
 
 
+def test_a_chunk_says_its_format(chunk):
+    assert pq.read_schema(chunk).metadata[b"format"] == str(formats.FORMAT).encode()
+
+
+@pytest.mark.parametrize("kind", registry.KINDS, ids=lambda kind: kind.name)
+def test_a_chunk_of_every_kind_has_the_columns_of_a_trial_first(kind):
+    assert kind.schema().names[: len(records.TRIAL_FIELDS)] == records.TRIALS_SCHEMA.names
+
+
 def test_a_chunk_of_no_rows_is_a_chunk():
-    table = records.chunk_table(records.MISTAKES, {}, 0)
-    assert table.schema == records.SCHEMAS[records.MISTAKES] and table.num_rows == 0
+    table = records.chunk_table(MISTAKES.schema(), {}, 0)
+    assert table.schema == MISTAKES.schema() and table.num_rows == 0
 
 
 def test_equal_tables_give_equal_bytes():
     count = len(OUTCOMES)
     one, other = (
-        records.chunk_table(records.MISTAKES, _columns(), count),
-        records.chunk_table(records.MISTAKES, _columns(), count),
+        records.chunk_table(MISTAKES.schema(), _columns(), count),
+        records.chunk_table(MISTAKES.schema(), _columns(), count),
     )
     assert records.table_bytes(one) == records.table_bytes(other)
     pieces = pa.concat_tables([one[:2], one[2:]]).combine_chunks()
@@ -99,19 +111,19 @@ def test_equal_tables_give_equal_bytes():
 
 def test_another_table_gives_other_bytes():
     columns = {**_columns(), "moves": [9] * len(OUTCOMES)}
-    one, other = (records.chunk_table(records.MISTAKES, given, len(OUTCOMES)) for given in (_columns(), columns))
+    one, other = (records.chunk_table(MISTAKES.schema(), given, len(OUTCOMES)) for given in (_columns(), columns))
     assert records.table_bytes(one) != records.table_bytes(other)
 
 
 @pytest.fixture
 def chunk(tmp_path) -> epath.Path:
     path = epath.Path(tmp_path) / "000000.parquet"
-    path.write_bytes(records.table_bytes(records.chunk_table(records.MISTAKES, _columns(), len(OUTCOMES))))
+    path.write_bytes(records.table_bytes(records.chunk_table(MISTAKES.schema(), _columns(), len(OUTCOMES))))
     return path
 
 
 def test_a_table_is_read_as_it_was_written(chunk):
-    assert records.read_table(chunk).equals(records.chunk_table(records.MISTAKES, _columns(), len(OUTCOMES)))
+    assert records.read_table(chunk).equals(records.chunk_table(MISTAKES.schema(), _columns(), len(OUTCOMES)))
 
 
 def test_only_the_columns_asked_for_are_read(chunk):
@@ -139,7 +151,7 @@ def test_columns_come_in_the_order_asked_for(chunk):
 def test_examples_are_the_found_rows_in_their_order(chunk):
     examples = list(records.read_examples(chunk))
     assert [example["id"] for example in examples] == ["id-1", "id-3"]
-    assert set(examples[0]) == set(records.SCHEMAS[records.MISTAKES].names)
+    assert set(examples[0]) == set(MISTAKES.schema().names)
     np.testing.assert_array_equal(records.decode_png(examples[1]["image"]), nets.images(1)[0])
     assert examples[1]["parameters"] == (np.arange(5) / 3).tolist()
 
@@ -147,5 +159,5 @@ def test_examples_are_the_found_rows_in_their_order(chunk):
 def test_a_chunk_without_a_find_gives_no_examples(tmp_path):
     path = epath.Path(tmp_path) / "000000.parquet"
     columns = {"outcome": [records.EXHAUSTED, None]}
-    path.write_bytes(records.table_bytes(records.chunk_table(records.MISTAKES, columns, 2)))
+    path.write_bytes(records.table_bytes(records.chunk_table(MISTAKES.schema(), columns, 2)))
     assert list(records.read_examples(path)) == []

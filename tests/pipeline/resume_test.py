@@ -9,9 +9,9 @@ import shutil
 
 import pytest
 
-from pipeline import progress
-from pipeline.ledger import RunFolder
-from pipeline.seeds import TfdsSeeds
+from pipeline.runs import progress
+from pipeline.seeds.tfds_dataset import TfdsSeeds
+from pipeline.workdir.ledger import RunFolder
 
 
 def _manifest_without_time(work, run_id="first"):

@@ -21,8 +21,9 @@ from PIL import Image, ImageFile
 import models
 import pipeline
 import tfds_builders
-from pipeline import ledger, records
-from pipeline.seeds import FolderSeeds
+from pipeline import records
+from pipeline.seeds.folder import FolderSeeds
+from pipeline.workdir import ledger
 from tests.pipeline import conftest
 
 SOURCES = [

@@ -12,6 +12,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from pipeline import records
+from pipeline.kinds.pairs.kind import PAIRS
 from tests.tfds_builders import made_up
 from tests.tfds_builders.made_up import CLASSES, IDS, SHAPE, examples, picture
 from tfds_builders import runs
@@ -53,7 +54,7 @@ def task(
     **changes: Any,
 ) -> runs.RunsConfig:
     """Writes the chunks and returns the task that is made of them; `changes` are the manifest's."""
-    return made_up.task(folder, records.PAIRS, MANIFEST | changes, chunks, left_out)
+    return made_up.task(folder, PAIRS, MANIFEST | changes, chunks, left_out)
 
 
 class AdversarialPairsTest(made_up.RunsBuilderTest, tfds.testing.DatasetBuilderTestCase):

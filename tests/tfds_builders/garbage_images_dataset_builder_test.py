@@ -12,6 +12,7 @@ import pytest
 import tensorflow_datasets as tfds
 
 from pipeline import records
+from pipeline.kinds.garbage.kind import GARBAGE
 from tests.tfds_builders import made_up
 from tests.tfds_builders.made_up import CLASSES, IDS, SHAPE, examples, picture
 from tfds_builders import runs
@@ -27,7 +28,7 @@ MANIFEST: dict[str, Any] = {
 
 def row(number: int, outcome: str = records.FOUND) -> made_up.Row:
     """Returns a chunk's row: image `number`, which net "middle", and "left" with it, takes for a "two"."""
-    found = {key: value for key, value in made_up.find(number).items() if key in records.SCHEMAS[records.GARBAGE].names}
+    found = {key: value for key, value in made_up.find(number).items() if key in GARBAGE.schema().names}
     return {
         **made_up.trial(number, outcome),
         **found,
@@ -53,7 +54,7 @@ def task(
     **changes: Any,
 ) -> runs.RunsConfig:
     """Writes the chunks and returns the task that is made of them; `changes` are the manifest's."""
-    return made_up.task(folder, records.GARBAGE, MANIFEST | changes, chunks, left_out)
+    return made_up.task(folder, GARBAGE, MANIFEST | changes, chunks, left_out)
 
 
 class GarbageImagesTest(made_up.RunsBuilderTest, tfds.testing.DatasetBuilderTestCase):

@@ -10,6 +10,7 @@ import pytest
 import tensorflow_datasets as tfds
 
 from pipeline import records
+from pipeline.kinds.mistakes.kind import MISTAKES
 from tests.tfds_builders import made_up
 from tests.tfds_builders.made_up import CLASSES, IDS, SHAPE, examples, picture
 from tfds_builders import runs
@@ -19,7 +20,12 @@ PARAMETERS = ["rotation_degrees", "translate_x"]
 MANIFEST: dict[str, Any] = {
     **made_up.MANIFEST,
     "config": {"search": {"compose": "matrix"}},
-    "operator": {"name": "affine", "parameter_names": PARAMETERS},
+    "operator": {
+        "name": "affine",
+        "parameter_names": PARAMETERS,
+        "composed_shapes": {"composed_matrix": [2, 3]},
+        "compose": "matrix",
+    },
 }
 
 
@@ -34,7 +40,7 @@ def row(number: int, outcome: str = records.FOUND) -> made_up.Row:
         "steps": [3, 8],
         "parameters": [1 / 3, -0.1, 2 / 3, 0.7],
         "confidences": [0.5, 0.25],
-        "composed_matrix": [1.0, 1 / 7, 0.0, -1 / 7, 1.0, 1e-9],
+        "composed": [1.0, 1 / 7, 0.0, -1 / 7, 1.0, 1e-9],
         "peer_margin": 0.5,
         "grade": records.HIGH,
     }
@@ -43,7 +49,7 @@ def row(number: int, outcome: str = records.FOUND) -> made_up.Row:
 def task(folder: pathlib.Path, **changes: Any) -> runs.RunsConfig:
     """Writes a chunk a split and returns the task that is made of them."""
     chunks = {"test": [row(0), row(3, records.EXHAUSTED), row(1)], "train": [row(2)]}
-    return made_up.task(folder, records.MISTAKES, MANIFEST, chunks, **changes)
+    return made_up.task(folder, MISTAKES, MANIFEST, chunks, **changes)
 
 
 class HighValueMistakesTest(made_up.RunsBuilderTest, tfds.testing.DatasetBuilderTestCase):

@@ -11,6 +11,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from pipeline import records
+from pipeline.kinds.kind import Kind
 from tfds_builders import runs
 
 SHAPE, CLASSES = (6, 5, 1), 3
@@ -70,16 +71,16 @@ def find(number: int) -> Row:
 
 def task(
     folder: pathlib.Path,
-    dataset: str,
+    kind: Kind,
     manifest: dict[str, Any],
     chunks: dict[str, list[Row]],
     left_out: frozenset[tuple[str, str]] = frozenset(),
     statuses: Mapping[str, str] = types.MappingProxyType({}),
 ) -> runs.RunsConfig:
-    """Writes a chunk of `dataset` a split and returns the task that is made of them."""
+    """Writes a chunk of a kind a split and returns the task that is made of them."""
     for split, rows in chunks.items():
-        columns = {field.name: [row.get(field.name) for row in rows] for field in records.SCHEMAS[dataset]}
-        table = records.chunk_table(dataset, columns, len(rows))
+        columns = {field.name: [row.get(field.name) for row in rows] for field in kind.schema()}
+        table = records.chunk_table(kind.schema(), columns, len(rows))
         (folder / f"{split}.parquet").write_bytes(records.table_bytes(table))
     paths = {split: [str(folder / f"{split}.parquet")] for split in chunks}
     return runs.RunsConfig(

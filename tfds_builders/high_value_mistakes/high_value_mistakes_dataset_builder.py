@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -32,7 +33,7 @@ class Builder(runs.RunsBuilder, skip_registration=True):  # type: ignore[call-ar
                 "steps": tfds.features.Sequence(np.int32),
                 "parameters": runs.exact((None, parameters)),
                 "confidences": tfds.features.Sequence(np.float32),
-                "composed_matrix": runs.exact((2, 3)),
+                **{name: runs.exact(shape) for name, shape in _composed_shapes(manifest).items()},
             },
             "moves": np.int32,
             "candidates": np.int64,
@@ -50,10 +51,22 @@ class Builder(runs.RunsBuilder, skip_registration=True):  # type: ignore[call-ar
             "peer_digests": [net["digest"] for net in peers],
             "transform": {
                 "operator": operator["name"],
-                "compose": manifest["config"]["search"]["compose"],
+                "compose": operator["compose"],
                 "steps": row["steps"],
                 "parameters": runs.matrix(row["parameters"], len(operator["parameter_names"]), np.float64),
                 "confidences": row["confidences"],
-                "composed_matrix": runs.matrix(row["composed_matrix"], 3, np.float64),
+                **_composed(row["composed"], manifest),
             },
         }
+
+
+def _composed_shapes(manifest: dict[str, Any]) -> dict[str, tuple[int, ...]]:
+    """Returns what the operator records of all moves in one: name -> shape."""
+    return {name: tuple(shape) for name, shape in manifest["operator"]["composed_shapes"].items()}
+
+
+def _composed(flat: list[float], manifest: dict[str, Any]) -> dict[str, np.ndarray]:
+    shapes = _composed_shapes(manifest)
+    ends = np.cumsum([math.prod(shape) for shape in shapes.values()])
+    pieces = np.split(np.array(flat, np.float64), ends[:-1])
+    return {name: piece.reshape(shape) for (name, shape), piece in zip(shapes.items(), pieces)}

@@ -1,0 +1,67 @@
+"""What commands have in common: exit codes, how a dataset and its nets are opened, files written if they are named."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from models.errors import InputError
+from pipeline.commands import libraries
+
+if TYPE_CHECKING:
+    from pipeline.runs.nets import Finder
+    from pipeline.versions.published import Published
+
+OK, CHECK_FAILED = 0, 1  # exit codes
+BATCH = 256  # images that nets see at a time
+
+
+def open_dataset(arguments: argparse.Namespace) -> Published:
+    """Opens the dataset that a command was given, in its workdir."""
+    libraries.load()
+    from pipeline.versions import published
+    from pipeline.workdir.ledger import Workdir
+
+    return published.open_dataset(arguments.dataset, Workdir.at(arguments.workdir).datasets)
+
+
+def nets(dataset: Published, arguments: argparse.Namespace) -> Finder:
+    """Returns what finds the nets of a dataset's runs: in --peers, else where the ledger says."""
+    from pipeline.runs.nets import Finder
+    from pipeline.workdir.ledger import Workdir
+
+    return Finder(Workdir.at(arguments.workdir), dataset.name, arguments.peers)
+
+
+@contextlib.contextmanager
+def writing(option: str, path: str) -> Iterator[None]:
+    """Tells in one sentence that an output file cannot be written."""
+    import tensorflow as tf
+
+    from models import preflight
+
+    try:
+        yield
+    except (OSError, tf.errors.OpError) as error:
+        reason = getattr(error, "strerror", None) or preflight.reason(error)
+        raise InputError(f"{option} {path} cannot be written ({reason}); name another file.") from error
+
+
+def write_text(option: str, path: str, text: str) -> None:
+    """Writes a text file if it was named."""
+    from etils import epath
+
+    if path:
+        with writing(option, path):
+            epath.Path(path).write_text(text)
+
+
+def write_bytes(option: str, path: str, data: bytes) -> None:
+    """Writes a file if it was named."""
+    from etils import epath
+
+    if path:
+        with writing(option, path):
+            epath.Path(path).write_bytes(data)

@@ -1,0 +1,141 @@
+"""`garbage_images`: images that are nothing to a person and a class with near certainty to a net."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from pipeline.config.config import Config
+from pipeline.config.recorded import Recorded
+from pipeline.kinds.garbage.methods import METHODS
+from pipeline.kinds.kind import HEALED, Example, Kind, Manifest, Source, Standing, Task
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+
+    from models.classifier import Classifier, PeerGroup
+    from pipeline.report.tables import Table
+    from pipeline.seeds.plan import Unit
+    from pipeline.seeds.source import SeedSource
+    from pipeline.workdir.ledger import RunFolder
+
+
+# Statuses: the target net gives an image its class with at least the run's [garbage] confidence, or with less.
+CERTAIN, SAME_CLASS = "certain", "same class"
+
+
+class Garbage(Kind):
+    """Garbage images (Nguyen, Yosinski, Clune); a unit of work is an island, not some seed images."""
+
+    name = "garbage_images"
+    noun = "garbage images"
+    tried = "classes of islands"
+    seeded = False
+    class_column = "wrong_class"
+    statuses = (HEALED, SAME_CLASS, CERTAIN)
+    legend = "certain: at least the run's confidence in the class; same class: less; healed: another class"
+    nothing_found = "no class was done: raise generations, or lower confidence, in [garbage]."
+    methods = METHODS
+    options = {"islands": ("garbage", "islands")}
+
+    def schema(self) -> pa.Schema:
+        from pipeline.kinds.garbage import mining
+
+        return mining.SCHEMA
+
+    def task(
+        self, config: Config, group: PeerGroup, class_names: Sequence[str], config_digest: str, folder: RunFolder
+    ) -> Task:
+        from models import preflight
+        from pipeline.kinds import targets
+        from pipeline.kinds.garbage import mining
+
+        bred = config.sections["garbage"]
+        classes = mining.classes_of(bred.classes, class_names, group.num_classes)
+        for net in targets.places(config, group):
+            preflight.check_varies(group.classifiers[net])
+            if bred.needs_gradient:
+                preflight.check_gradient(group.classifiers[net])
+        return mining.task_of(config.method, config.sections, config.run, group, classes, config_digest, folder)
+
+    def material(self, config: Config, group: PeerGroup, source: SeedSource) -> Source:
+        from pipeline.kinds import targets
+        from pipeline.kinds.garbage.islands import Islands
+
+        return Islands(targets.places(config, group))
+
+    def units(self, config: Config, group: PeerGroup, source: SeedSource) -> list[Unit]:
+        from pipeline.kinds import targets
+        from pipeline.kinds.garbage.islands import Islands
+
+        return Islands(targets.places(config, group)).units(config.sections["garbage"].islands)
+
+    def facts(self, config: Config, group: PeerGroup, source: SeedSource) -> dict[str, Any]:
+        from pipeline.kinds.garbage import mining
+        from pipeline.seeds.source import has_split
+
+        split = "test" if has_split(source, "test") else config.seeds.splits[0]
+        medians = mining.natural_confidence(group, source, split, config.sections["garbage"].population)
+        return {"natural_confidence": {"split": split, "images": source.count(split), "medians": medians}}
+
+    def wanted(self, config: Config) -> dict[str, Any]:
+        return {"islands": config.sections["garbage"].islands}
+
+    def standing(self, config: Config, folder: RunFolder, units: Sequence[Unit]) -> Standing:
+        from pipeline.kinds.garbage.standing import Generations
+
+        return Generations(folder, len(units), config.sections["garbage"].generations)
+
+    def conclude(self, folder: RunFolder, units: Sequence[int]) -> None:
+        from pipeline.kinds.garbage import summary
+
+        summary.draw_curves(folder, units)
+
+    def tables(self, folder: RunFolder, manifest: Manifest) -> list[Table]:
+        from pipeline.kinds.garbage import summary
+
+        return summary.tables(folder, manifest)
+
+    def builder(self) -> Any:
+        from tfds_builders.garbage_images import garbage_images_dataset_builder
+
+        return garbage_images_dataset_builder.Builder
+
+    def failures(self, examples: Sequence[Example], run: Recorded, answers: np.ndarray) -> list[list[str]]:
+        from pipeline.kinds.garbage import checks
+
+        return checks.failures(examples, run, answers)
+
+    def again(self, example: Example, run: Recorded, nets: Callable[[], PeerGroup]) -> np.ndarray:
+        from pipeline.kinds.garbage import checks
+
+        return checks.again(example, run, nets())
+
+    def status(self, examples: Sequence[Example], run: Recorded, answers: np.ndarray, target_net: int) -> list[str]:
+        from pipeline.kinds.garbage import checks
+
+        return checks.status(examples, run, answers, target_net)
+
+    def fits(self, net: Classifier, num_classes: int) -> bool:
+        return net.num_classes in (num_classes, num_classes + 1)  # one that learned from garbage knows a class more
+
+    def batch(self, run: Recorded, usual: int) -> int:
+        return run.sections["garbage"].population  # near certainty, the last bits that a batch changes count
+
+    def about(self, example: Example, run: Recorded) -> str:
+        born = f"born in generation {example['generation']} on island {example['island']}"
+        return f"{title(example, run)}, {born}"
+
+    def draw(self, example: Example, run: Recorded, nets: Callable[[], PeerGroup], path: str) -> None:
+        from pipeline.report import picture
+
+        picture.draw_sheet(example["image"][None], [title(example, run)], path)
+
+
+def title(example: Example, run: Recorded) -> str:
+    """Returns what stands above a garbage image: the class it is taken for, and how surely."""
+    return f"{run.class_names[int(example['wrong_class'])]} {100 * example['confidence']:.2f}%"
+
+
+GARBAGE = Garbage()

@@ -1,0 +1,220 @@
+"""What every kind of dataset has: all that is particular to one kind stands in one class, and behind it in one folder.
+
+Kinds are light: what needs TensorFlow is imported where it is used; a mistake in a configuration is told at once.
+"""
+
+from __future__ import annotations
+
+import abc
+import types
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+from pipeline.config.config import Config
+from pipeline.config.method import Method
+from pipeline.config.recorded import Recorded
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+
+    from models.classifier import Classifier, PeerGroup
+    from pipeline.report.tables import Table
+    from pipeline.seeds.plan import Unit
+    from pipeline.seeds.source import SeedSource
+    from pipeline.workdir.ledger import RunFolder
+
+HEALED = "healed"  # the status of an example that its net, or nets, now get right
+Example = dict[str, Any]  # one of a published dataset, NumPy values
+Manifest = Mapping[str, Any]
+
+
+class Source(Protocol):
+    """Where workers find what a unit is about: seed images, or something that stands in their place."""
+
+    def read(self, split: str, positions: Sequence[int]) -> Any:
+        """Returns a unit's input, with a size `nbytes`."""
+
+
+class Miner(Protocol):
+    """Loaded nets and what is done to each unit with them.
+
+    Attributes:
+      lower: the keys of the configuration that need less memory when they are lower.
+    """
+
+    lower: str
+
+    def mine(self, material: Any) -> pa.Table:
+        """Returns the chunk of a unit, from what its source gave."""
+
+    def set_aside(self, material: Any, reason: str) -> pa.Table:
+        """Returns the chunk of a unit that failed."""
+
+
+class Task(Protocol):
+    """What to do to each unit; small and picklable."""
+
+    def miner(self, group: PeerGroup, judge: PeerGroup | None) -> Miner:
+        """Returns what mines units with loaded nets."""
+
+
+class Standing(Protocol):
+    """How far a run is, for its bar."""
+
+    total: int
+    unit: str
+
+    def now(self) -> tuple[int, str]:
+        """Returns how many of `total` are done, and a note."""
+
+
+class Kind(abc.ABC):
+    """One kind of dataset.
+
+    Attributes:
+      name: of its dataset, "high_value_mistakes".
+      noun: what its examples are, in the plural.
+      tried: what a run goes through, in the plural: what may have to be set aside.
+      seeded: whether its examples are made of seed images.
+      class_column: the column, and feature, of the class that examples are counted by.
+      statuses: what a recheck can say of an example.
+      legend: what the statuses mean, for the note under a table.
+      whole_group: whether a recheck shows an example to all nets of its run, for its peers count too.
+      nothing_found: what to change when a run found nothing.
+      methods: the ways to make it, the default first.
+      options: of the command line, in place of a whole number in a configuration: option -> its section and key.
+    """
+
+    name: str
+    noun: str
+    tried: str = "seed images"
+    seeded: bool = True
+    class_column: str = "label"
+    statuses: tuple[str, ...]
+    legend: str
+    whole_group: bool = False
+    nothing_found: str
+    methods: tuple[Method, ...]
+    options: Mapping[str, tuple[str, str]] = types.MappingProxyType({})
+
+    # How a run is made.
+
+    @abc.abstractmethod
+    def schema(self) -> pa.Schema:
+        """Returns the columns of a chunk, those of every kind (`pipeline.records`) and its own."""
+
+    @abc.abstractmethod
+    def task(
+        self, config: Config, group: PeerGroup, class_names: Sequence[str], config_digest: str, folder: RunFolder
+    ) -> Task:
+        """Returns what a configuration asks of each unit.
+
+        Args:
+          config: the configuration.
+          group: the nets.
+          class_names: of the seed images, `[K]` or none.
+          config_digest: SHA-256 (hex) that stands for all of this in the ids of examples.
+          folder: the run's.
+
+        Raises:
+          InputError: there is no such net or class, or a target net cannot be searched by this method.
+        """
+
+    def material(self, config: Config, group: PeerGroup, source: SeedSource) -> Source:
+        """Returns where workers find what a unit is about."""
+        del config, group
+        return source
+
+    @abc.abstractmethod
+    def units(self, config: Config, group: PeerGroup, source: SeedSource) -> list[Unit]:
+        """Returns the units of a run."""
+
+    @abc.abstractmethod
+    def wanted(self, config: Config) -> dict[str, Any]:
+        """Returns how much is to be tried, JSON-able; each trial's result is another matter."""
+
+    def identity(self, config: Config) -> dict[str, Any]:
+        """Returns what a run's manifest says besides, of what determines its features; JSON-able."""
+        del config
+        return {}
+
+    def facts(self, config: Config, group: PeerGroup, source: SeedSource) -> dict[str, Any]:
+        """Returns what a run's manifest says besides, about its nets; JSON-able."""
+        del config, group, source
+        return {}
+
+    def standing(self, config: Config, folder: RunFolder, units: Sequence[Unit]) -> Standing:
+        """Returns what tells how far a run of these units is."""
+        del config
+        from pipeline.kinds.standing import Images
+
+        return Images(folder, units)
+
+    def hints(self, folder: RunFolder, manifest: Manifest) -> list[str]:
+        """Returns what a finished run makes one suspect, a sentence each."""
+        del folder, manifest
+        return []
+
+    def conclude(self, folder: RunFolder, units: Sequence[int]) -> None:
+        """Writes what sums up a run besides its tables, when all units are there."""
+        del folder, units
+
+    @abc.abstractmethod
+    def tables(self, folder: RunFolder, manifest: Manifest) -> list[Table]:
+        """Returns what a finished run found."""
+
+    # What is published, and looked at again.
+
+    @abc.abstractmethod
+    def builder(self) -> Any:
+        """Returns the class of its TFDS builder."""
+
+    @abc.abstractmethod
+    def failures(self, examples: Sequence[Example], run: Recorded, answers: np.ndarray) -> list[list[str]]:
+        """Returns why each example, all of one run, does not hold.
+
+        Args:
+          examples: of a published version.
+          run: their run.
+          answers: float32 `[N, B, K]`, what the run's nets say of the stored images.
+        """
+
+    @abc.abstractmethod
+    def again(self, example: Example, run: Recorded, nets: Callable[[], PeerGroup]) -> np.ndarray:
+        """Makes an example's image anew, uint8 `[H, W, C]`; `nets` loads its run's nets, if they are needed."""
+
+    @abc.abstractmethod
+    def status(self, examples: Sequence[Example], run: Recorded, answers: np.ndarray, target_net: int) -> list[str]:
+        """Returns what new nets make of examples of one run and one target net, each one of `statuses`.
+
+        Args:
+          examples: of a published version.
+          run: their run.
+          answers: float32 `[N, B, K]`, of the nets that are asked.
+          target_net: the target net's place among them.
+        """
+
+    def fits(self, net: Classifier, num_classes: int) -> bool:
+        """Tells whether a new net has the classes that an example of K classes can be shown to."""
+        return net.num_classes == num_classes
+
+    def batch(self, run: Recorded, usual: int) -> int:
+        """Returns how many images the nets see at a time when examples are looked at again."""
+        del run
+        return usual
+
+    @abc.abstractmethod
+    def about(self, example: Example, run: Recorded) -> str:
+        """Returns what an example is, in a line."""
+
+    @abc.abstractmethod
+    def draw(self, example: Example, run: Recorded, nets: Callable[[], PeerGroup], path: str) -> None:
+        """Draws an example as PNG; `nets` loads its run's nets, if they are needed."""
+
+
+def methods(kinds: Sequence[Kind]) -> Iterator[tuple[str, Method]]:
+    """Yields the methods of kinds by name."""
+    for kind in kinds:
+        for method in kind.methods:
+            yield method.name, method

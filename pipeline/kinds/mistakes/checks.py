@@ -1,0 +1,90 @@
+"""Published mistakes looked at again: what must hold of one, how one is made anew, what new nets make of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from models.classifier import PeerGroup
+from pipeline import criteria, seeding
+from pipeline.config.recorded import Recorded
+from pipeline.kinds import published
+from pipeline.kinds.kind import HEALED, Example
+from pipeline.kinds.mistakes import chains
+from pipeline.kinds.mistakes.finder import Finder
+from pipeline.kinds.mistakes.kind import LOST, REMAINING, SHARED
+from pipeline.report import picture
+
+OTHER_MOVES = "the run seed draws other moves"
+
+
+def finder_of(run: Recorded) -> Finder:
+    """Returns what found a run's mistakes."""
+    return run.method.build(run.sections)
+
+
+def failures(examples: Sequence[Example], run: Recorded, answers: np.ndarray) -> list[list[str]]:
+    """Returns why each mistake does not hold; see `Kind.failures`."""
+    finder = finder_of(run)
+    labels = np.array([example["label"] for example in examples])
+    nets = np.array([published.target_net(example, run) for example in examples])
+    reasons = chains.failures(chains.judge(finder.criterion, answers, labels, nets))
+    return [
+        _record_failures(example, run, finder) + [reason] * bool(reason)
+        for example, reason in zip(examples, reasons, strict=True)
+    ]
+
+
+def _record_failures(example: Example, run: Recorded, finder: Finder) -> list[str]:
+    """Checks what needs no net."""
+    other_pixels = [published.OTHER_PIXELS] * (not np.array_equal(_render(example, finder), example["image"]))
+    other_moves = [OTHER_MOVES] * (not _drew(example, run, finder))
+    return other_pixels + other_moves + published.id_failures(example, run)
+
+
+def _drew(example: Example, run: Recorded, finder: Finder) -> bool:
+    """Tells whether the record is what the run seed draws for the accepted steps, and adds up."""
+    transform, (height, width) = example["transform"], example["seed_image"].shape[:2]
+    words = np.array(seeding.seed_key(example["seed"]["id"].decode()), np.uint32)
+    net, run_seed = published.target_net(example, run), int(example["run"]["seed"])
+    drawn = finder.drawn(run_seed, words, net, transform["steps"])
+    chain = transform["parameters"] if drawn is None else drawn
+    if chain.shape != transform["parameters"].shape or not _close(chain, transform["parameters"]):
+        return False
+    composed = finder.operator.composed(chain, height, width)
+    return all(_close(composed[name], transform[name]) for name in finder.operator.composed_shapes)
+
+
+def _close(one: np.ndarray, other: np.ndarray) -> bool:
+    return np.allclose(one, other, rtol=0, atol=1e-9)
+
+
+def _render(example: Example, finder: Finder) -> np.ndarray:
+    chain = example["transform"]["parameters"]
+    return chains.render_final(finder.operator, example["seed_image"][None], [chain], finder.compose)[0]
+
+
+def again(example: Example, run: Recorded) -> np.ndarray:
+    """Renders a mistake from its record and seed image, uint8 `[H, W, C]`, with NumPy alone."""
+    return _render(example, finder_of(run))
+
+
+def draw(example: Example, run: Recorded, group: PeerGroup, path: str, batch: int) -> None:
+    """Draws a mistake's session, move by move, as PNG; the nets see `batch` images at a time."""
+    finder, seed_image = finder_of(run), example["seed_image"]
+    chain = example["transform"]["parameters"]
+    states = chains.render_states(finder.operator, seed_image, chain, finder.compose)
+    images = np.concatenate([seed_image[None], states])
+    answers, target = group.probabilities(images, batch), example["target_net"].decode()
+    picture.draw_session(images, answers, group.names, target, run.class_names, int(example["label"]), path)
+
+
+def status(examples: Sequence[Example], answers: np.ndarray, target_net: int) -> list[str]:
+    """Returns what new nets make of mistakes of one target net; see `Kind.status`."""
+    classes = np.array([example["label"] for example in examples], np.int32)
+    own, rival = (part.numpy() for part in criteria.class_and_rival(tf.constant(answers), tf.constant(classes)))
+    right = own > rival
+    peers = np.delete(right, target_net, axis=0).all(axis=0)
+    return np.where(right[target_net], np.where(peers, HEALED, LOST), np.where(peers, REMAINING, SHARED)).tolist()

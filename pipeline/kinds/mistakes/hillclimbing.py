@@ -1,0 +1,99 @@
+"""Mistakes by the peer-filtered hillclimb, many trials at once in the lane runner."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+
+import numpy as np
+
+from pipeline import seeding
+from pipeline.config.method import Sections
+from pipeline.criteria import ClassFrom, PeerPressure
+from pipeline.kinds import seeded
+from pipeline.kinds.mistakes.finder import Find, Report, Setting, Tried
+from pipeline.operators.operator import Compose, Operator
+from pipeline.records import EXHAUSTED, FOUND, MOVES_SPENT
+from pipeline.search.moves.hillclimb import Hillclimb
+from pipeline.search.moves.unit import Compiled, SeedArrays, UnitSearch
+from pipeline.seeds.source import SeedBatch
+
+
+@dataclasses.dataclass(frozen=True)
+class Hillclimbing:
+    """See `finder.Finder`; `climb` is the search, `class_from` where an image's class comes from."""
+
+    climb: Hillclimb
+    class_from: ClassFrom
+
+    @classmethod
+    def of(cls, sections: Sections) -> Hillclimbing:
+        """Returns the search that [search] and [operator] describe."""
+        search = sections["search"]
+        criterion = PeerPressure(search.peer_confidence, search.target_confidence)
+        climb = Hillclimb(sections["operator"], criterion, search.patience, search.max_moves, search.compose)
+        return cls(climb, search.class_from)
+
+    @property
+    def operator(self) -> Operator:
+        """The climb's."""
+        return self.climb.operator
+
+    @property
+    def compose(self) -> Compose:
+        """The climb's."""
+        return self.climb.compose
+
+    @property
+    def criterion(self) -> PeerPressure:
+        """The climb's."""
+        return self.climb.criterion
+
+    def searcher(self, setting: Setting) -> Callable[[SeedBatch, Report], Tried]:
+        """Returns what searches units; every net has to get a seed image right."""
+        group, target_nets, run_seed, lanes, unit_size = setting
+        search = UnitSearch(self.climb, group, target_nets, self.class_from, run_seed, lanes, unit_size)
+        compiled: list[Compiled] = []
+
+        def seek(seeds: SeedBatch, report: Report) -> Tried:
+            if not compiled:
+                compiled.append(search.compiled())
+            return self._tried(search, compiled[0], seeds, report)
+
+        return seek
+
+    def _tried(self, search: UnitSearch, compiled: Compiled, seeds: SeedBatch, report: Report) -> Tried:
+        words = np.array([seeding.seed_key(seed_id) for seed_id in seeds.ids], np.uint32)
+        result = search.run(compiled, SeedArrays(seeds.images, seeds.labels, words), report)
+        held, trials = np.flatnonzero(result.held), result.trials
+        rows = np.repeat(held, len(search.target_nets))
+        target_nets = np.tile(np.array(search.target_nets, np.int32), len(held))
+        spent = trials.moves >= self.climb.max_moves
+        finds = []
+        for trial in np.flatnonzero(trials.found):
+            steps = trials.steps[trial, : trials.moves[trial]]
+            chain = self.drawn(search.run_seed, words[rows[trial]], int(target_nets[trial]), steps)
+            finds.append(Find(int(trial), chain, steps, trials.confidences[trial, : trials.moves[trial]]))
+        return Tried(
+            probabilities=result.probabilities,
+            finite=result.finite,
+            usable=result.held,
+            rows=rows,
+            target_nets=target_nets,
+            classes=result.classes[rows],
+            outcomes=np.where(trials.found, FOUND, np.where(spent, MOVES_SPENT, EXHAUSTED)),
+            moves=trials.moves,
+            candidates=trials.drawn,
+            confidences=trials.confidence,
+            finds=finds,
+        )
+
+    def usable(self, probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        """Tells which seed images every net gets right."""
+        return seeded.all_right(probabilities, labels, self.class_from)
+
+    def drawn(self, run_seed: int, words: np.ndarray, target_net: int, steps: np.ndarray) -> np.ndarray:
+        """Draws a trial's accepted moves again."""
+        count, parameters = len(steps), len(self.operator.parameter_names)
+        uniform = seeding.draws(run_seed, np.tile(words, (count, 1)), np.full(count, target_net), steps, parameters)
+        return self.operator.parameters(uniform)

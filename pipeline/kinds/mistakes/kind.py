@@ -1,0 +1,124 @@
+"""`high_value_mistakes`: images that one net gets wrong while all its peers get them right."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from pipeline.config.config import Config
+from pipeline.config.recorded import Recorded
+from pipeline.kinds.kind import HEALED, Example, Kind, Manifest, Task
+from pipeline.kinds.mistakes.methods import METHODS
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pyarrow as pa
+
+    from models.classifier import PeerGroup
+    from pipeline.report.tables import Table
+    from pipeline.seeds.plan import Unit
+    from pipeline.seeds.source import SeedSource
+    from pipeline.workdir.ledger import RunFolder
+
+# Statuses: the target net is wrong, and it alone; and so is a peer; it is right, and a peer is wrong.
+REMAINING, SHARED, LOST = "remaining", "shared", "lost"
+_BATCH = 256  # states of a session that nets see at a time
+
+
+class Mistakes(Kind):
+    """High-value mistakes (Baluja, Covell, Sukthankar)."""
+
+    name = "high_value_mistakes"
+    noun = "mistakes"
+    statuses = (HEALED, REMAINING, SHARED, LOST)
+    legend = (
+        "healed: all nets are right; remaining: the target net alone is wrong; shared: a peer too; "
+        "lost: a peer is wrong, the target net is not"
+    )
+    whole_group = True
+    nothing_found = "no mistake was found: lower the thresholds in [search], or widen the ranges in [operator]."
+    methods = METHODS
+
+    def schema(self) -> pa.Schema:
+        from pipeline.kinds.mistakes import mining
+
+        return mining.SCHEMA
+
+    def task(
+        self, config: Config, group: PeerGroup, class_names: Sequence[str], config_digest: str, folder: RunFolder
+    ) -> Task:
+        from pipeline.kinds import targets
+        from pipeline.kinds.mistakes import mining
+
+        return mining.Task(
+            finder=config.method.build(config.sections),
+            grading=config.sections["grade"],
+            target_nets=targets.places(config, group),
+            run_seed=config.run.run_seed,
+            lanes=config.run.lanes,
+            unit_size=config.run.unit_size,
+            config_digest=config_digest,
+            folder=folder,
+        )
+
+    def units(self, config: Config, group: PeerGroup, source: SeedSource) -> list[Unit]:
+        from pipeline.kinds import seeded
+
+        return seeded.units(config, group, source, config.method.build(config.sections).usable)
+
+    def wanted(self, config: Config) -> dict[str, Any]:
+        return {"trials": config.sections["search"].trials}
+
+    def identity(self, config: Config) -> dict[str, Any]:
+        finder = config.method.build(config.sections)
+        operator, shapes = finder.operator, finder.operator.composed_shapes
+        told = {
+            "name": operator.name,
+            "parameter_names": list(operator.parameter_names),
+            "composed_shapes": {name: list(shape) for name, shape in shapes.items()},
+            "compose": finder.compose,
+        }
+        return {"operator": told}
+
+    def tables(self, folder: RunFolder, manifest: Manifest) -> list[Table]:
+        from pipeline.kinds.mistakes import summary
+
+        return summary.tables(folder, manifest)
+
+    def hints(self, folder: RunFolder, manifest: Manifest) -> list[str]:
+        from pipeline import records
+        from pipeline.kinds import targets
+        from pipeline.kinds.mistakes import summary
+
+        return summary.motionless(records.read_table(folder.trials), targets.names(manifest))
+
+    def builder(self) -> Any:
+        from tfds_builders.high_value_mistakes import high_value_mistakes_dataset_builder
+
+        return high_value_mistakes_dataset_builder.Builder
+
+    def failures(self, examples: Sequence[Example], run: Recorded, answers: np.ndarray) -> list[list[str]]:
+        from pipeline.kinds.mistakes import checks
+
+        return checks.failures(examples, run, answers)
+
+    def again(self, example: Example, run: Recorded, nets: Callable[[], PeerGroup]) -> np.ndarray:
+        from pipeline.kinds.mistakes import checks
+
+        return checks.again(example, run)
+
+    def status(self, examples: Sequence[Example], run: Recorded, answers: np.ndarray, target_net: int) -> list[str]:
+        from pipeline.kinds.mistakes import checks
+
+        return checks.status(examples, answers, target_net)
+
+    def about(self, example: Example, run: Recorded) -> str:
+        return f"{len(example['transform']['parameters'])} moves of {example['seed']['id'].decode()}"
+
+    def draw(self, example: Example, run: Recorded, nets: Callable[[], PeerGroup], path: str) -> None:
+        from pipeline.kinds.mistakes import checks
+
+        checks.draw(example, run, nets(), path, _BATCH)
+
+
+MISTAKES = Mistakes()

@@ -1,0 +1,7 @@
+"""The operators that there are. A new one is a class like these and a line here, the default first."""
+
+from __future__ import annotations
+
+from pipeline.operators.affine import Affine
+
+OPERATORS = (Affine,)

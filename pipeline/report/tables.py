@@ -1,0 +1,64 @@
+"""What people read: a table as text, as CSV, and the line for the log; pages are made of the same cells."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import math
+import shlex
+from collections.abc import Sequence
+from typing import Any
+
+Cells = Sequence[Sequence[str]]  # rows of texts, heads first
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """A table.
+
+    Attributes:
+      cells: rows of texts, heads first.
+      title: what it shows, "" if its heads say so.
+      note: what its heads mean.
+    """
+
+    cells: Cells
+    title: str = ""
+    note: str = ""
+
+    def text(self) -> str:
+        """Formats the table for a terminal."""
+        return "\n".join([*filter(None, [self.title]), *aligned(self.cells), *filter(None, [self.note])])
+
+    def csv(self) -> str:
+        """Formats the cells as CSV."""
+        return to_csv(self.cells)
+
+
+def aligned(cells: Cells) -> list[str]:
+    """Returns a line for each row of cells, every column as wide as its widest: the first to the left, others right."""
+    widths = [max(len(cell) for cell in column) for column in zip(*cells, strict=True)]
+    return [
+        "  ".join([row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:]))])
+        for row in cells
+    ]
+
+
+def to_csv(cells: Cells) -> str:
+    """Formats rows of cells as CSV."""
+    stream = io.StringIO()
+    csv.writer(stream, lineterminator="\n").writerows(cells)
+    return stream.getvalue()
+
+
+def number(value: float, digits: int = 1) -> str:
+    """Returns a number with so many decimals, "-" for NaN."""
+    return "-" if math.isnan(value) else f"{value:.{digits}f}"
+
+
+def last_line(**fields: Any) -> str:
+    """Returns what a log is grepped for: key=value, with what the shell would split in quotes."""
+    return " ".join(
+        ["peerpressure: status=done", *(f"{key}={shlex.quote(str(value))}" for key, value in fields.items())]
+    )

@@ -1,0 +1,241 @@
+"""The nets of a run: trained into the workdir or found in files, and loaded as a group of peers and a judge."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+from etils import epath
+
+from models import loading, preflight, recipe, training
+from models.classifier import Classifier, PeerGroup
+from models.errors import InputError
+from models.recipe import Training
+from pipeline import records
+from pipeline.config.config import Config
+from pipeline.config.recorded import Recorded
+from pipeline.seeds.source import Part, SeedSource, check_usable, has_split
+from pipeline.workdir.ledger import Workdir
+
+Progress = Callable[[str, int, int, float], None]
+
+
+@dataclasses.dataclass(frozen=True)
+class NetFile:
+    """Where a net is and how to read it; small and picklable."""
+
+    name: str
+    path: str
+    from_logits: bool = False
+    signature: str = "serving_default"
+
+
+@dataclasses.dataclass(frozen=True)
+class NetFiles:
+    """The files of a run's nets, and what they must fit: images (H, W, C) and K classes (0: not known)."""
+
+    peers: tuple[NetFile, ...]
+    judge: NetFile | None
+    shape: tuple[int, int, int]
+    num_classes: int
+
+    def load(self) -> tuple[PeerGroup, PeerGroup | None]:
+        """Loads and checks all nets; the judge as a group of one.
+
+        Raises:
+          InputError: a file cannot be loaded, a net does not fit the seed images or the others, or two are the same.
+        """
+        group = PeerGroup(tuple(_load(net, self.shape) for net in self.peers))
+        _check_different(group)
+        judges = [_load(self.judge, self.shape)] if self.judge else []
+        preflight.agree([*group.classifiers, *judges], self.shape, self.num_classes or group.num_classes)
+        return group, PeerGroup(tuple(judges)) if judges else None
+
+
+class Finder:
+    """Finds the nets of published runs by their digests; loads a file, and compiles a group, once.
+
+    Args:
+      workdir: its ledger says where the nets of a run are.
+      dataset_name: "dataset/task".
+      given: files to look in instead.
+    """
+
+    def __init__(self, workdir: Workdir, dataset_name: str, given: Sequence[str] = ()):
+        self._workdir, self._dataset_name, self._given = workdir, dataset_name, given
+        self._loaded: dict[Any, Classifier] = {}
+        self._groups: dict[tuple[Classifier, ...], PeerGroup] = {}
+
+    def load(self, path: str, run: Recorded, name: str = "") -> Classifier:
+        """Loads a net as a run's are loaded, under a name; by default that of its file."""
+        peers, shape = run.peers, tuple(run["image_shape"])
+        key = (path, name, peers.from_logits, peers.signature, shape)
+        if key not in self._loaded:
+            self._loaded[key] = loading.load(
+                path, name=name, from_logits=peers.from_logits, signature=peers.signature, expected_shape=shape
+            )
+        return self._loaded[key]
+
+    def nets(self, nets: Sequence[dict[str, str]], run: Recorded) -> dict[str, Classifier]:
+        """Returns nets of a run, as its manifest tells of them, by name; raises InputError if one is not found."""
+        wanted = {net["digest"] for net in nets}
+        found: dict[str, Classifier] = {}
+        for path in self._paths(run):
+            if wanted <= found.keys():
+                break
+            loaded = self.load(path, run)
+            found[loaded.digest] = loaded
+        for net in nets:
+            if net["digest"] not in found:
+                raise InputError(
+                    f"net '{net['name']}' of run '{run['run_id']}' (digest {net['digest'][:12]}) was not found; "
+                    "name its file with --peers."
+                )
+        return {net["name"]: dataclasses.replace(found[net["digest"]], name=net["name"]) for net in nets}
+
+    def group(self, run: Recorded) -> PeerGroup:
+        """Returns all nets of a run; raises InputError if one is not found."""
+        nets = tuple(self.nets(run["nets"], run).values())
+        return self._groups.setdefault(nets, PeerGroup(nets))
+
+    def _paths(self, run: Recorded) -> Sequence[str]:
+        if self._given:
+            return self._given
+        manifest = self._workdir.run(self._dataset_name, run["run_id"]).manifest() or {"net_paths": {}}
+        paths = [epath.Path(path) for path in manifest["net_paths"].values()]
+        # A workdir may have been moved: its own nets first, by name.
+        places = [place for path in paths for place in (self._workdir.nets / path.name, path)]
+        return [str(place) for place in dict.fromkeys(places) if place.exists()]
+
+
+def _check_different(group: PeerGroup) -> None:
+    names: dict[str, str] = {}
+    for net in group.classifiers:
+        if (twin := names.setdefault(net.digest, net.name)) != net.name:
+            raise InputError(
+                f"nets '{twin}' and '{net.name}' ({net.source}) are the same, weight for weight: where one is wrong, "
+                "the other is too; leave one of them out."
+            )
+
+
+def _load(net: NetFile, shape: tuple[int, int, int]) -> Any:
+    return loading.load(
+        net.path, name=net.name, from_logits=net.from_logits, signature=net.signature, expected_shape=shape
+    )
+
+
+def prepare(config: Config, workdir: Workdir, source: SeedSource, device: str, progress: Progress) -> NetFiles:
+    """Trains the nets that are not there yet, and returns the files of all.
+
+    Args:
+      config: the task.
+      workdir: trained nets go to `WORKDIR/nets`, named by a digest of what makes them.
+      source: the seed images; nets learn from their "train" split (else the first of [seeds] splits), or from the parts
+        that [peers] trained_on names.
+      device: as in `models.devices`.
+      progress: called after each epoch with the net's name, epoch, epochs and training accuracy.
+    """
+    classes = len(source.class_names())
+    trainer = _Trainer(workdir, source, device, progress, config.run.max_set_aside)
+    whole = _whole(source, config.seeds.splits)
+    if config.peers.architectures:
+        seeds = range(config.peers.init_seed, config.peers.init_seed + len(config.peers.architectures))
+        names = _unique(config.peers.architectures)
+        parts = _parts(source, config.peers.trained_on) or [whole] * len(names)
+        jobs = zip(names, config.peers.architectures, seeds, parts, strict=True)
+        peers = tuple(
+            trainer.net(name, architecture, seed, config.training, part) for name, architecture, seed, part in jobs
+        )
+    else:
+        names = list(config.peers.names) or [epath.Path(path).stem for path in config.peers.files]
+        logits, signature = config.peers.from_logits, config.peers.signature
+        peers = tuple(
+            NetFile(name, path, logits, signature) for name, path in zip(names, config.peers.files, strict=True)
+        )
+    judge = config.judge
+    judge_file = NetFile("judge", judge.file, judge.from_logits) if judge.file else None
+    if judge.architecture:
+        judged = dataclasses.replace(config.training, epochs=judge.epochs)
+        judge_file = trainer.net(f"judge-{judge.architecture}", judge.architecture, judge.init_seed, judged, whole)
+    return NetFiles(peers, judge_file, source.shape(), classes)
+
+
+def learned_splits(config: Config, source: SeedSource) -> tuple[str, ...]:
+    """Returns the splits that nets which are trained here learn from; raises InputError if one is not there."""
+    if not (config.peers.architectures or config.judge.architecture):
+        return ()
+    parts = _parts(source, config.peers.trained_on)
+    if not parts or config.judge.architecture:
+        parts.append(_whole(source, config.seeds.splits))
+    return tuple(dict.fromkeys(split for part in parts for split, _ in part))
+
+
+def _unique(names: tuple[str, ...]) -> list[str]:
+    """Numbers names that come more than once: mlp-30, mlp-30.2, mlp-30.3."""
+    seen: dict[str, int] = {}
+    unique = []
+    for name in names:
+        seen[name] = seen.get(name, 0) + 1
+        unique.append(name if seen[name] == 1 else f"{name}.{seen[name]}")
+    return unique
+
+
+def _whole(source: SeedSource, splits: tuple[str, ...]) -> Part:
+    split = "train" if "train" in splits or has_split(source, "train") else splits[0]
+    return [(split, range(source.count(split)))]
+
+
+def _parts(source: SeedSource, names: tuple[str, ...]) -> list[Part]:
+    try:
+        return [source.part(name) for name in names]
+    except InputError as error:
+        raise InputError(f"[peers] trained_on: {error}") from error
+
+
+class _Trainer:
+    """Trains nets of the zoo on parts of the seed images' dataset, reading them only if a net is missing."""
+
+    def __init__(self, workdir: Workdir, source: SeedSource, device: str, progress: Progress, max_set_aside: float):
+        self._workdir, self._source, self._max_set_aside = workdir, source, max_set_aside
+        self._device, self._progress = device, progress
+        self._read: tuple[Part, np.ndarray, np.ndarray] | None = None  # the last part, its images and labels
+
+    def net(self, name: str, architecture: str, init_seed: int, how: Training, part: Part) -> NetFile:
+        """Returns a net's file, trained if it is not there."""
+        key = recipe.digest(architecture, init_seed, how, self._digest(part))
+        path = self._workdir.nets / f"{name}-{key[:12]}.keras"
+        if path.exists():
+            training.sweep(path)
+        else:
+            self._train(path, name, architecture, init_seed, how, part)
+        return NetFile(name, str(path))
+
+    def _digest(self, part: Part) -> str:
+        """Names all that is learned from: the images of each piece, how they are read, the classes, and the shape."""
+        pieces = [[self._source.fingerprint(split), split, rows.start, rows.stop, rows.step] for split, rows in part]
+        read = [self._source.reading(), self._source.class_names(), self._source.shape()]
+        return records.digest([pieces, *read])
+
+    def _train(self, path: epath.Path, name: str, architecture: str, init_seed: int, how: Training, part: Part) -> None:
+        classes = len(self._source.class_names())
+        if not classes:
+            raise InputError(f"[seeds] {self._source.name} has no labels to train nets on; give [peers] files instead.")
+        images, labels = self._data(part)
+
+        def progress(epoch: int, epochs: int, accuracy: float) -> None:
+            self._progress(name, epoch, epochs, accuracy)
+
+        recipe = (architecture, init_seed, how, images, labels, classes)
+        training.cached(path, lambda: training.train(*recipe, self._device, progress))
+
+    def _data(self, part: Part) -> tuple[np.ndarray, np.ndarray]:
+        if self._read is None or self._read[0] != part:
+            batches = [self._source.read(split, positions) for split, positions in part]
+            failures = [failure for batch in batches for failure in batch.failures]
+            what = f"training images of {self._source.name}"
+            check_usable(what, failures, sum(len(rows) for _, rows in part), self._max_set_aside)
+            images, labels = zip(*((batch.images, batch.labels) for batch in batches), strict=True)
+            self._read = part, np.concatenate(images), np.concatenate(labels)
+        return self._read[1:]

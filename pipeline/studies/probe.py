@@ -1,0 +1,129 @@
+"""How isolated twins are: images and their twins under growing Gaussian noise, and how often each keeps its class.
+
+Tabacof and Valle, "Exploring the Space of Adversarial Images" (arXiv 1510.05328).
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from models.classifier import PeerGroup
+from pipeline.report import picture
+from pipeline.report.tables import Table
+from pipeline.studies import noise
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """The pairs made for one net, under noise of one size; everything according to that net.
+
+    Attributes:
+      made_for: the net.
+      pairs: how many.
+      distortion: mean of the twins.
+      noise: the distortion that the noise was to have, after clipping to [0, 1] and rounding to uint8.
+      shown: the mean distortion that it had: less where so much cannot be had within [0, 1].
+      original: share of the noisy originals that still get their label.
+      twin: share of the noisy twins that still get their wrong class.
+      back: share of the noisy twins that get the original's label again.
+    """
+
+    made_for: str
+    pairs: int
+    distortion: float
+    noise: float
+    shown: float
+    original: float
+    twin: float
+    back: float
+
+
+def table(
+    examples: Sequence[dict[str, Any]], group: PeerGroup, sizes: Sequence[float], draws: int, batch: int
+) -> list[Row]:
+    """Probes the surroundings of originals and twins.
+
+    Args:
+      examples: of adversarial pairs, as NumPy.
+      group: the nets, among them all that twins were made for.
+      sizes: distortions, in (0, 1], that the noise is given; see `noise.moved`.
+      draws: how often noise is drawn for an image; an original and its twin, at every size, get the same directions.
+      batch: images that a net sees at a time.
+
+    Returns:
+      Rows for every net that twins were made for, in the group's order, one a size.
+    """
+    rows = []
+    for net in group.classifiers:
+        mine = [example for example in examples if example["target_net"].decode() == net.name]
+        if mine:
+            rows += _rows(mine, PeerGroup((net,)), sizes, draws, batch)
+    return rows
+
+
+def _rows(
+    examples: Sequence[dict[str, Any]], net: PeerGroup, sizes: Sequence[float], draws: int, batch: int
+) -> list[Row]:
+    kept, shown = probe(examples, net, sizes, draws, batch)
+    shares, distortion = kept.mean(axis=-1) / draws, float(np.mean([example["distortion"] for example in examples]))
+    return [
+        Row(net.names[0], len(examples), distortion, size, float(shown[place].mean()), *shares[place].tolist())
+        for place, size in enumerate(sizes)
+    ]
+
+
+def probe(
+    examples: Sequence[dict[str, Any]], net: PeerGroup, sizes: Sequence[float], draws: int, batch: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns what `net` makes of each pair under noise, and how far the noise moves the images on average.
+
+    Args:
+      examples: pairs that were made for `net`, a group of one; B of them.
+      net: see `table`, as are sizes, draws and batch.
+
+    Returns:
+      Counts of draws, integers `[S, 3, B]`: the original keeps its label, the twin its wrong class, the twin gets the
+      label; and distortions, float64 `[S, 2, B]`, of original and twin.
+    """
+    counts, moved = (np.zeros((len(sizes), kinds, len(examples))) for kinds in (3, 2))
+    for start in range(0, len(examples), batch):
+        part, rows = examples[start : start + batch], slice(start, start + batch)
+        ids = [example["seed"]["id"].decode() for example in part]
+        originals, twins, labels, wrong = (
+            np.stack([example[key] for example in part]) for key in ("seed_image", "image", "label", "wrong_class")
+        )
+        for draw in range(draws):
+            direction = noise.gaussian(ids, net.input_shape, draw)
+            for place, size in enumerate(sizes):
+                noisy = [noise.moved(images, direction, np.full(len(part), size)) for images in (originals, twins)]
+                original, twin = (net.probabilities(images, batch)[0].argmax(-1) for images in noisy)
+                counts[place, :, rows] += [original == labels, twin == wrong, twin == labels]
+                far = [noise.distortions(*both) for both in zip(noisy, (originals, twins), strict=True)]
+                moved[place, :, rows] += np.array(far) / draws
+    return counts.astype(np.int64), moved
+
+
+def formatted(rows: Sequence[Row]) -> Table:
+    """Returns rows as a table; shares in %."""
+    found = [["made for", "pairs", "distortion", "noise", "shown", "original", "twin", "back"]]
+    for row in rows:
+        sizes = [f"{row.distortion:.4f}", f"{row.noise:g}", f"{row.shown:.4f}"]
+        shares = [f"{100 * share:.1f}" for share in (row.original, row.twin, row.back)]
+        found.append([row.made_for, str(row.pairs), *sizes, *shares])
+    about = "% of noisy originals and noisy twins that keep their class, and of noisy twins that are back at the label"
+    note = (
+        "noise: the distortion wanted; shown: the mean of the images as shown, less where the range does not let more"
+    )
+    return Table(found, about, note)
+
+
+def draw(rows: Sequence[Row], path: str) -> None:
+    """Draws how many keep their class, by the size of the noise, PNG."""
+    distortions = {row.made_for: row.distortion for row in rows}
+    sizes = [row.noise for row in rows if row.made_for == rows[0].made_for]
+    kept = np.array([(row.original, row.twin) for row in rows]).reshape(len(distortions), len(sizes), 2)
+    picture.draw_probe(list(distortions), list(distortions.values()), sizes, kept, path)

@@ -1,0 +1,105 @@
+"""Who else is fooled: the errors that twins made for one net induce in the others, with noise of equal size beside it.
+
+The cross-model table of Szegedy et al., "Intriguing properties of neural networks" (arXiv 1312.6199), at natural size
+and with every perturbation rescaled to a given distortion. Twins and noise are shown as uint8 images, and their sizes
+are those of the images as shown.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from models.classifier import PeerGroup
+from pipeline.report import picture
+from pipeline.report.tables import Table
+from pipeline.studies import noise
+
+NATURAL = "natural"
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """The twins made for one net, at one size.
+
+    Attributes:
+      made_for: the net.
+      size: `NATURAL`, or the distortion that perturbations were rescaled to.
+      twins: how many.
+      distortion: mean of the twins as they were shown, clipped to [0, 1] and on the uint8 grid: less than `size` where
+        a perturbation cannot be made so large.
+      noise_distortion: mean of the noisy originals, likewise: each has its twin's, if noise can be so large.
+      induced: share of the twins that each net reads otherwise than the original's class, `[N]`.
+      noise: the same for the originals under Gaussian noise, `[N]`.
+    """
+
+    made_for: str
+    size: str
+    twins: int
+    distortion: float
+    noise_distortion: float
+    induced: tuple[float, ...]
+    noise: tuple[float, ...]
+
+
+def table(examples: Sequence[dict[str, Any]], group: PeerGroup, rescale: Sequence[float], batch: int) -> list[Row]:
+    """Shows twins, and noise of their size, to all nets.
+
+    Args:
+      examples: of adversarial pairs, as NumPy; at least one.
+      group: the nets to be asked.
+      rescale: distortions, in (0, 1], to which perturbations are also rescaled; what clipping takes is made up for.
+      batch: images that the nets see at a time.
+
+    Returns:
+      Rows for every net that twins were made for, in the group's order: natural size first.
+    """
+    rows = []
+    for name in group.names:
+        mine = [example for example in examples if example["target_net"].decode() == name]
+        if mine:
+            rows += [_row(mine, name, group, size, batch) for size in (None, *rescale)]
+    return rows
+
+
+def _row(examples: Sequence[dict[str, Any]], name: str, group: PeerGroup, size: float | None, batch: int) -> Row:
+    originals, shown, labels = (
+        np.stack([example[key] for example in examples]) for key in ("seed_image", "image", "label")
+    )
+    if size is not None:
+        shown = noise.moved(originals, shown.astype(np.float64) - originals, np.full(len(shown), size))
+    reached = noise.distortions(shown, originals)
+    directions = noise.gaussian([example["seed"]["id"].decode() for example in examples], originals.shape[1:])
+    noisy = noise.moved(originals, directions, reached)
+    wrong = [
+        tuple((group.probabilities(images, batch).argmax(-1) != labels).mean(axis=1).tolist())
+        for images in (shown, noisy)
+    ]
+    distortion, noise_distortion = (float(far.mean()) for far in (reached, noise.distortions(noisy, originals)))
+    shown_size = NATURAL if size is None else f"{size:g}"
+    return Row(name, shown_size, len(examples), distortion, noise_distortion, *wrong)
+
+
+def _cells(row: Row, distortion: float, shares: Sequence[float]) -> list[str]:
+    return [row.size, str(row.twins), f"{distortion:.4f}", *(f"{100 * share:.1f}" for share in shares)]
+
+
+def formatted(rows: Sequence[Row], nets: Sequence[str]) -> Table:
+    """Returns rows as a table: for every row one line for the twins and one for the noise, in %."""
+    found = [["made for", "size", "twins", "distortion", *nets]]
+    for row in rows:
+        found.append([row.made_for, *_cells(row, row.distortion, row.induced)])
+        found.append([f"noise for {row.made_for}", *_cells(row, row.noise_distortion, row.noise)])
+    note = "distortion: the mean of the images as shown; less than the size where it cannot be had within the range"
+    return Table(found, "% of images that each net misreads", note)
+
+
+def draw(rows: Sequence[Row], nets: Sequence[str], path: str) -> None:
+    """Draws the table as a heat map, PNG: first all twins, then all noise."""
+    named = [(f"{row.made_for}, {row.size}", row.induced) for row in rows]
+    named += [(f"noise: {row.made_for}, {row.size}", row.noise) for row in rows]
+    names, shares = zip(*named, strict=True)
+    picture.draw_table(np.array(shares), names, nets, path)

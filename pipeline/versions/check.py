@@ -1,0 +1,59 @@
+"""Published datasets looked at again: every example checked against given nets."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from models.classifier import PeerGroup
+from pipeline.kinds.kind import Example
+from pipeline.versions.published import Published
+
+_TOLERANCE = 1e-3  # by which a probability may differ on another device
+
+OTHER_PROBABILITIES = "the nets give other probabilities than stored"
+OTHER_STATUS = "the status is none that a recheck gives"
+
+
+@dataclasses.dataclass(frozen=True)
+class Verified:
+    """What `check` found: examples looked at, failures by reason, and ids of the first that failed."""
+
+    checked: int
+    reasons: dict[str, int]
+    failed_ids: tuple[str, ...]
+
+
+def check(published: Published, groups: Mapping[str, PeerGroup], batch: int) -> Verified:
+    """Checks every example: record, pixels, id, and what its nets say of the stored image.
+
+    Args:
+      published: the dataset.
+      groups: run id -> the run's nets, in the run's order.
+      batch: images that the nets see at a time.
+    """
+    reasons: collections.Counter[str] = collections.Counter()
+    failed: list[str] = []
+    checked = 0
+    for run_id, mine in published.by_run():
+        for example, found in zip(mine, _failures(mine, published, groups[run_id], batch), strict=True):
+            reasons.update(found)
+            failed += [example["id"].decode()] if found else []
+        checked += len(mine)
+    return Verified(checked, dict(reasons), tuple(failed[:10]))
+
+
+def _failures(examples: Sequence[Example], published: Published, group: PeerGroup, batch: int) -> list[list[str]]:
+    """Returns why each example, all of one run, does not hold."""
+    run, kind = published.run(examples[0]), published.kind
+    answers = group.probabilities(np.stack([example["image"] for example in examples]), kind.batch(run, batch))
+    found = kind.failures(examples, run, answers)
+    for place, example in enumerate(examples):
+        if np.abs(answers[:, place] - example["probabilities_after"]).max() > _TOLERANCE:
+            found[place].append(OTHER_PROBABILITIES)
+        if example.get("status", b"").decode() not in ("", *kind.statuses):
+            found[place].append(OTHER_STATUS)
+    return found

@@ -1,0 +1,110 @@
+"""Published versions of our datasets, read with plain TFDS."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+import tensorflow as tf
+import tensorflow_datasets as tfds
+from etils import epath
+
+from models import preflight
+from models.errors import InputError
+from pipeline import formats
+from pipeline.config.recorded import Recorded, recorded
+from pipeline.kinds import registry
+from pipeline.kinds.kind import Example, Kind
+
+
+@dataclasses.dataclass(frozen=True)
+class Published:
+    """A published version of one of our datasets."""
+
+    builder: Any
+
+    @property
+    def kind(self) -> Kind:
+        """What its examples are."""
+        return registry.named(self.builder.info.name)
+
+    @property
+    def name(self) -> str:
+        """ "dataset/task"."""
+        return self.builder.info.full_name.rpartition("/")[0]
+
+    @property
+    def version(self) -> str:
+        """Such as "1.0.0"."""
+        return str(self.builder.info.version)
+
+    def examples(self) -> Iterator[Example]:
+        """Yields the examples of all splits, NumPy values."""
+        for split in self.builder.info.splits:
+            if self.builder.info.splits[split].num_examples:
+                yield from tfds.as_numpy(self.builder.as_dataset(split=split))
+
+    def by_run(self) -> Iterator[tuple[str, list[Example]]]:
+        """Yields the examples of all splits with their run's id, at most 1,024 of one run at a time."""
+        examples = self.examples()
+        while chunk := list(itertools.islice(examples, 1024)):
+            for run_id in sorted({_run_id(example) for example in chunk}):
+                yield run_id, [example for example in chunk if _run_id(example) == run_id]
+
+    def run(self, example: Example) -> Recorded:
+        """Returns the run that made an example."""
+        return self.runs[_run_id(example)]
+
+    @functools.cached_property
+    def runs(self) -> dict[str, Recorded]:
+        """The runs by run id."""
+        methods = registry.methods()
+        return {run["run_id"]: recorded(run, methods) for run in self.builder.info.metadata["runs"]}
+
+    @property
+    def rechecks(self) -> list[dict[str, Any]]:
+        """What is told of the rechecks that gave the examples their status, first made first."""
+        return self.builder.info.metadata.get("rechecks", [])
+
+
+def _run_id(example: Example) -> str:
+    return example["run"]["id"].decode()
+
+
+def open_dataset(dataset: str, data_dir: epath.Path) -> Published:
+    """Opens "DATASET/TASK" or "DATASET/TASK:VERSION" of ours; without a version, the newest.
+
+    Raises:
+      InputError: there is no such dataset, or it has a format that this code does not read.
+    """
+    names = [kind.name for kind in registry.KINDS]
+    expected = " or ".join(f"{name}/TASK[:VERSION]" for name in names)
+    if not dataset.startswith(tuple(f"{name}/" for name in names)):
+        raise InputError(f"dataset '{dataset}' cannot be checked; expected {expected}.")
+    try:
+        published = Published(tfds.builder(dataset, data_dir=data_dir))
+        metadata = published.builder.info.metadata or {}
+    except (tfds.core.DatasetNotFoundError, tf.errors.NotFoundError, ValueError, AssertionError) as error:
+        raise InputError(
+            f"dataset '{dataset}' was not found in {data_dir}; expected {expected}. Was it packaged?"
+        ) from error
+    except Exception as error:  # a damaged version can fail in any way
+        raise InputError(
+            f"dataset '{dataset}' in {data_dir} is damaged ({preflight.reason(error)}); move that version away and "
+            "package it again."
+        ) from error
+    formats.check(metadata, f"dataset '{dataset}' in {data_dir}", "mine and package it anew, in a new workdir")
+    return published
+
+
+def find(published: Published, example_id: str) -> Example:
+    """Returns the example with an id, or the one whose id starts so; raises InputError if there is not exactly one."""
+    matches = [example for example in published.examples() if example["id"].decode().startswith(example_id)]
+    if len(matches) != 1:
+        raise InputError(
+            f"{len(matches)} examples have an id that starts with '{example_id}'; give the whole id of one."
+        )
+    return matches[0]
