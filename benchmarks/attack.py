@@ -19,7 +19,7 @@ import numpy as np
 import tensorflow as tf
 
 from benchmarks import mnist, scipy_attack
-from models import training
+from models import kernels, training
 from models.recipe import Training
 from pipeline import seeding
 from pipeline.search.attacks import gradient
@@ -71,11 +71,11 @@ def _originals(net: tf.keras.Model, seeds: SeedBatch, count: int) -> Originals:
 def compiled(attack: gradient.Attack, net: tf.keras.Model) -> Callable[[Originals], gradient.Twins]:
     """Returns an attack, compiled as the pipeline compiles it, to be called with as many images each time."""
 
-    @tf.function(jit_compile=True, autograph=False)
     def run(*parts: tf.Tensor) -> gradient.Twins:
         return attack.attack(net, tf.constant(0, tf.uint32), Originals(*parts))
 
-    return lambda start: gradient.Twins(*(field.numpy() for field in run(*start)))
+    by_kernels = kernels.compiled(run, kernels.fastest(net, net.input_shape[1:]))
+    return lambda start: gradient.Twins(*(field.numpy() for field in by_kernels(*start)))
 
 
 def _measure(architecture: str, net: tf.keras.Model, start: Originals, reference: int) -> None:

@@ -11,7 +11,9 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from models import kernels
 from models.errors import InputError
+from models.kernels import XLA, Kernels
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,6 +27,7 @@ class Classifier:
       num_classes: K.
       digest: SHA-256, in hexadecimal, of the architecture and the weights.
       source: the path that it came from.
+      kernels: those that it is fastest with where it was loaded (`models.kernels`).
     """
 
     name: str
@@ -33,6 +36,7 @@ class Classifier:
     num_classes: int
     digest: str
     source: str
+    kernels: Kernels = XLA
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,7 +81,7 @@ class PeerGroup:
 
     def __call__(self, images: tf.Tensor) -> tf.Tensor:
         """Returns probabilities float32 `[N, B, K]` of images float32 `[B, H, W, C]` in [0, 1]; compiles under XLA."""
-        return tf.stack([classifier.predict(images) for classifier in self.classifiers])
+        return tf.stack([predict(images) for predict in self._functions])
 
     def probabilities(self, images: np.ndarray, batch: int) -> np.ndarray:
         """Asks every net, always `batch` images at a time: another shape can change a net's last bits.
@@ -97,13 +101,21 @@ class PeerGroup:
             answers.append(answer.numpy()[:, : len(rows)])
         return np.concatenate(answers, axis=1)
 
+    @property
+    def kernels(self) -> tuple[Kernels, ...]:
+        """The nets' kernels, in order."""
+        return tuple(classifier.kernels for classifier in self.classifiers)
+
+    @functools.cached_property
+    def _functions(self) -> list[Callable[[tf.Tensor], tf.Tensor]]:
+        """The nets; beside nets with TensorFlow's kernels, those with XLA's are compiled each for itself."""
+        mixed = len(set(self.kernels)) > 1
+        nets = self.classifiers
+        return [kernels.cluster(net.predict) if mixed and net.kernels == XLA else net.predict for net in nets]
+
     @functools.cached_property
     def _compiled(self) -> Any:
-        @tf.function(jit_compile=True)
-        def ask(images: tf.Tensor) -> tf.Tensor:
-            return self(tf.cast(images, tf.float32) / 255.0)
-
-        return ask
+        return kernels.compiled(lambda images: self(tf.cast(images, tf.float32) / 255.0), *self.kernels)
 
 
 def _require_unique(names: tuple[str, ...]) -> None:

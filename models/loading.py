@@ -67,7 +67,8 @@ def load(
     name = name or path.stem
     net = _read(path, name, signature, expected_shape)
     input_shape = _input_shape(name, net.batch_shape, expected_shape)
-    answers = preflight.ask(name, net.predict, input_shape)
+    kernels = preflight.fastest_kernels(name, net.predict, input_shape)
+    answers = preflight.ask(name, net.predict, input_shape, kernels)
     first = answers[0]
     if first.ndim != 2 or first.shape[1] < 2:
         raise InputError(
@@ -77,7 +78,7 @@ def load(
     if from_logits:
         preflight.check_logits(name, first)
         net, answers = _with_softmax(net), tf.nn.softmax(answers).numpy()
-    classifier = Classifier(name, net.predict, input_shape, first.shape[1], net.digest, os.fspath(path))
+    classifier = Classifier(name, net.predict, input_shape, first.shape[1], net.digest, os.fspath(path), kernels)
     preflight.check_answers(classifier, answers)
     return classifier
 

@@ -7,8 +7,13 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import tensorflow as tf
 
+from models import kernels
 from models.classifier import Classifier
 from models.errors import InputError
+from models.kernels import Kernels
+
+Predict = Callable[[tf.Tensor], tf.Tensor]
+Shape = tuple[int, int, int]
 
 _SUM_TOLERANCE = 1e-2  # a softmax in bfloat16 has sums that are off by 0.004
 _BATCH = 32  # real images in one call: one shape for all calls, compiled once
@@ -20,13 +25,13 @@ _BESIDE_TOLERANCE, _ALONE_TOLERANCE = 1e-3, 0.05
 
 
 def check(classifier: Classifier) -> None:
-    """Asks a net about a black, a white and a random image, compiled as the search will compile it.
+    """Asks a net about a black, a white and a random image, with the kernels that it will have in the search.
 
     Raises:
       InputError: the net fails on its own input shape or cannot be compiled, or its answers have the wrong shape,
         are not finite, are not probabilities, or differ from call to call.
     """
-    check_answers(classifier, ask(classifier.name, classifier.predict, classifier.input_shape))
+    check_answers(classifier, ask(classifier.name, classifier.predict, classifier.input_shape, classifier.kernels))
 
 
 def check_answers(classifier: Classifier, answers: np.ndarray) -> None:
@@ -51,7 +56,7 @@ class Asked:
 
     def __init__(self, classifier: Classifier):
         self.classifier = classifier
-        self._compiled = tf.function(classifier.predict, jit_compile=True)
+        self._compiled = kernels.compiled(classifier.predict, classifier.kernels)
 
     def batches(self, images: np.ndarray, fill: float = 0.0, room: int = _BATCH) -> np.ndarray:
         """Returns answers float32 `[B, K]` to images float32 `[B, H, W, C]`.
@@ -170,7 +175,7 @@ def agree(classifiers: Sequence[Classifier], input_shape: tuple[int, int, int], 
 
 def check_varies(classifier: Classifier) -> None:
     """Raises InputError if a net says the same of every image of `check`: there would be nothing to climb."""
-    answers = ask(classifier.name, classifier.predict, classifier.input_shape)[0]
+    answers = ask(classifier.name, classifier.predict, classifier.input_shape, classifier.kernels)[0]
     if not np.any(answers != answers[0]):
         raise InputError(
             f"Net {classifier.name!r} is constant: it says the same of a black, a white and a random image, so that "
@@ -187,7 +192,6 @@ def check_gradient(classifier: Classifier) -> None:
     """
     images = tf.constant(_probes(classifier.input_shape), tf.float32)
 
-    @tf.function(jit_compile=True, autograph=False)
     def slope() -> tf.Tensor | None:
         with tf.GradientTape() as tape:
             tape.watch(images)
@@ -195,7 +199,7 @@ def check_gradient(classifier: Classifier) -> None:
         return tape.gradient(likeliest, images)
 
     try:
-        gradient = slope()
+        gradient = kernels.compiled(slope, classifier.kernels)()
     except Exception as error:  # a net of the user's can fail in any way
         raise InputError(
             f"Net {classifier.name!r} fails when its gradient is asked for ({reason(error)}); give a `.keras` file, "
@@ -223,14 +227,26 @@ def require_shape(name: str, input_shape: tuple[int, int, int], image_shape: tup
         )
 
 
-def ask(name: str, predict: Callable[[tf.Tensor], tf.Tensor], input_shape: tuple[int, int, int]) -> np.ndarray:
+def fastest_kernels(name: str, predict: Predict, input_shape: Shape) -> Kernels:
+    """Returns the kernels for a net (`models.kernels.fastest`).
+
+    Raises:
+      InputError: the net fails.
+    """
+    try:
+        return kernels.fastest(predict, input_shape)
+    except Exception as error:  # a net of the user's can fail in any way
+        raise _failed(name, input_shape, error) from error
+
+
+def ask(name: str, predict: Predict, input_shape: Shape, its_kernels: Kernels) -> np.ndarray:
     """Returns a net's answers `[2, 3, ...]`, of two equal calls, to a black, a white and a random image.
 
     Raises:
       InputError: the net fails.
     """
     images = _probes(input_shape)
-    compiled = tf.function(predict, jit_compile=True)
+    compiled = kernels.compiled(predict, its_kernels)
     return np.stack([_call(name, compiled, images) for _ in range(2)])
 
 
@@ -238,10 +254,14 @@ def _call(name: str, compiled: Callable[[tf.Tensor], tf.Tensor], images: np.ndar
     try:
         return compiled(tf.constant(images, tf.float32)).numpy()
     except Exception as error:  # a net of the user's can fail in any way
-        raise InputError(
-            f"Net {name!r} fails on images of shape {images.shape[1:]} in a function compiled by XLA "
-            f"({reason(error)}); give a net that takes this shape and is made of operations that XLA compiles."
-        ) from error
+        raise _failed(name, images.shape[1:], error) from error
+
+
+def _failed(name: str, shape: tuple[int, ...], error: Exception) -> InputError:
+    return InputError(
+        f"Net {name!r} fails on images of shape {shape} in a function compiled by XLA "
+        f"({reason(error)}); give a net that takes this shape and is made of operations that XLA compiles."
+    )
 
 
 def _probes(input_shape: tuple[int, int, int]) -> np.ndarray:

@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 from etils import epath
 
-from models import devices, zoo
+from models import devices, kernels, zoo
 from models.errors import InputError
 from models.recipe import Training
 
@@ -35,7 +35,7 @@ def train(
     device: str = "auto",
     progress: Progress | None = None,
 ) -> tf.keras.Model:
-    """Trains a net; on a CPU, equal arguments give equal weights, bit for bit.
+    """Trains a net; on a CPU with as many cores, equal arguments give equal weights, bit for bit.
 
     An `ae` net's frozen layer is first trained by `pretrain`, with the same settings, and then stays as it is while the
     softmax above it is trained. Seeds Python's, NumPy's and TensorFlow's global random states.
@@ -183,7 +183,8 @@ def _compile(
     # XLA cannot compile a step that spans several replicas; a TPU's strategy compiles by itself.
     one_device = isinstance(strategy, tf.distribute.OneDeviceStrategy)
     with strategy.scope():
-        model.compile(_optimizer(training), loss, metrics=metrics, jit_compile=one_device)
+        by_xla = one_device and kernels.fastest(model, model.input_shape[1:]) == kernels.XLA
+        model.compile(_optimizer(training), loss, metrics=metrics, jit_compile=by_xla)
 
 
 def _autoencoder(encoder: list[tf.keras.layers.Layer], shape: tuple[int, ...]) -> tf.keras.Model:

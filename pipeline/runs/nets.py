@@ -7,9 +7,10 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 from etils import epath
 
-from models import loading, preflight, recipe, training
+from models import devices, loading, preflight, recipe, training
 from models.classifier import Classifier, PeerGroup
 from models.errors import InputError
 from models.recipe import Training
@@ -34,12 +35,13 @@ class NetFile:
 
 @dataclasses.dataclass(frozen=True)
 class NetFiles:
-    """The files of a run's nets, and what they must fit: images (H, W, C) and K classes (0: not known)."""
+    """The files of a run's nets, what they must fit, images (H, W, C) and K classes (0: not known), and the device."""
 
     peers: tuple[NetFile, ...]
     judge: NetFile | None
     shape: tuple[int, int, int]
     num_classes: int
+    device: str = "auto"
 
     def load(self) -> tuple[PeerGroup, PeerGroup | None]:
         """Loads and checks all nets; the judge as a group of one.
@@ -47,9 +49,10 @@ class NetFiles:
         Raises:
           InputError: a file cannot be loaded, a net does not fit the seed images or the others, or two are the same.
         """
-        group = PeerGroup(tuple(_load(net, self.shape) for net in self.peers))
+        with tf.device(devices.device_name(self.device)):
+            group = PeerGroup(tuple(_load(net, self.shape) for net in self.peers))
+            judges = [_load(self.judge, self.shape)] if self.judge else []
         _check_different(group)
-        judges = [_load(self.judge, self.shape)] if self.judge else []
         preflight.agree([*group.classifiers, *judges], self.shape, self.num_classes or group.num_classes)
         return group, PeerGroup(tuple(judges)) if judges else None
 
@@ -159,7 +162,7 @@ def prepare(config: Config, workdir: Workdir, source: SeedSource, device: str, p
     if judge.architecture:
         judged = dataclasses.replace(config.training, epochs=judge.epochs)
         judge_file = trainer.net(f"judge-{judge.architecture}", judge.architecture, judge.init_seed, judged, whole)
-    return NetFiles(peers, judge_file, source.shape(), classes)
+    return NetFiles(peers, judge_file, source.shape(), classes, device)
 
 
 def learned_splits(config: Config, source: SeedSource) -> tuple[str, ...]:

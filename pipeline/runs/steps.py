@@ -74,6 +74,7 @@ def mine(job: Job, run_id: str, beam_arguments: Sequence[str]) -> RunFolder:
     facts = {
         "num_classes": group.num_classes,
         "net_paths": {net.name: net.path for net in nets.peers},
+        "kernels": dict(zip(group.names, group.kernels, strict=True)),  # on another device, last bits may differ
         "seed_accuracy": accuracies,
         **job.kind.facts(job.config, group, job.source),
     }

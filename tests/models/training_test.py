@@ -20,8 +20,10 @@ def _data(count: int = 70) -> tuple[np.ndarray, np.ndarray]:
     return images, images[:, 0, 0, 0].astype(np.int64) * nets.CLASSES // 256
 
 
-def _train(init_seed: int = 1, settings: Training = SETTINGS, count: int = 70, **options) -> tf.keras.Model:
-    return training.train("mlp-6", init_seed, settings, *_data(count), nets.CLASSES, "cpu", **options)
+def _train(
+    init_seed: int = 1, settings: Training = SETTINGS, count: int = 70, architecture: str = "mlp-6", **options
+) -> tf.keras.Model:
+    return training.train(architecture, init_seed, settings, *_data(count), nets.CLASSES, "cpu", **options)
 
 
 def _train_cached(path, **options) -> bool:
@@ -35,6 +37,12 @@ def trained_digest() -> str:
 
 def test_equal_seeds_give_equal_weights_bit_for_bit(trained_digest):
     assert loading.digest(_train()) == trained_digest
+
+
+def test_equal_seeds_give_equal_weights_of_convolutions_too():
+    first, second = (_train(architecture="cnn-4-4-8") for _ in range(2))
+    assert first.jit_compile is False and _train().jit_compile is True
+    assert loading.digest(first) == loading.digest(second) != loading.digest(nets.seeded("cnn-4-4-8", 1))
 
 
 def test_another_seed_gives_other_weights(trained_digest):

@@ -185,8 +185,9 @@ class GarbageMiner:
 
     def _searches(self, net: int) -> tuple[Any, Any]:
         if net not in self._compiled:
-            task, predict = self._task, self._group.classifiers[net].predict
-            island = elites.Island(task.search, predict, task.classes, task.confidence, task.generations, _BLOCK)
+            task, classifier = self._task, self._group.classifiers[net]
+            asked = (task.search, classifier.predict, task.classes, task.confidence, task.generations, _BLOCK)
+            island = elites.Island(*asked, classifier.kernels)
             self._compiled[net] = island.begin(), island.advance()
         return self._compiled[net]
 

@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow as pa
 import tensorflow as tf
 
+from models import kernels
 from models.classifier import PeerGroup
 from pipeline import criteria, records, seeding
 from pipeline.config.config import Run
@@ -190,7 +191,7 @@ class PairMiner:
                 twins = self._task.attack.attack(classifier.predict, run_seed, originals)
                 return twins._replace(images=tf.cast(tf.round(twins.images * 255.0), tf.uint8))
 
-            self._compiled[net] = tf.function(attack, jit_compile=True, autograph=False)
+            self._compiled[net] = kernels.compiled(attack, classifier.kernels)
         return self._compiled[net]
 
     def _keep(self, seeds: SeedBatch, before: np.ndarray, attacked: _Attacked, rows: ChunkRows) -> None:

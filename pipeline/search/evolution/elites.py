@@ -13,6 +13,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import tensorflow as tf
 
+from models.kernels import XLA, Kernels, compiled
 from pipeline import seeding
 
 Net = Callable[[tf.Tensor], tf.Tensor]
@@ -201,6 +202,7 @@ class Island:
       confidence: a class is done at or above it, in (0, 1).
       generations: most generations, the 0th not counted.
       block: generations of one call at most; it changes no result.
+      kernels: the net's.
     """
 
     search: Search
@@ -209,6 +211,7 @@ class Island:
     confidence: float
     generations: int
     block: int
+    kernels: Kernels = XLA
 
     def begin(self) -> Any:
         """Returns the compiled function of a `Key` that gives generation 0: the state and a `Log` of one row."""
@@ -218,11 +221,11 @@ class Island:
             done, middle = self._progress(state.elites)
             return state, Log(done[None], middle[None], first.parents[None], first.cells[None])
 
-        return tf.function(begin, jit_compile=True, autograph=False)
+        return compiled(begin, self.kernels)
 
     def advance(self) -> Any:
         """Returns the compiled function of (key, state, int32 last generation), giving (state, generation, `Log`)."""
-        return tf.function(self._advance, jit_compile=True, autograph=False)
+        return compiled(self._advance, self.kernels)
 
     def _progress(self, elites: Elites) -> tuple[tf.Tensor, tf.Tensor]:
         done = tf.reduce_sum(tf.cast(elites.confidences >= self.confidence, tf.int32))

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple, Protocol
 import numpy as np
 import tensorflow as tf
 
+from models import kernels
 from pipeline.search.evolution import elites
 from pipeline.search.evolution.elites import NOBODY, Draws, Elites, Generation, Key, Net, State
 
@@ -76,11 +77,16 @@ class MapElites:
         self, net: Net, key: Key, classes: tuple[int, ...], generation: tf.Tensor, state: State
     ) -> tuple[State, Generation]:
         """See `elites.Search`."""
-        brood: Brood = state.carried
-        probabilities = tf.gather(net(self.encoding.render(brood.genomes)), list(classes), axis=-1)
-        births = elites.births(generation, self.population)
-        new, cells = elites.take(state.elites, brood.genomes, probabilities, births, brood.parents)
-        return State(new, self._breed(key, generation + 1, new)), Generation(brood.parents, cells)
+        answers = net(kernels.cluster(self.encoding.render)(state.carried.genomes))
+
+        def settle(key: Key, generation: tf.Tensor, state: State, answers: tf.Tensor) -> tuple[State, Generation]:
+            brood: Brood = state.carried
+            probabilities = tf.gather(answers, list(classes), axis=-1)
+            births = elites.births(generation, self.population)
+            new, cells = elites.take(state.elites, brood.genomes, probabilities, births, brood.parents)
+            return State(new, self._breed(key, generation + 1, new)), Generation(brood.parents, cells)
+
+        return kernels.cluster(settle)(key, generation, state, answers)
 
     def _breed(self, key: Key, generation: tf.Tensor, old: Elites) -> Brood:
         draws = Draws(key, tf.range(self.population), generation)
