@@ -15,7 +15,7 @@ from pipeline.config.recorded import Recorded
 from pipeline.kinds import published
 from pipeline.kinds.garbage import mining
 from pipeline.kinds.garbage.islands import Island
-from pipeline.kinds.garbage.kind import CERTAIN, SAME_CLASS
+from pipeline.kinds.garbage.status import CERTAIN, SAME_CLASS
 from pipeline.kinds.kind import HEALED, Example
 from pipeline.search.evolution import cppn
 

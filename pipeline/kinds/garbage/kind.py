@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from pipeline.config.config import Config
 from pipeline.config.recorded import Recorded
 from pipeline.kinds.garbage.methods import METHODS
+from pipeline.kinds.garbage.status import CERTAIN, SAME_CLASS
 from pipeline.kinds.kind import HEALED, Example, Kind, Manifest, Source, Standing, Task
 
 if TYPE_CHECKING:
@@ -19,10 +20,6 @@ if TYPE_CHECKING:
     from pipeline.seeds.plan import Unit
     from pipeline.seeds.source import SeedSource
     from pipeline.workdir.ledger import RunFolder
-
-
-# Statuses: the target net gives an image its class with at least the run's [garbage] confidence, or with less.
-CERTAIN, SAME_CLASS = "certain", "same class"
 
 
 class Garbage(Kind):

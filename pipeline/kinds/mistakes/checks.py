@@ -14,7 +14,7 @@ from pipeline.kinds import published
 from pipeline.kinds.kind import HEALED, Example
 from pipeline.kinds.mistakes import chains
 from pipeline.kinds.mistakes.finder import Finder
-from pipeline.kinds.mistakes.kind import LOST, REMAINING, SHARED
+from pipeline.kinds.mistakes.status import LOST, REMAINING, SHARED
 from pipeline.report import picture
 
 OTHER_MOVES = "the run seed draws other moves"

@@ -9,6 +9,7 @@ from pipeline.config.config import Config
 from pipeline.config.recorded import Recorded
 from pipeline.kinds.kind import HEALED, Example, Kind, Manifest, Task
 from pipeline.kinds.mistakes.methods import METHODS
+from pipeline.kinds.mistakes.status import LOST, REMAINING, SHARED
 
 if TYPE_CHECKING:
     import numpy as np
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from pipeline.seeds.source import SeedSource
     from pipeline.workdir.ledger import RunFolder
 
-# Statuses: the target net is wrong, and it alone; and so is a peer; it is right, and a peer is wrong.
-REMAINING, SHARED, LOST = "remaining", "shared", "lost"
 _BATCH = 256  # states of a session that nets see at a time
 
 

@@ -13,7 +13,7 @@ from pipeline.config.recorded import Recorded
 from pipeline.kinds import published
 from pipeline.kinds.kind import HEALED, Example
 from pipeline.kinds.pairs import mining
-from pipeline.kinds.pairs.kind import FOOLED
+from pipeline.kinds.pairs.status import FOOLED
 
 OTHER_DISTORTION = "the pair's images differ by another distortion than stored"
 OTHER_CLASS = "the target net gives another class than stored"

@@ -11,6 +11,7 @@ from pipeline.config.config import Config
 from pipeline.config.recorded import Recorded
 from pipeline.kinds.kind import HEALED, Example, Kind, Manifest, Task
 from pipeline.kinds.pairs.methods import METHODS
+from pipeline.kinds.pairs.status import FOOLED
 
 if TYPE_CHECKING:
     import numpy as np
@@ -21,9 +22,6 @@ if TYPE_CHECKING:
     from pipeline.seeds.plan import Unit
     from pipeline.seeds.source import SeedSource
     from pipeline.workdir.ledger import RunFolder
-
-
-FOOLED = "fooled"  # a status: the target net misreads the twin
 
 
 class Pairs(Kind):

@@ -1,0 +1,3 @@
+"""What a recheck can say of a pair, besides `kind.HEALED`."""
+
+FOOLED = "fooled"  # the target net misreads the twin
