@@ -58,6 +58,14 @@ class PeerPressure:
     peer_confidence: float = 0.0
     target_confidence: float = 0.0
 
+    def holds(self, own: tf.Tensor, rival: tf.Tensor) -> tf.Tensor:
+        """Tells whether a peer holds a class that it gives `own`, and the likeliest other one `rival`."""
+        return (own > rival) & (own >= self.peer_confidence)
+
+    def misled(self, own: tf.Tensor, rival: tf.Tensor) -> tf.Tensor:
+        """Tells whether a target net gives up a class that it gives `own`, and the likeliest other one `rival`."""
+        return (rival > own) & (rival >= self.target_confidence)
+
     def judge(self, probabilities: tf.Tensor, classes: tf.Tensor, target_nets: tf.Tensor) -> Judgement:
         """Judges images from the nets' `[N, B, K]` probabilities, classes `[B]` and target nets `[B]` (0 to N - 1).
 
@@ -65,11 +73,10 @@ class PeerPressure:
         """
         own, rival = class_and_rival(probabilities, classes)
         is_target = tf.range(probabilities.shape[0])[:, None] == target_nets[None]
-        holds = (own > rival) & (own >= self.peer_confidence)
-        peers_hold = tf.reduce_all(holds | is_target, axis=0)
+        peers_hold = tf.reduce_all(self.holds(own, rival) | is_target, axis=0)
         class_confidence = tf.reduce_sum(tf.where(is_target, own, 0.0), axis=0)
         wrong_confidence = tf.reduce_sum(tf.where(is_target, rival, 0.0), axis=0)
-        wrong = (wrong_confidence > class_confidence) & (wrong_confidence >= self.target_confidence)
+        wrong = self.misled(class_confidence, wrong_confidence)
         peer_margin = tf.reduce_min(tf.where(is_target, 2.0, own - rival), axis=0)
         return Judgement(peers_hold, class_confidence, wrong_confidence, peer_margin, peers_hold & wrong)
 

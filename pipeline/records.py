@@ -46,6 +46,8 @@ TRIAL_FIELDS = [
     pa.field("candidates", pa.int64()),  # transforms drawn, or points at which an attack asked the target net
     pa.field("inferences", pa.int64()),  # forward passes, the seed image's own included
     pa.field("target_confidence", pa.float32()),  # the target net's last probability of the class
+    pa.field("asked", pa.list_(pa.int32())),  # [N] candidates shown to each net, those in vain included; null: unknown
+    pa.field("refused", pa.list_(pa.int32())),  # [N] candidates that fell by each net's answer; likewise
 ]
 _FIND_FIELDS = [
     pa.field("id", pa.string()),

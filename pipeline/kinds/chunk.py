@@ -54,8 +54,10 @@ class ChunkRows:
         candidates: np.ndarray,
         confidences: np.ndarray | None,
         reason: str = "",
+        asked: np.ndarray | None = None,
+        refused: np.ndarray | None = None,
     ) -> None:
-        """Adds a row for each trial, `[R]` each; `rows` point into the batch."""
+        """Adds a row for each trial, `[R]` each (`asked` and `refused` `[R, N]`); `rows` point into the batch."""
         count = len(rows)
         self._extend(
             count,
@@ -69,6 +71,8 @@ class ChunkRows:
             candidates=candidates.tolist(),
             inferences=(candidates + 1).tolist(),
             target_confidence=[None] * count if confidences is None else confidences.tolist(),
+            asked=[None] * count if asked is None else asked.tolist(),
+            refused=[None] * count if refused is None else refused.tolist(),
         )
 
     def drop(self, place: int, reason: str) -> None:

@@ -9,6 +9,7 @@ import json
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -50,6 +51,7 @@ def finish(job: Job, folder: RunFolder, units: Sequence[Unit], identity: dict[st
         "examples": sum(outcomes.get(records.FOUND, 0) for outcomes in counts.values()),
         "counts": counts,
         "reasons": reasons,
+        "passes": _passes(trials),
         "set_aside": len(set_aside),
         "units": [entry for _, entry in read],
     }
@@ -94,6 +96,17 @@ def _counts(trials: pa.Table) -> tuple[dict[str, dict[str, int]], dict[str, int]
             reasons[row["reason"]] += row["seed_id_count"]
     aside = trials.filter(pc.equal(trials["outcome"], records.SET_ASIDE)).select(["seed_id", "target_net", "reason"])
     return {net: dict(outcomes) for net, outcomes in counts.items()}, dict(reasons), aside.to_pylist()
+
+
+def _passes(trials: pa.Table) -> dict[str, dict[str, Any]]:
+    """Sums up, where it was counted, what each target net's candidates took the nets: `records.TRIAL_FIELDS`."""
+    counted = trials.filter(pc.is_valid(trials["asked"]))
+    found = {}
+    for target in sorted(set(counted["target_net"].to_pylist())):
+        mine = counted.filter(pc.equal(counted["target_net"], target))
+        sums = {name: np.sum(mine[name].to_pylist(), axis=0, dtype=np.int64).tolist() for name in ("asked", "refused")}
+        found[target] = {"candidates": pc.sum(mine["candidates"]).as_py(), **sums}
+    return found
 
 
 def summary(folder: RunFolder) -> str:

@@ -83,6 +83,7 @@ def test_every_mistake_is_replayed_byte_for_byte(work):
         assert outcome.code == 0 and "are equal, byte for byte" in outcome.out, outcome
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("dataset", NEWEST)
 def test_what_is_made_again_is_again_what_it_was(work, dataset):
     """On another machine the last bits of what nets say may differ, and so may the pixels of pairs and garbage."""

@@ -205,6 +205,7 @@ def test_too_many_fail_the_run_and_the_next_start_tries_those_alone_again(
     assert _aside(work) == _aside(calm) == []
 
 
+@pytest.mark.slow
 def test_a_failing_island_has_its_classes_set_aside(work, monkeypatch, peerpressure, config):
     evolve = GarbageMiner.evolve
 

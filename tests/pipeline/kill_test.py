@@ -128,6 +128,7 @@ def _command(config, work):
     return ["run", "--config", str(config(**conftest.BRIEF)), "--run_id", "first", "--workdir", str(work)]
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_killed_ends_the_run_which_then_goes_on(nursery, brief, program, config, tmp_path):
     work = brief.work.copy(tmp_path / "work", ran=False).path
     mark, at = tmp_path / "died", random.Random(3).randrange(3)  # a chunk is three changes
@@ -140,6 +141,7 @@ def test_a_worker_that_is_killed_ends_the_run_which_then_goes_on(nursery, brief,
     assert conftest.kept(work) == conftest.kept(brief.work.path)
 
 
+@pytest.mark.slow
 def test_ctrl_c_while_worker_processes_mine_ends_the_run_with_one_sentence(brief, program, config, tmp_path):
     work, mark = brief.work.copy(tmp_path / "work", ran=False).path, tmp_path / "interrupted"
     call = f"interrupt_once({str(work)!r}, {str(mark)!r})"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from collections.abc import Callable
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 import tensorflow as tf
 
 from models.classifier import Classifier, PeerGroup
+from models.kernels import TENSORFLOW
 from pipeline.search.moves.unit import SeedArrays
 from pipeline.seeding import seed_key
 
@@ -53,6 +55,11 @@ def linear(matrix: np.ndarray, name: str, **changes: Any) -> Classifier:
 def group() -> PeerGroup:
     """Returns the linear nets as peers."""
     return PeerGroup(tuple(linear(matrix, f"net-{place}") for place, matrix in enumerate(weights())))
+
+
+def costly(of: PeerGroup) -> PeerGroup:
+    """Returns a group whose nets are taken for convolutional ones."""
+    return PeerGroup(tuple(dataclasses.replace(net, kernels=TENSORFLOW) for net in of.classifiers))
 
 
 def probabilities(batch: np.ndarray) -> np.ndarray:

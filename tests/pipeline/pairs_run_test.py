@@ -81,6 +81,7 @@ def test_the_summary_says_what_was_fooled_and_who_else(mined):
     assert "that each net (column) misreads" in outcome.out
 
 
+@pytest.mark.slow
 def test_units_and_order_do_not_change_the_examples(mined, config, peerpressure, same_features, tmp_path):
     work, _ = mined
     other = work.copy(tmp_path / "other", ran=False)

@@ -46,6 +46,8 @@ class Tried(NamedTuple):
       candidates: int64 `[R]`, how many were shown to all nets, the seed image not counted.
       confidences: float32 `[R]`, the target net's last probability of the class.
       finds: those of the trials found, in their order.
+      asked: int32 `[R, N]`, how many candidates were shown to each net; None if it was not counted.
+      refused: int32 `[R, N]`, how many fell by each net's answer; likewise.
     """
 
     probabilities: np.ndarray
@@ -59,6 +61,8 @@ class Tried(NamedTuple):
     candidates: np.ndarray
     confidences: np.ndarray
     finds: Sequence[Find]
+    asked: np.ndarray | None = None
+    refused: np.ndarray | None = None
 
 
 class Setting(NamedTuple):

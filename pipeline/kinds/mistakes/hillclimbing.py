@@ -15,7 +15,8 @@ from pipeline.kinds.mistakes.finder import Find, Report, Setting, Tried
 from pipeline.operators.operator import Compose, Operator
 from pipeline.records import EXHAUSTED, FOUND, MOVES_SPENT
 from pipeline.search.moves.hillclimb import Hillclimb
-from pipeline.search.moves.unit import Compiled, SeedArrays, UnitSearch
+from pipeline.search.moves.lanes import Runner
+from pipeline.search.moves.unit import SeedArrays, UnitSearch
 from pipeline.seeds.source import SeedBatch
 
 
@@ -53,19 +54,19 @@ class Hillclimbing:
         """Returns what searches units; every net has to get a seed image right."""
         group, target_nets, run_seed, lanes, unit_size = setting
         search = UnitSearch(self.climb, group, target_nets, self.class_from, run_seed, lanes, unit_size)
-        compiled: list[Compiled] = []
+        runners: list[Runner] = []
 
         def seek(seeds: SeedBatch, report: Report) -> Tried:
-            if not compiled:
-                compiled.append(search.compiled())
-            return self._tried(search, compiled[0], seeds, report)
+            if not runners:
+                runners.append(search.runner())
+            return self._tried(search, runners[0], seeds, report)
 
         return seek
 
-    def _tried(self, search: UnitSearch, compiled: Compiled, seeds: SeedBatch, report: Report) -> Tried:
+    def _tried(self, search: UnitSearch, runner: Runner, seeds: SeedBatch, report: Report) -> Tried:
         words = np.array([seeding.seed_key(seed_id) for seed_id in seeds.ids], np.uint32)
-        result = search.run(compiled, SeedArrays(seeds.images, seeds.labels, words), report)
-        held, trials = np.flatnonzero(result.held), result.trials
+        result = search.run(runner, SeedArrays(seeds.images, seeds.labels, words), report)
+        held, trials = np.flatnonzero(result.held), result.searched.results
         rows = np.repeat(held, len(search.target_nets))
         target_nets = np.tile(np.array(search.target_nets, np.int32), len(held))
         spent = trials.moves >= self.climb.max_moves
@@ -86,6 +87,8 @@ class Hillclimbing:
             candidates=trials.drawn,
             confidences=trials.confidence,
             finds=finds,
+            asked=result.searched.asked,
+            refused=result.searched.refused,
         )
 
     def usable(self, probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:

@@ -93,7 +93,16 @@ class Miner:
         columns.add_seeds(skipped, SKIPPED, "a net gets the seed image wrong")
         first = len(columns)
         names = [self._group.names[net] for net in tried.target_nets]
-        columns.add_trials(tried.rows, names, tried.outcomes, tried.moves, tried.candidates, tried.confidences)
+        columns.add_trials(
+            tried.rows,
+            names,
+            tried.outcomes,
+            tried.moves,
+            tried.candidates,
+            tried.confidences,
+            asked=tried.asked,
+            refused=tried.refused,
+        )
         if tried.finds:
             self._keep(seeds, tried, columns, first)
 

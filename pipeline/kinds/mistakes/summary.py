@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
@@ -22,6 +25,11 @@ _SATURATED = "it is certain to the last digit, so that small changes do not show
 _PEERS_LET_GO = (
     "peers that let go of the class at once allow no move: lower peer_confidence in [search], narrow the ranges in "
     "[operator], or leave out peers whose accuracy at the start of the run is low"
+)
+_REFUSALS = "\n% of the refused candidates of each target net (row) that fell by each net's (column) answer:"
+_REFUSALS_NOTE = (
+    "its own: it grew no less sure; asked: nets that saw a candidate, mean. Of several that would refuse, the net "
+    "counts that refused the trial's last candidate, else the target, else the first."
 )
 _NOTE = "moves and inferences: means over the trials that found a mistake; of all: inferences over all trials"
 
@@ -64,8 +72,28 @@ def _row(mine: pa.Table, net: str) -> Row:
 
 
 def tables(folder: RunFolder, manifest: Manifest) -> list[Table]:
-    """Returns what a finished run found."""
-    return [formatted(rows(records.read_table(folder.trials), targets.names(manifest)))]
+    """Returns what a finished run found, and which nets refused what it tried."""
+    found = formatted(rows(records.read_table(folder.trials), targets.names(manifest)))
+    passes = manifest.get("passes", {})  # of a scan nothing is counted
+    nets = [net["name"] for net in manifest["nets"]] if passes else []
+    return [found, *([refusals(passes, nets)] if passes else [])]
+
+
+def refusals(passes: Mapping[str, Mapping[str, Any]], nets: Sequence[str]) -> Table:
+    """Returns who refused the candidates of each target net.
+
+    Args:
+      passes: of each target net, how many "candidates" there were, and, `[N]` each, how many of them each net was
+        "asked" about and "refused".
+      nets: N names.
+    """
+    cells = [["target", *nets, "asked"]]
+    for target, counts in passes.items():
+        refused, candidates = np.array(counts["refused"]), counts["candidates"]
+        shares = 100.0 * refused / max(int(refused.sum()), 1)
+        mean = sum(counts["asked"]) / candidates if candidates else math.nan
+        cells.append([target, *(f"{share:.1f}" for share in shares), number(mean, 2)])
+    return Table(cells, _REFUSALS, _REFUSALS_NOTE)
 
 
 def formatted(found: Sequence[Row]) -> Table:

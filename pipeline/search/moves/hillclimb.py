@@ -8,9 +8,9 @@ from typing import NamedTuple
 import tensorflow as tf
 
 from pipeline import seeding
-from pipeline.criteria import PeerPressure
+from pipeline.criteria import PeerPressure, class_and_rival
 from pipeline.operators.operator import Compose, Operator, Pose
-from pipeline.search.moves.lanes import Trials, Verdict, select
+from pipeline.search.moves.lanes import Answer, Trials, select
 
 
 class HillclimbState(NamedTuple):
@@ -40,10 +40,11 @@ class HillclimbState(NamedTuple):
 
 
 class Candidate(NamedTuple):
-    """A proposed move: `images` float32 `[L, H, W, C]` in [0, 1], and the pose that made them."""
+    """A proposed move: `images` float32 `[L, H, W, C]` in [0, 1], and the pose and source that made them."""
 
     images: tf.Tensor
     pose: Pose
+    source: tf.Tensor
 
 
 class Move(NamedTuple):
@@ -118,20 +119,19 @@ class Hillclimb:
         pose = self.operator.then(state.pose, numbers, sources)
         if self.compose == "image":
             images = self.operator.apply(state.source, tf.range(ahead.shape[0]), pose)
-            return Candidate(images / 255.0, state.pose)
-        return Candidate(self.operator.apply(sources, trials.row, pose) / 255.0, pose)
+            return Candidate(images / 255.0, state.pose, state.source)
+        return Candidate(self.operator.apply(sources, trials.row, pose) / 255.0, pose, state.source)
 
-    def judge(
-        self, trials: Trials, state: HillclimbState, candidate: Candidate, probabilities: tf.Tensor
-    ) -> tuple[Verdict, Move]:
-        """Accepts what the peers hold and the target net likes less than the state."""
-        judgement = self.criterion.judge(probabilities, trials.target_class, trials.target_net)
-        accepted = judgement.peers_hold & (judgement.class_confidence < state.confidence)
-        verdict = Verdict(accepted, accepted & judgement.mistake)
-        source = state.source
-        if self.compose == "image":
-            source = self.operator.sources(candidate.images * 255.0)
-        return verdict, Move(judgement.class_confidence, verdict.goal, candidate.pose, source)
+    def answer(self, trials: Trials, state: HillclimbState, probabilities: tf.Tensor, is_target: tf.Tensor) -> Answer:
+        """Passes what a peer holds, and what the target net likes less than the state."""
+        own, rival = (one[0] for one in class_and_rival(probabilities[None], trials.target_class))
+        passes = tf.where(is_target, own < state.confidence, self.criterion.holds(own, rival))
+        return Answer(passes, own, self.criterion.misled(own, rival))
+
+    def move(self, candidate: Candidate, answer: Answer) -> Move:
+        """Takes the candidate for the next state; the goal is reached where the target net is misled."""
+        source = self.operator.sources(candidate.images * 255.0) if self.compose == "image" else candidate.source
+        return Move(answer.confidence, answer.misled, candidate.pose, source)
 
     def advance(self, state: HillclimbState, drawn: tf.Tensor, won: tf.Tensor, winner: Move) -> HillclimbState:
         """Counts the candidates, and takes the winner's place where there is one."""

@@ -16,9 +16,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
+import numpy as np
 import tensorflow as tf
 
 Nets = Callable[[tf.Tensor], tf.Tensor]
+Report = Callable[[int, int], None]
 
 
 class Trials(NamedTuple):
@@ -39,11 +41,47 @@ class Trials(NamedTuple):
     confidence: tf.Tensor
 
 
-class Verdict(NamedTuple):
-    """What became of each lane's candidate; bool `[L]` both: `accepted` as the next state, or already the `goal`."""
+class Answer(NamedTuple):
+    """What one net says of candidates `[L]`.
 
-    accepted: tf.Tensor
-    goal: tf.Tensor
+    Attributes:
+      passes: bool, it does not refuse: a peer holds the class, the target net is less sure of it than before.
+      confidence: float32, its probability of the class.
+      misled: bool, it gives another class, as confidently as is asked for.
+    """
+
+    passes: Any
+    confidence: Any
+    misled: Any
+
+
+class Searched(NamedTuple):
+    """What became of R trials, in NumPy.
+
+    Attributes:
+      results: the searcher's, `[R]` rows.
+      asked: int32 `[R, N]`, how many candidates were shown to each net, those in vain included.
+      refused: int32 `[R, N]`, how many of them fell by each net's answer. Of several nets that refuse, it is the one
+        that refused the trial's last candidate, else the target net, else the first.
+    """
+
+    results: Any
+    asked: np.ndarray
+    refused: np.ndarray
+
+
+class Runner(Protocol):
+    """What runs queues of trials."""
+
+    def run(self, images: np.ndarray, trials: Trials, report: Report) -> Searched:
+        """Runs trials until all have ended.
+
+        Args:
+          images: a unit's seed images, uint8 `[U, H, W, C]`; U is the same in every call.
+          trials: NumPy, `[R]` rows, at least one.
+          report: called every few seconds with the number of trials that have ended, and of all; an error that it
+            raises ends the search.
+        """
 
 
 class Searcher(Protocol):
@@ -61,8 +99,14 @@ class Searcher(Protocol):
     def propose(self, run_seed: tf.Tensor, trials: Trials, state: Any, ahead: tf.Tensor, sources: tf.Tensor) -> Any:
         """Returns the candidate `ahead` steps on, `[L, ...]` tensors with a field `images` in [0, 1]."""
 
-    def judge(self, trials: Trials, state: Any, candidate: Any, probabilities: tf.Tensor) -> tuple[Verdict, Any]:
-        """Returns the verdict, and what `advance` needs of each candidate, from the nets' `[N, L, K]`."""
+    def answer(self, trials: Trials, state: Any, probabilities: tf.Tensor, is_target: tf.Tensor) -> Answer:
+        """Returns what one net's probabilities `[L, K]` mean; bool `[L]`, for which trials it is the target net.
+
+        A candidate that every net passes is accepted.
+        """
+
+    def move(self, candidate: Any, answer: Answer) -> Any:
+        """Returns what `advance` needs of accepted candidates, of which the target net said `answer`."""
 
     def advance(self, state: Any, drawn: tf.Tensor, won: tf.Tensor, winner: Any) -> Any:
         """Returns the state after `drawn` candidates, of which the last, `winner`, was accepted where `won`."""
@@ -88,6 +132,20 @@ class Queue(NamedTuple):
     sources: tf.Tensor
 
 
+class Counts(NamedTuple):
+    """What the nets had to do with a trial so far; see `Searched`.
+
+    Attributes:
+      asked: int32 `[S]`, the same for every net.
+      refused: int32 `[S, N]`.
+      refuser: int32 `[S]`, the net that refused the last candidate; before there is one, the target net.
+    """
+
+    asked: tf.Tensor
+    refused: tf.Tensor
+    refuser: tf.Tensor
+
+
 class Loop(NamedTuple):
     """A queue under way, S slots (as many as lanes) and Q trials.
 
@@ -95,28 +153,36 @@ class Loop(NamedTuple):
       trial: int32 `[S]`, each slot's trial in the queue.
       busy: bool `[S]`, the slot's trial is under way; when no slot is busy, all trials have ended.
       state: the searcher's, one row a slot.
+      counts: of each slot's trial.
       next_trial: int32 scalar, the first trial that no slot has taken yet.
-      results: the searcher's, one row a trial; zeros of those that have not ended.
+      results: the searcher's and the counts, one row a trial; zeros of those that have not ended.
       steps: int32 scalar, steps of L candidates that the last call of `advance` took.
     """
 
     trial: tf.Tensor
     busy: tf.Tensor
     state: Any
+    counts: Counts
     next_trial: tf.Tensor
-    results: Any
+    results: tuple[Any, Counts]
     steps: tf.Tensor
 
 
-def begin(searcher: Searcher, lanes: int, queue: Queue) -> Loop:
-    """Returns the loop before its first step, with as many slots as lanes."""
+def begin(searcher: Searcher, nets: int, lanes: int, queue: Queue) -> Loop:
+    """Returns the loop before its first step, with as many slots as lanes, for so many nets."""
     slots = tf.range(lanes)
-    state = searcher.init(_pick(queue, slots), queue.sources)
+    trials = _pick(queue, slots)
+    state, counts = searcher.init(trials, queue.sources), _no_counts(trials, nets)
     length = queue.trials.row.shape[0]
     results = tf.nest.map_structure(
-        lambda rows: tf.zeros([length, *rows.shape[1:]], rows.dtype), searcher.result(state)
+        lambda rows: tf.zeros([length, *rows.shape[1:]], rows.dtype), (searcher.result(state), counts)
     )
-    return Loop(slots, slots < queue.count, state, tf.minimum(lanes, queue.count), results, tf.constant(0))
+    return Loop(slots, slots < queue.count, state, counts, tf.minimum(lanes, queue.count), results, tf.constant(0))
+
+
+def _no_counts(trials: Trials, nets: int) -> Counts:
+    zeros = tf.zeros_like(trials.row)
+    return Counts(zeros, tf.tile(zeros[:, None], [1, nets]), trials.target_net)
 
 
 def advance(searcher: Searcher, nets: Nets, run_seed: tf.Tensor, queue: Queue, loop: Loop, most: tf.Tensor) -> Loop:
@@ -143,13 +209,61 @@ def _step(searcher: Searcher, nets: Nets, run_seed: tf.Tensor, queue: Queue, loo
     deal = _deal_lanes(loop.busy, lanes)
     lane_trials, lane_state = _pick(queue, tf.gather(loop.trial, deal.slot)), _rows(loop.state, deal.slot)
     candidate = searcher.propose(run_seed, lane_trials, lane_state, deal.ahead, queue.sources)
-    verdict, outcome = searcher.judge(lane_trials, lane_state, candidate, nets(candidate.images))
-    winner, won = _first_accepted(deal, verdict.accepted & (deal.ahead < searcher.horizon(lane_state)), lanes)
+    said = _answers(searcher, lane_trials, lane_state, nets(candidate.images))
+    accepted = tf.reduce_all(said.passes, axis=0) & (deal.ahead < searcher.horizon(lane_state))
+    winner, won = _first_accepted(deal, accepted, lanes)
     given = (lanes - 1 - deal.rank) // deal.busy_slots + 1
     drawn = tf.where(won, tf.gather(deal.ahead, winner) + 1, tf.minimum(given, searcher.horizon(loop.state)))
     drawn, won = tf.where(loop.busy, drawn, 0), won & loop.busy
+    outcome = searcher.move(candidate, _of_target(said, lane_trials.target_net))
     state = searcher.advance(loop.state, drawn, won, _rows(outcome, winner))
-    return _retire(searcher, loop._replace(state=state), queue)
+    counts = _count(loop, deal, lane_trials, said.passes, drawn, won, tf.where(loop.busy, given, 0))
+    return _retire(searcher, loop._replace(state=state, counts=counts), queue)
+
+
+def _answers(searcher: Searcher, trials: Trials, state: Any, probabilities: tf.Tensor) -> Answer:
+    """Returns all nets' answers, `[N, L]`, of their probabilities `[N, L, K]`."""
+    said = [
+        searcher.answer(trials, state, probabilities[net], trials.target_net == net)
+        for net in range(probabilities.shape[0])
+    ]
+    return Answer(*(tf.stack(fields) for fields in zip(*said, strict=True)))
+
+
+def _of_target(said: Answer, target_nets: tf.Tensor) -> Answer:
+    """Returns each trial's target net's answers, `[L]`, of all nets' `[N, L]`."""
+    is_target = tf.range(said.passes.shape[0])[:, None] == target_nets[None]
+
+    def pick(field: tf.Tensor) -> tf.Tensor:
+        if field.dtype == tf.bool:
+            return tf.reduce_any(field & is_target, axis=0)
+        return tf.reduce_sum(tf.where(is_target, field, 0), axis=0)
+
+    return Answer(*(pick(field) for field in said))
+
+
+def _count(
+    loop: Loop, deal: _Deal, trials: Trials, passes: tf.Tensor, drawn: tf.Tensor, won: tf.Tensor, given: tf.Tensor
+) -> Counts:
+    """Counts what the nets were asked and refused in a step.
+
+    Args:
+      loop, deal: before the step.
+      trials: `[L]`, of the lanes.
+      passes: bool `[N, L]`, whose candidate is not refused.
+      drawn, won: `[S]`, what was decided.
+      given: int32 `[S]`, how many lanes each slot has.
+    """
+    nets, lanes = passes.shape
+    net, old = tf.range(nets)[:, None], loop.counts
+    order = tf.where(net == trials.target_net[None], -1, net)
+    order = tf.where(net == tf.gather(old.refuser, deal.slot)[None], -2, order)
+    refuser = tf.argmin(tf.where(passes, nets, order), axis=0, output_type=tf.int32)
+    fell = tf.cast(~tf.reduce_all(passes, axis=0), tf.int32)
+    refused = tf.tensor_scatter_nd_add(old.refused, tf.stack([deal.slot, refuser], axis=-1), fell)
+    last = drawn - 1 - tf.cast(won, tf.int32)
+    lane = tf.clip_by_value(deal.rank + last * deal.busy_slots, 0, lanes - 1)
+    return Counts(old.asked + given, refused, tf.where(last >= 0, tf.gather(refuser, lane), old.refuser))
 
 
 def _pick(queue: Queue, index: tf.Tensor) -> Trials:
@@ -158,6 +272,11 @@ def _pick(queue: Queue, index: tf.Tensor) -> Trials:
 
 def _rows(structure: Any, index: tf.Tensor) -> Any:
     return tf.nest.map_structure(lambda rows: tf.gather(rows, index), structure)
+
+
+def pad_rows(array: np.ndarray, rows: int) -> np.ndarray:
+    """Returns an array with rows of zeros at its end, so that it has so many."""
+    return np.pad(array, [(0, rows - len(array))] + [(0, 0)] * (array.ndim - 1))
 
 
 def select(condition: tf.Tensor, yes: Any, no: Any) -> Any:
@@ -219,12 +338,14 @@ def _retire(searcher: Searcher, loop: Loop, queue: Queue) -> Loop:
     incoming = loop.next_trial + place - 1
     refilled = ended & (incoming < queue.count)
     trial = tf.where(refilled, incoming, loop.trial)
+    trials = _pick(queue, trial)
     return Loop(
         trial=trial,
         busy=loop.busy & (~ended | refilled),
-        state=select(refilled, searcher.init(_pick(queue, trial), queue.sources), loop.state),
+        state=select(refilled, searcher.init(trials, queue.sources), loop.state),
+        counts=select(refilled, _no_counts(trials, loop.counts.refused.shape[1]), loop.counts),
         next_trial=tf.minimum(loop.next_trial + place[-1], queue.count),
-        results=_write(loop.results, searcher.result(loop.state), loop.trial, place),
+        results=_write(loop.results, (searcher.result(loop.state), loop.counts), loop.trial, place),
         steps=loop.steps + 1,
     )
 

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-import time
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
-import tensorflow as tf
 
+from models import kernels
 from models.classifier import PeerGroup
 from pipeline import criteria
 from pipeline.criteria import ClassFrom
-from pipeline.search.moves import lanes as lane_runner
-
-Report = Callable[[int, int], None]
-_SECONDS = 2.0  # between two returns of the compiled search to Python
-_GROWTH = 8  # a block is at most so many times as long as the last: the first one's time is that of compiling
+from pipeline.search.moves.in_graph import InGraph
+from pipeline.search.moves.lanes import Report, Runner, Searched, Searcher, Trials, pad_rows
+from pipeline.search.moves.net_by_net import NetByNet
 
 
 class SeedArrays(NamedTuple):
@@ -36,34 +32,14 @@ class UnitResult(NamedTuple):
       classes: int32 `[B]`, the class that the peers have to hold.
       finite: bool `[B]`, no net gave NaN or infinity.
       held: bool `[B]`, every net puts the seed image in its class, so that it can be tried.
-      trials: `[R]` fields, the search's results, seed by seed and target by target, for held seed images only.
+      searched: R trials, seed by seed and target by target, for held seed images only.
     """
 
     probabilities: np.ndarray
     classes: np.ndarray
     finite: np.ndarray
     held: np.ndarray
-    trials: Any
-
-
-class Pace:
-    """Finds how many steps take a few seconds; how many are taken at a time changes no result."""
-
-    def __init__(self) -> None:
-        self.steps = 1
-
-    def took(self, steps: int, seconds: float) -> None:
-        """Learns from a block of `steps`, at least 1, how long the next one may be."""
-        wanted = steps * _SECONDS / max(seconds, 1e-6)
-        self.steps = int(min(max(wanted, 1), self.steps * _GROWTH, 2**31 - 1))
-
-
-class Compiled(NamedTuple):
-    """A search's compiled functions, which begin a unit and go on with it, and the length of its blocks."""
-
-    begin: Any
-    advance: Any
-    pace: Pace
+    searched: Searched
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,7 +56,7 @@ class UnitSearch:
       unit_size: seed images that the compiled graph has room for; smaller units are padded.
     """
 
-    searcher: lane_runner.Searcher
+    searcher: Searcher
     group: PeerGroup
     target_nets: tuple[int, ...]
     class_from: ClassFrom
@@ -88,19 +64,21 @@ class UnitSearch:
     lanes: int
     unit_size: int
 
-    def compiled(self) -> Compiled:
-        """Returns the compiled functions of the search; keep them, compiling takes seconds."""
-        return Compiled(
-            tf.function(self._begin, jit_compile=True, autograph=False),
-            tf.function(self._advance, jit_compile=True, autograph=False),
-            Pace(),
-        )
+    def runner(self) -> Runner:
+        """Returns what runs the search; keep it, compiling takes seconds.
 
-    def run(self, compiled: Compiled, seeds: SeedArrays, report: Report = lambda done, trials: None) -> UnitResult:
+        Nets with kernels of TensorFlow's own, convolutional ones on a CPU, take so long that they are asked one by one.
+        """
+        if kernels.TENSORFLOW in self.group.kernels:
+            return NetByNet(self.searcher, self.group, self.run_seed, self.lanes)
+        room = self.unit_size * len(self.target_nets)
+        return InGraph(self.searcher, self.group, self.run_seed, self.lanes, room)
+
+    def run(self, runner: Runner, seeds: SeedArrays, report: Report = lambda done, trials: None) -> UnitResult:
         """Searches a unit.
 
         Args:
-          compiled: what `compiled` gave.
+          runner: what `runner` gave.
           seeds: at most `unit_size` seed images.
           report: called every few seconds with the number of trials that have ended, and of all; an error that it
             raises ends the search.
@@ -110,40 +88,12 @@ class UnitSearch:
         classes = seeds.labels if self.class_from == "label" else criteria.consensus(probabilities)[0].numpy()
         held = criteria.all_hold(probabilities, classes).numpy() & finite
         trials = self._trials(probabilities, classes, np.flatnonzero(held), seeds.words)
-        results = self._search(compiled, seeds.images, trials, report)
-        return UnitResult(probabilities, classes, finite, held, results)
+        searched = runner.run(pad_rows(seeds.images, self.unit_size), trials, report)
+        return UnitResult(probabilities, classes, finite, held, searched)
 
-    def _trials(
-        self, probabilities: np.ndarray, classes: np.ndarray, held: np.ndarray, words: np.ndarray
-    ) -> lane_runner.Trials:
+    def _trials(self, probabilities: np.ndarray, classes: np.ndarray, held: np.ndarray, words: np.ndarray) -> Trials:
         """The trials of the seed images `held`, seed by seed and target by target."""
         rows = np.repeat(held, len(self.target_nets)).astype(np.int32)
         target_nets = np.tile(np.array(self.target_nets, np.int32), len(held))
         confidences = probabilities[target_nets, rows, classes[rows]]
-        return lane_runner.Trials(rows, words[rows], target_nets, classes[rows], confidences)
-
-    def _search(self, compiled: Compiled, images: np.ndarray, trials: lane_runner.Trials, report: Report) -> Any:
-        """Runs the trials block by block; the results' rows are theirs."""
-        many, room = len(trials.row), self.unit_size * len(self.target_nets)
-        padded = lane_runner.Trials(*(_pad_rows(column, room) for column in trials))
-        queue, loop = compiled.begin(_pad_rows(images, self.unit_size), padded, tf.constant(many))
-        while busy := int(np.count_nonzero(loop.busy)):
-            report(int(loop.next_trial) - busy, many)
-            start = time.perf_counter()
-            loop = compiled.advance(queue, loop, tf.constant(compiled.pace.steps))
-            compiled.pace.took(int(loop.steps), time.perf_counter() - start)
-        return tf.nest.map_structure(lambda rows: rows.numpy()[:many], loop.results)
-
-    def _begin(
-        self, images: tf.Tensor, trials: lane_runner.Trials, count: tf.Tensor
-    ) -> tuple[lane_runner.Queue, lane_runner.Loop]:
-        queue = lane_runner.Queue(trials, count, self.searcher.sources(images))
-        return queue, lane_runner.begin(self.searcher, self.lanes, queue)
-
-    def _advance(self, queue: lane_runner.Queue, loop: lane_runner.Loop, most: tf.Tensor) -> lane_runner.Loop:
-        seed = tf.constant(self.run_seed, tf.uint32)
-        return lane_runner.advance(self.searcher, self.group, seed, queue, loop, most)
-
-
-def _pad_rows(array: np.ndarray, rows: int) -> tf.Tensor:
-    return tf.constant(np.pad(array, [(0, rows - len(array))] + [(0, 0)] * (array.ndim - 1)))
+        return Trials(rows, words[rows], target_nets, classes[rows], confidences)

@@ -242,6 +242,7 @@ def test_trials_draws_that_many_for_each_target_of_the_whole_run(finished, work,
         same_features(example, theirs[example_id])
 
 
+@pytest.mark.slow
 def test_images_composed_move_by_move_from_both_splits_are_verified(work, peerpressure, config):
     task = config(seeds={"dataset": "digits", "splits": ["test", "train"]}, search={"compose": "image", "trials": 40})
     assert peerpressure("run", "--config", task, "--workdir", work.path).code == 0

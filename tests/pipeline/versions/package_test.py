@@ -20,6 +20,7 @@ from tests.tfds_builders.made_up import MANIFEST
 NAME = "high_value_mistakes/tiny"
 
 
+@pytest.mark.slow
 def test_another_run_is_added_and_old_examples_stay(mined, tmp_path, peerpressure, config, same_features):
     copied, name = mined[0].copy(tmp_path / "copied", ran=True), mined[0].dataset
     task = config(**{**copied.changes, "attack": {**ATTACK, "aim": "next"}})

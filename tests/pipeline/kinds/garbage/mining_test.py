@@ -64,7 +64,13 @@ def test_a_chunk_says_what_the_nets_say_of_the_stored_images(search):
     assert bool(rows[0]["genome"]) == (search is SEARCHES["cppn"])
 
 
-@pytest.mark.parametrize("search", SEARCHES.values(), ids=SEARCHES)
+@pytest.mark.parametrize(
+    "search",
+    [
+        pytest.param(each, marks=[pytest.mark.slow] if name == "cppn" else [], id=name)
+        for name, each in SEARCHES.items()
+    ],
+)
 def test_an_island_that_goes_on_from_a_checkpoint_ends_as_if_it_had_not_stopped(search, tmp_path, monkeypatch):
     whole = _folder(tmp_path / "whole")
     expected = _mine(_task(search, whole, confidence=0.99999))
@@ -83,6 +89,7 @@ def test_an_island_that_goes_on_from_a_checkpoint_ends_as_if_it_had_not_stopped(
         assert getattr(stopped, name)(2).read_bytes() == getattr(whole, name)(2).read_bytes()
 
 
+@pytest.mark.slow
 def test_islands_and_target_nets_differ_and_do_not_depend_on_each_other():
     miner = _task(SEARCHES["direct"]).miner(nets.group(), None)
     alone = {name: _mine(_task(SEARCHES["direct"]), Island(0, *name)) for name in ((0, 0), (1, 0), (1, 1))}

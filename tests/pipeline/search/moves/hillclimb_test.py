@@ -22,6 +22,8 @@ BY_IMAGE = dataclasses.replace(reference.SEARCHER, operator=EDGE, compose="image
 SEARCHES = {
     "matrix": reference.SEARCH,
     "image": dataclasses.replace(reference.SEARCH, searcher=BY_IMAGE, target_nets=(0, 2)),
+    "matrix, net by net": reference.NET_BY_NET,
+    "image, net by net": dataclasses.replace(reference.NET_BY_NET, searcher=BY_IMAGE, target_nets=(0, 2)),
 }
 
 
@@ -32,7 +34,7 @@ def _trials(result: UnitResult, search: UnitSearch) -> list[tuple[int, int, Hill
     """Lists (seed image's row, target net, what became of it)."""
     places = [(row, net) for row in np.flatnonzero(result.held) for net in search.target_nets]
     return [
-        (row, net, HillclimbResult(*(field[trial] for field in result.trials)))
+        (row, net, HillclimbResult(*(field[trial] for field in result.searched.results)))
         for trial, (row, net) in enumerate(places)
     ]
 
@@ -132,9 +134,9 @@ def test_a_move_that_changes_no_confidence_is_none():
     group = PeerGroup(tuple(nets.classifier(alike, f"net-{place}") for place in range(2)))
     search = dataclasses.replace(reference.SEARCH, group=group, target_nets=(0,))
     seeds = nets.seeds(reference.COUNT)
-    result = search.run(search.compiled(), seeds._replace(labels=np.zeros_like(seeds.labels)))
-    assert result.held.all() and (result.trials.drawn == search.searcher.patience).all()
-    assert not result.trials.moves.any()
+    result = search.run(search.runner(), seeds._replace(labels=np.zeros_like(seeds.labels)))
+    assert result.held.all() and (result.searched.results.drawn == search.searcher.patience).all()
+    assert not result.searched.results.moves.any()
 
 
 def test_what_is_found_renders_to_a_mistake(search, trials):
@@ -174,7 +176,7 @@ def test_a_candidate_on_which_a_net_gives_nan_is_no_move(faulty):
     search = dataclasses.replace(reference.SEARCH, searcher=searcher, group=PeerGroup(tuple(peers)), target_nets=(0,))
     seeds = nets.seeds(reference.COUNT)
     seeds = seeds._replace(images=np.maximum(seeds.images, 60))
-    trials = _trials(search.run(search.compiled(), seeds), search)
+    trials = _trials(search.run(search.runner(), seeds), search)
     assert _moved(trials)
     for row, net, trial in _moved(trials):
         chain = _chain(search, row, net, trial)

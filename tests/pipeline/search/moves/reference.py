@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from typing import Any, NamedTuple
 
@@ -12,6 +13,7 @@ from pipeline.criteria import PeerPressure
 from pipeline.operators.affine import Affine
 from pipeline.operators.operator import Operator
 from pipeline.search.moves.hillclimb import Hillclimb
+from pipeline.search.moves.lanes import Runner
 from pipeline.search.moves.unit import SeedArrays, UnitResult, UnitSearch
 from tests.pipeline import nets
 
@@ -21,6 +23,7 @@ OPERATOR = Affine(rotation_degrees=8.0, translation_pixels=0.4, scale=0.08, stre
 CRITERION = PeerPressure(peer_confidence=0.4, target_confidence=0.45)
 SEARCHER = Hillclimb(OPERATOR, CRITERION, patience=16, max_moves=5)
 SEARCH = UnitSearch(SEARCHER, nets.group(), (0, 1, 2), "label", RUN_SEED, lanes=8, unit_size=COUNT)
+NET_BY_NET = dataclasses.replace(SEARCH, group=nets.costly(nets.group()))
 
 
 class Trial(NamedTuple):
@@ -66,13 +69,13 @@ def _peers_hold(answer: np.ndarray, net: int, label: int, confidence: float) -> 
 @functools.cache
 def searched(search: UnitSearch = SEARCH) -> UnitResult:
     """Runs the compiled search on the test's seed images, once for all tests."""
-    return search.run(compiled(search), nets.seeds(COUNT))
+    return search.run(runner(search), nets.seeds(COUNT))
 
 
 @functools.cache
-def compiled(search: UnitSearch = SEARCH) -> Any:
+def runner(search: UnitSearch = SEARCH) -> Runner:
     """Compiles a search, once for all tests."""
-    return search.compiled()
+    return search.runner()
 
 
 def rows(seeds: SeedArrays, order: Any) -> SeedArrays:

@@ -8,21 +8,26 @@ import pytest
 import tensorflow as tf
 
 from models.classifier import PeerGroup
-from pipeline.search.moves.unit import Pace, SeedArrays, UnitResult, UnitSearch
+from pipeline.search.moves.unit import SeedArrays, UnitResult, UnitSearch
 from tests.pipeline import nets
 from tests.pipeline.search.moves import reference
 
 EXACT = ("drawn", "moves", "found", "steps")  # decisions, not sums of floats
 
 
+@pytest.fixture(scope="module", params=["in graph", "net by net"])
+def search(request) -> UnitSearch:
+    return {"in graph": reference.SEARCH, "net by net": reference.NET_BY_NET}[request.param]
+
+
 @pytest.fixture(scope="module")
-def result() -> UnitResult:
-    return reference.searched()
+def result(search) -> UnitResult:
+    return reference.searched(search)
 
 
 def _by_seed(result: UnitResult, targets: int = nets.NETS) -> dict[int, list[tuple[np.ndarray, ...]]]:
     """Row -> the fields of its trials, in the order of the targets."""
-    fields = [field.reshape(-1, targets, *field.shape[1:]) for field in result.trials]
+    fields = [field.reshape(-1, targets, *field.shape[1:]) for field in result.searched.results]
     return {int(row): list(zip(*(field[place] for field in fields))) for place, row in enumerate(_held(result))}
 
 
@@ -34,150 +39,102 @@ def _assert_equal(one: Any, other: Any) -> None:
     tf.nest.map_structure(np.testing.assert_array_equal, one, other)
 
 
-def test_what_the_nets_say_of_the_seed_images_is_what_they_say_alone(result):
+def test_what_the_nets_say_of_the_seed_images_is_what_they_say_alone(search, result):
     np.testing.assert_allclose(result.probabilities, nets.probabilities(nets.images(reference.COUNT)), atol=1e-5)
     assert result.finite.all()
 
 
-def test_an_image_is_held_where_every_net_puts_it_in_its_label(result):
+def test_an_image_is_held_where_every_net_puts_it_in_its_label(search, result):
     seeds = nets.seeds(reference.COUNT)
     np.testing.assert_array_equal(result.classes, seeds.labels)
     np.testing.assert_array_equal(result.held, (result.probabilities.argmax(-1) == seeds.labels).all(axis=0))
     assert 0 < result.held.sum() < reference.COUNT
 
 
-def test_images_that_are_not_held_give_no_trial(result):
-    assert {len(field) for field in result.trials} == {result.held.sum() * nets.NETS}
-    assert (result.trials.drawn > 0).all()
+def test_images_that_are_not_held_give_no_trial(search, result):
+    assert {len(field) for field in result.searched.results} == {result.held.sum() * nets.NETS}
+    assert (result.searched.results.drawn > 0).all()
 
 
 @pytest.mark.parametrize("lanes", [4, 32])
-def test_the_number_of_lanes_does_not_matter(result, lanes):
-    other = reference.searched(dataclasses.replace(reference.SEARCH, lanes=lanes))
+def test_the_number_of_lanes_does_not_matter(search, result, lanes):
+    other = reference.searched(dataclasses.replace(search, lanes=lanes))
     np.testing.assert_array_equal(other.held, result.held)
     for field in EXACT:
-        np.testing.assert_array_equal(getattr(other.trials, field), getattr(result.trials, field))
-    np.testing.assert_allclose(other.trials.confidences, result.trials.confidences, atol=1e-5)
+        np.testing.assert_array_equal(getattr(other.searched.results, field), getattr(result.searched.results, field))
+    np.testing.assert_allclose(other.searched.results.confidences, result.searched.results.confidences, atol=1e-5)
 
 
-def test_room_for_more_seed_images_does_not_matter_bit_for_bit(result):
-    _assert_equal(reference.searched(dataclasses.replace(reference.SEARCH, unit_size=27)), result)
+def test_room_for_more_seed_images_does_not_matter_bit_for_bit(search, result):
+    _assert_equal(reference.searched(dataclasses.replace(search, unit_size=27)), result)
 
 
-def test_the_order_of_seed_images_does_not_matter_bit_for_bit(result):
+def test_the_order_of_seed_images_does_not_matter_bit_for_bit(search, result):
     order = np.random.default_rng(6).permutation(reference.COUNT)
     seeds = reference.rows(nets.seeds(reference.COUNT), order)
-    moved = reference.SEARCH.run(reference.compiled(), seeds)
+    moved = search.run(reference.runner(search), seeds)
     np.testing.assert_array_equal(moved.probabilities, result.probabilities[:, order])
     expected = _by_seed(result)
     for row, trials in _by_seed(moved).items():
         _assert_equal(trials, expected[int(order[row])])
 
 
-def test_a_seed_image_alone_ends_as_in_its_unit_bit_for_bit(result):
+def test_a_seed_image_alone_ends_as_in_its_unit_bit_for_bit(search, result):
     seeds, expected = nets.seeds(reference.COUNT), _by_seed(result)
     for row in range(reference.COUNT):
-        alone = reference.SEARCH.run(reference.compiled(), reference.rows(seeds, [row]))
+        alone = search.run(reference.runner(search), reference.rows(seeds, [row]))
         np.testing.assert_array_equal(alone.probabilities[:, 0], result.probabilities[:, row])
         _assert_equal(_by_seed(alone).get(0), expected.get(row))
 
 
-def test_a_second_run_gives_the_same_bit_for_bit(result):
-    _assert_equal(reference.SEARCH.run(reference.compiled(), nets.seeds(reference.COUNT)), result)
+def test_a_second_run_gives_the_same_bit_for_bit(search, result):
+    _assert_equal(search.run(reference.runner(search), nets.seeds(reference.COUNT)), result)
 
 
-class _Steady(Pace):
-    """Blocks of one length."""
-
-    def __init__(self, steps: int):
-        self.steps = steps
-
-    def took(self, steps: int, seconds: float) -> None:
-        pass
-
-
-@pytest.mark.parametrize("steps", [1, 7])
-def test_the_length_of_the_blocks_does_not_matter_bit_for_bit(result, steps):
-    compiled = reference.compiled()._replace(pace=_Steady(steps))
-    _assert_equal(reference.SEARCH.run(compiled, nets.seeds(reference.COUNT)), result)
-
-
-def test_after_each_block_it_is_told_how_many_trials_have_ended(result):
-    compiled, told = reference.compiled()._replace(pace=_Steady(1)), []
-    reference.SEARCH.run(compiled, nets.seeds(reference.COUNT), lambda ended, trials: told.append((ended, trials)))
-    ended, trials = zip(*told)
-    assert set(trials) == {len(result.trials.drawn)}
-    assert ended[0] == 0 and ended[-1] < trials[0] and list(ended) == sorted(ended) and len(set(ended)) > 10
-
-
-def test_who_is_told_can_end_the_search():
-    compiled, told = reference.compiled()._replace(pace=_Steady(1)), []
-
-    def tell(ended: int, trials: int) -> None:
-        told.append(ended)
-        if len(told) == 3:
-            raise KeyboardInterrupt
-
-    with pytest.raises(KeyboardInterrupt):
-        reference.SEARCH.run(compiled, nets.seeds(reference.COUNT), tell)
-    assert len(told) == 3
-
-
-@pytest.mark.parametrize(
-    ("before", "seconds", "after"),
-    [(100, 4.0, 50), (100, 2.0, 100), (100, 1.0, 200), (100, 0.0, 800), (1, 60.0, 1), (2**31 - 1, 0.0, 2**31 - 1)],
-)
-def test_blocks_come_to_last_two_seconds(before, seconds, after):
-    pace = Pace()
-    pace.steps = before
-    pace.took(before, seconds)
-    assert pace.steps == after
-
-
-def test_fewer_targets_give_the_same_for_each_bit_for_bit(result):
-    some = reference.searched(dataclasses.replace(reference.SEARCH, target_nets=(2, 0)))
+def test_fewer_targets_give_the_same_for_each_bit_for_bit(search, result):
+    some = reference.searched(dataclasses.replace(search, target_nets=(2, 0)))
     for row, trials in _by_seed(some, targets=2).items():
         _assert_equal(trials, [_by_seed(result)[row][net] for net in (2, 0)])
 
 
-def test_another_run_seed_draws_other_moves(result):
-    other = reference.searched(dataclasses.replace(reference.SEARCH, run_seed=reference.RUN_SEED + 1))
+def test_another_run_seed_draws_other_moves(search, result):
+    other = reference.searched(dataclasses.replace(search, run_seed=reference.RUN_SEED + 1))
     np.testing.assert_array_equal(other.held, result.held)
-    assert (other.trials.drawn != result.trials.drawn).any()
+    assert (other.searched.results.drawn != result.searched.results.drawn).any()
 
 
-def test_no_seed_images_give_no_trial():
-    empty = reference.SEARCH.run(reference.compiled(), reference.rows(nets.seeds(reference.COUNT), slice(0)))
+def test_no_seed_images_give_no_trial(search):
+    empty = search.run(reference.runner(search), reference.rows(nets.seeds(reference.COUNT), slice(0)))
     assert empty.probabilities.shape == (nets.NETS, 0, nets.CLASSES)
-    assert {len(field) for field in (*empty.trials, empty.held, empty.finite, empty.classes)} == {0}
+    assert {len(field) for field in (*empty.searched.results, empty.held, empty.finite, empty.classes)} == {0}
 
 
-def test_a_consensus_needs_no_labels_and_finds_what_the_labels_find(result):
+def test_a_consensus_needs_no_labels_and_finds_what_the_labels_find(search, result):
     seeds = nets.seeds(reference.COUNT)._replace(labels=np.full(reference.COUNT, -1, np.int32))
-    search = dataclasses.replace(reference.SEARCH, class_from="consensus")
-    consensus = search.run(search.compiled(), seeds)  # the labels are the first net's answers
+    search = dataclasses.replace(search, class_from="consensus")
+    consensus = search.run(search.runner(), seeds)  # the labels are the first net's answers
     np.testing.assert_array_equal(consensus.held, result.held)
     np.testing.assert_array_equal(consensus.classes[consensus.held], result.classes[result.held])
-    _assert_equal(consensus.trials, result.trials)
+    _assert_equal(consensus.searched.results, result.searched.results)
 
 
-def _faulty_search() -> tuple[UnitSearch, SeedArrays]:
+def _faulty_search(search: UnitSearch) -> tuple[UnitSearch, SeedArrays]:
     """One net gives NaN on white images, of which the unit has two."""
 
     def predict(batch: tf.Tensor) -> tf.Tensor:
         white = tf.reduce_min(batch, axis=(1, 2, 3))[:, None] == 1.0
         return tf.where(white, np.nan, peers[1].predict(batch))
 
-    peers = list(nets.group().classifiers)
-    group = PeerGroup((peers[0], nets.classifier(predict, "faulty"), peers[2]))
+    peers = list(search.group.classifiers)
+    group = PeerGroup((peers[0], nets.classifier(predict, "faulty", kernels=peers[1].kernels), peers[2]))
     seeds = nets.seeds(reference.COUNT)
     seeds.images[[3, 8]] = 255
-    return dataclasses.replace(reference.SEARCH, group=group), seeds
+    return dataclasses.replace(search, group=group), seeds
 
 
-def test_an_image_on_which_a_net_is_not_finite_is_marked_and_harms_no_other(result):
-    search, seeds = _faulty_search()
-    faulty = search.run(search.compiled(), seeds)
+def test_an_image_on_which_a_net_is_not_finite_is_marked_and_harms_no_other(search, result):
+    search, seeds = _faulty_search(search)
+    faulty = search.run(search.runner(), seeds)
     assert np.flatnonzero(~faulty.finite).tolist() == [3, 8]
     assert not faulty.held[[3, 8]].any()
     trials, expected = _by_seed(faulty), _by_seed(result)

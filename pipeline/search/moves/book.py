@@ -1,0 +1,153 @@
+"""Who waits where: the bookkeeping of candidates that are shown to one net after another (`net_by_net`), in NumPy."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from pipeline.search.moves.lanes import Answer
+
+_NONE = np.iinfo(np.int32).max  # in place of a candidate's number
+_TURN = 2**32  # more than there are turns
+
+
+class Ended(NamedTuple):
+    """Slots in which the candidates under way came to something, `[E]` rows.
+
+    Attributes:
+      slots: int.
+      won: bool, a candidate was accepted; else the trial may draw no more.
+      drawn: int32, candidates since the last move, the winner the last of them.
+      ahead: int32, the winner's number; any where there is none.
+      answer: what the target net said of the winner.
+    """
+
+    slots: np.ndarray
+    won: np.ndarray
+    drawn: np.ndarray
+    ahead: np.ndarray
+    answer: Answer
+
+
+class Book:
+    """Who waits where: S slots with a trial each, and N times `lanes` candidates of theirs.
+
+    Candidates of a slot are numbered from its trial's last move on (`ahead`).
+
+    Args:
+      nets: N.
+      lanes: candidates that a net sees at a time.
+      horizon: int32 `[S]`, how many candidates each trial may draw.
+      targets: int32 `[S]`, each trial's target net.
+    """
+
+    def __init__(self, nets: int, lanes: int, horizon: np.ndarray, targets: np.ndarray):
+        self._nets, self._lanes, self._turn = nets, lanes, 0
+        slots, candidates = len(horizon), nets * lanes
+        self.busy = np.ones(slots, bool)
+        self._horizon, self._dealt = horizon.copy(), np.zeros(slots, np.int32)
+        self._target, self._first = targets.copy(), targets.copy()  # the net that each slot's candidates see first
+        self.slot, self.ahead = np.zeros(candidates, np.int32), np.zeros(candidates, np.int32)
+        self._net, self._since = np.zeros(candidates, np.int32), np.zeros(candidates, np.int64)
+        self._waiting, self._accepted = np.zeros(candidates, bool), np.zeros(candidates, bool)
+        self._asked = np.zeros([candidates, nets], bool)
+        self._answer = Answer(np.zeros(candidates, bool), np.zeros(candidates, np.float32), np.zeros(candidates, bool))
+
+    def start(self, slots: np.ndarray, targets: np.ndarray, horizon: np.ndarray) -> None:
+        """Gives slots new trials with these target nets."""
+        self._target[slots] = self._first[slots] = targets
+        self.go_on(slots, horizon)
+
+    def go_on(self, slots: np.ndarray, horizon: np.ndarray) -> None:
+        """Gives slots, none of whose candidates is under way, so many more to draw."""
+        self._horizon[slots], self._dealt[slots] = horizon, 0
+
+    def deal(self) -> None:
+        """Gives the places that are free to the busy slots, first to those with the fewest candidates under way."""
+        under_way = self._waiting | self._accepted
+        free = np.flatnonzero(~under_way)
+        load = np.bincount(self.slot[under_way], minlength=len(self.busy))
+        share = -(-len(self.slot) // int(self.busy.sum()))
+        want = np.clip(np.minimum(self._horizon - self._dealt, share - load), 0, None)
+        want[~self.busy | self._stopped()] = 0
+        order = np.flatnonzero(want)
+        order = order[np.argsort(load[order], kind="stable")]
+        reached = np.minimum(np.cumsum(want[order]), len(free))
+        given = np.diff(reached, prepend=0)
+        slots = np.repeat(order, given)
+        lanes = free[: len(slots)]
+        self.slot[lanes] = slots
+        self.ahead[lanes] = self._dealt[slots] + np.arange(len(slots)) - np.repeat(reached - given, given)
+        self._dealt[order] += given.astype(np.int32)
+        self._net[lanes], self._since[lanes] = self._first[slots], self._turn
+        self._asked[lanes], self._waiting[lanes] = False, True
+
+    def _lowest(self, among: np.ndarray) -> np.ndarray:
+        """Returns int32 `[S]`, the lowest number among some candidates of each slot."""
+        lowest = np.full(len(self.busy), _NONE, np.int32)
+        np.minimum.at(lowest, self.slot[among], self.ahead[among])
+        return lowest
+
+    def choose(self) -> tuple[int, np.ndarray]:
+        """Returns the net at which most slots wait with their next candidate, and what it is to be shown.
+
+        Of more candidates than it can see, those come first before which the fewest are under way in their slot, and of
+        these those that have waited longest.
+        """
+        depth = self.ahead - self._lowest(self._waiting)[self.slot]
+        net = int(np.bincount(self._net[self._waiting & (depth == 0)], minlength=self._nets).argmax())
+        lanes = np.flatnonzero(self._waiting & (self._net == net))
+        if len(lanes) > self._lanes:
+            order = depth[lanes].astype(np.int64) * _TURN + self._since[lanes]
+            lanes = np.sort(lanes[np.argsort(order, kind="stable")[: self._lanes]])
+        return net, lanes
+
+    def hear(self, net: int, lanes: np.ndarray, answer: Answer) -> None:
+        """Sends the candidates on that a net was shown: to the next net, or out of the way."""
+        self._turn += 1
+        of_target = self._target[self.slot[lanes]] == net
+        for kept, said in zip(self._answer, answer, strict=True):
+            kept[lanes[of_target]] = said[of_target]
+        refused, passed = lanes[~answer.passes], lanes[answer.passes]
+        self._first[self.slot[refused]] = net
+        self._waiting[refused] = False
+        self._asked[passed, net] = True
+        self._net[passed], self._since[passed] = self._next(passed), self._turn
+        accepted = passed[self._asked[passed].all(axis=1)]
+        self._waiting[accepted], self._accepted[accepted] = False, True
+
+    def _next(self, lanes: np.ndarray) -> np.ndarray:
+        """Returns the net to ask next: the target net, else the first of the others that has not been asked."""
+        order = np.tile(np.arange(self._nets), (len(lanes), 1))
+        order[np.arange(len(lanes)), self._target[self.slot[lanes]]] = -1
+        return np.where(self._asked[lanes], self._nets, order).argmin(axis=1)
+
+    def waits(self) -> bool:
+        """Tells whether a candidate waits for a net."""
+        return bool(self._waiting.any())
+
+    def _stopped(self) -> np.ndarray:
+        """Tells, bool `[S]`, where a candidate was accepted: whatever comes after it is in vain."""
+        stopped = np.zeros(len(self.busy), bool)
+        stopped[self.slot[self._accepted]] = True
+        return stopped
+
+    def decided(self) -> np.ndarray:
+        """Returns the slots in which the first accepted candidate is known, or that there is none."""
+        waiting, best = self._lowest(self._waiting), self._lowest(self._accepted)
+        spent = self.busy & (waiting == _NONE) & (best == _NONE) & (self._dealt >= self._horizon)
+        return np.flatnonzero((best < waiting) | spent)
+
+    def resolve(self, slots: np.ndarray) -> Ended:
+        """Takes the candidates of decided slots out of the way, and returns what came of them."""
+        best = self._lowest(self._accepted)
+        lanes = np.flatnonzero(self._accepted & (self.ahead == best[self.slot]))
+        winner = np.zeros(len(self.busy), np.int64)
+        winner[self.slot[lanes]] = lanes
+        gone = np.isin(self.slot, slots)
+        self._waiting &= ~gone
+        self._accepted &= ~gone
+        lanes, won = winner[slots], best[slots] != _NONE
+        drawn = np.where(won, best[slots] + 1, self._horizon[slots]).astype(np.int32)
+        return Ended(slots, won, drawn, self.ahead[lanes], Answer(*(field[lanes] for field in self._answer)))
