@@ -31,8 +31,8 @@ demo: $(STAMP)  ## Make all three datasets of the built-in handwritten digits, i
 test: lint  ## Lint, type-check, then run the tests but for the slow ones
 	TF_CPP_MIN_LOG_LEVEL=2 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow" tests
 
-slow: $(STAMP)  ## Run the tests that take half a minute or more each
-	TF_CPP_MIN_LOG_LEVEL=2 $(BIN)/python -m pytest -n 2 -m slow tests
+slow: $(STAMP)  ## Run the tests that take ten seconds or more each
+	TF_CPP_MIN_LOG_LEVEL=2 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m slow tests
 
 lint: $(STAMP)  ## Check style and types
 	$(BIN)/ruff check .

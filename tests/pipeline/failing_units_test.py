@@ -188,6 +188,7 @@ def test_a_failing_unit_is_set_aside_and_the_run_goes_on(work, flaky, peerpressu
     assert "is finished already" in _mine(peerpressure, work, config, max_set_aside=0.5).out and not calls
 
 
+@pytest.mark.slow
 def test_too_many_fail_the_run_and_the_next_start_tries_those_alone_again(
     work, tmp_path, flaky, peerpressure, config, tree
 ):

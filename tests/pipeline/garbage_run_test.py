@@ -29,6 +29,8 @@ BRED = {"confidence": 0.5, "generations": 60, "population": 24, "max_hidden": 4}
 DIRECT = {"method": "direct", "targets": ["mlp-8", "mlp-12"]}
 CPPN = {"method": "cppn", "targets": ["mlp-8"]}
 
+pytestmark = pytest.mark.slow  # the two runs that they look at take half a minute
+
 
 @pytest.fixture(scope="module")
 def mined(finished, tmp_path_factory):

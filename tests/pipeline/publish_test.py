@@ -122,6 +122,7 @@ def test_a_night_goes_on_after_it_and_old_statuses_stay(rechecked, tmp_path, pee
     assert {version: note[: len(starts[version])] for version, note in notes.items()} == starts
 
 
+@pytest.mark.slow
 def test_a_recheck_of_some_pairs_leaves_the_others_their_status(mined, tmp_path):
     work = mined[0].copy(tmp_path / "copied", ran=True)
     small, middle, large = work.nets()
@@ -141,6 +142,7 @@ def _die(*_, **__):
     raise Killed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("then", ["recheck", "package"])
 def test_who_is_killed_before_packaging_goes_on_to_the_same_version(
     copied, rechecked, peerpressure, config, tree, half_written, monkeypatch, then

@@ -64,6 +64,7 @@ def test_a_stage_started_anew_leaves_the_units_that_were_finished_meanwhile(
     assert tree(chunks) == tree(made.ledger / "first" / "chunks")
 
 
+@pytest.mark.slow
 def test_the_chunks_are_listed_as_often_whatever_the_number_of_units(work, peerpressure, config, monkeypatch):
     listed: list[RunFolder] = []
     finished_units = RunFolder.finished_units
@@ -121,6 +122,7 @@ def reads(monkeypatch):
     return done
 
 
+@pytest.mark.slow
 def test_drawn_trials_are_not_drawn_again(work, peerpressure, config, tree, reads):
     task = config(search={"method": "scan", "trials": 40}, run={"unit_size": 16})
     command = ["mine", "--config", task, "--workdir", work.path, "--run_id", "drawn"]

@@ -187,6 +187,7 @@ def test_a_second_run_does_nothing_and_says_so(copied, peerpressure, config):
     assert _mtimes(copied.path) == before
 
 
+@pytest.mark.slow
 def test_without_a_run_id_it_is_a_digest_of_what_determines_the_run(work, peerpressure, config, upgrade):
     def mine(run=None, **search):
         task = config(search={"method": "scan", **search}, run=run or {})
@@ -216,6 +217,7 @@ def test_train_lists_the_nets_with_their_accuracies_and_trains_none_twice(finish
     assert _mtimes(work.path / "nets") == before
 
 
+@pytest.mark.slow
 def test_the_units_and_the_workers_do_not_change_the_examples(finished, work, peerpressure, config, same_features):
     outcome = peerpressure(
         "run",

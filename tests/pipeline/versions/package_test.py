@@ -38,6 +38,7 @@ def test_another_run_is_added_and_old_examples_stay(mined, tmp_path, peerpressur
     assert peerpressure("verify", name, "--workdir", copied.path).code == 0
 
 
+@pytest.mark.slow
 def test_the_same_run_under_another_id_adds_nothing(copied, peerpressure, config, same_features):
     outcome = peerpressure("run", "--config", config(), "--workdir", copied.path, "--run_id", "again")
     assert outcome.code == 0

@@ -131,6 +131,7 @@ class _Paler(Direct):
         return (super().image(genome) // 2 + 64).astype(np.uint8)
 
 
+@pytest.mark.slow
 def test_a_class_that_is_done_in_the_search_alone_is_searched_on_and_never_found_below_its_confidence():
     task = _task(MapElites(_Paler(nets.SHAPE), 20), confidence=0.9, generations=60)
     course, _ = task.miner(nets.group(), None).evolve(ISLAND)
