@@ -56,7 +56,8 @@ def test_the_papers_setting_on_a_few_digits(peerpressure, config, tmp_path):
     workdir = tmp_path / "work"
     outcome = peerpressure("run", "--config", task, "--workdir", workdir, "--data_dir", _PREPARED)
     assert outcome.code == 0, outcome.err
-    table = {line.split()[0]: line.split() for line in outcome.out.splitlines() if line.startswith("mlp-")}
+    rates = outcome.out.split("\n\n")[0]  # the table that comes first
+    table = {line.split()[0]: line.split() for line in rates.splitlines() if line.startswith("mlp-")}
     assert list(table) == list(nets)
     assert all(row[1] == "30" for row in table.values()) and any(int(row[2]) > 0 for row in table.values())
     assert peerpressure("verify", "high_value_mistakes/tiny", "--workdir", workdir).code == 0

@@ -26,7 +26,7 @@ _PEERS_LET_GO = (
     "peers that let go of the class at once allow no move: lower peer_confidence in [search], narrow the ranges in "
     "[operator], or leave out peers whose accuracy at the start of the run is low"
 )
-_REFUSALS = "\n% of the refused candidates of each target net (row) that fell by each net's (column) answer:"
+_REFUSALS = "% of the refused candidates of each target net (row) that fell by each net's (column) answer:"
 _REFUSALS_NOTE = (
     "its own: it grew no less sure; asked: nets that saw a candidate, mean. Of several that would refuse, the net "
     "counts that refused the trial's last candidate, else the target, else the first."

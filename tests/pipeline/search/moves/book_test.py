@@ -1,0 +1,68 @@
+from __future__ import annotations
+
+import numpy as np
+
+from pipeline.search.moves.book import Book
+from pipeline.search.moves.lanes import Answer
+
+
+def _book(nets: int, lanes: int, horizon: int) -> Book:
+    """One slot, whose target net is the first."""
+    book = Book(nets, lanes, np.array([horizon], np.int32), np.array([0], np.int32))
+    book.deal()
+    return book
+
+
+def _hear(book: Book, net: int, lanes: list[int], passes: bool) -> None:
+    confidences = np.linspace(0.1, 0.9, len(book.ahead), dtype=np.float32)[lanes]
+    answer = Answer(np.full(len(lanes), passes), confidences, np.full(len(lanes), passes))
+    book.hear(net, np.array(lanes), answer)
+
+
+def test_a_candidate_that_is_accepted_waits_for_those_that_come_before_it():
+    for passes, winner in ((True, 0), (False, 1)):
+        book = _book(nets=2, lanes=2, horizon=4)
+        np.testing.assert_array_equal(book.ahead, [0, 1, 2, 3])
+        _hear(book, 0, [0, 1, 2, 3], True)
+        _hear(book, 1, [1], True)
+        assert not len(book.decided())
+        _hear(book, 1, [0], passes)
+        slots = book.decided()
+        ended = book.resolve(slots)
+        assert (slots.tolist(), ended.won.tolist(), ended.ahead.tolist()) == ([0], [True], [winner])
+        assert ended.drawn.tolist() == [winner + 1]
+        assert ended.answer.confidence == np.linspace(0.1, 0.9, 4, dtype=np.float32)[winner]  # the target net's answer
+        assert not book.waits()
+
+
+def test_the_net_that_refused_a_trials_last_candidate_sees_the_next_one_first():
+    book = _book(nets=3, lanes=1, horizon=9)
+    assert book.choose()[0] == 0  # the target net, before any has refused
+    _hear(book, 0, [0, 1, 2], True)
+    _hear(book, 1, [0], False)
+    book.deal()
+    _hear(book, 1, [1, 2], True)
+    _hear(book, 2, [1, 2], False)
+    net, lanes = book.choose()
+    assert (net, lanes.tolist(), book.ahead[lanes].tolist()) == (1, [0], [3])
+
+
+def test_after_the_target_net_the_others_are_asked_in_turn_and_none_twice():
+    book = Book(3, 1, np.array([1], np.int32), np.array([1], np.int32))
+    book.deal()
+    asked = []
+    while book.waits():
+        net, lanes = book.choose()
+        asked.append(net)
+        _hear(book, net, lanes.tolist(), True)
+    assert asked == [1, 0, 2]
+
+
+def test_a_trial_without_candidates_left_is_decided_without_a_winner():
+    book = _book(nets=2, lanes=2, horizon=3)
+    assert book.choose()[1].tolist() == [0, 1]  # three candidates wait, two fit
+    _hear(book, 0, [0, 1, 2], False)
+    book.deal()
+    assert not book.waits()
+    ended = book.resolve(book.decided())
+    assert (ended.won.tolist(), ended.drawn.tolist()) == ([False], [3])
