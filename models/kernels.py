@@ -1,9 +1,9 @@
 """The kernels that a net runs on: XLA's or TensorFlow's own, whichever are faster.
 
-Measured on CPUs (docs/benchmarks.md): XLA's convolutions take two to eight times as long as TensorFlow's own, forwards
-and backwards; nets without convolutions are faster with XLA, and on GPU and TPU all are. So the rule is: a net with a
-convolution that is asked on a CPU runs on TensorFlow's kernels, every other one on XLA's. It is a rule and no
-measurement, because kernels decide last bits: the same net has to have the same ones in every process of a run.
+On CPUs, XLA's convolutions take two to three and a half times as long as TensorFlow's own (docs/benchmarks.md); nets
+without convolutions are faster with XLA. So the rule is: a net with a convolution that is asked on a CPU runs on
+TensorFlow's kernels, every other one, and every one on GPU and TPU, on XLA's. It is a rule and no measurement, because
+kernels decide last bits: the same net has to have the same ones in every process of a run.
 """
 
 from __future__ import annotations
