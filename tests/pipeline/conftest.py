@@ -9,6 +9,7 @@ import io
 import json
 import pathlib
 import shutil
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
@@ -135,6 +136,14 @@ def write_config(path: pathlib.Path, **sections: Any) -> pathlib.Path:
 @pytest.fixture(scope="session", autouse=True)
 def _quiet() -> None:
     logging.set_verbosity(logging.ERROR)  # as the installed command does
+
+
+@pytest.fixture
+def ctrl_c() -> Iterator[None]:
+    """Ctrl-C does what it does in a program of one's own, and in what it starts; some test runners ignore it."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture

@@ -34,12 +34,7 @@ interruption.leave(130)
 """
 
 
-@pytest.fixture(autouse=True)
-def _ctrl_c():
-    """Ctrl-C does what it does in a program of one's own; some test runners ignore it."""
-    before = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, before)
+pytestmark = pytest.mark.usefixtures("ctrl_c")
 
 
 def _join() -> None:

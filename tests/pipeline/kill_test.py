@@ -142,7 +142,7 @@ def test_a_worker_that_is_killed_ends_the_run_which_then_goes_on(nursery, brief,
 
 
 @pytest.mark.slow
-def test_ctrl_c_while_worker_processes_mine_ends_the_run_with_one_sentence(brief, program, config, tmp_path):
+def test_ctrl_c_while_worker_processes_mine_ends_the_run_with_one_sentence(brief, program, config, tmp_path, ctrl_c):
     work, mark = brief.work.copy(tmp_path / "work", ran=False).path, tmp_path / "interrupted"
     call = f"interrupt_once({str(work)!r}, {str(mark)!r})"
     ended = _with_workers(program, _command(config, work), tmp_path / "site", call)
