@@ -316,7 +316,7 @@ def test_a_bucket_that_fails_is_told_as_a_disk_and_a_defect_as_what_beam_makes_o
     assert not isinstance(told.value, (InputError, OSError))
 
 
-def test_an_interrupt_is_raised_as_one(run_of):
+def test_an_interrupt_is_raised_as_one(run_of, ctrl_c):
     with pytest.raises(KeyboardInterrupt):
         run_of(_interrupt)
 
