@@ -27,10 +27,7 @@ _PEERS_LET_GO = (
     "[operator], or leave out peers whose accuracy at the start of the run is low"
 )
 _REFUSALS = "% of the refused candidates of each target net (row) that fell by each net's (column) answer:"
-_REFUSALS_NOTE = (
-    "its own: it grew no less sure; asked: nets that saw a candidate, mean. Of several that would refuse, the net "
-    "counts that refused the trial's last candidate, else the target, else the first."
-)
+_REFUSALS_NOTE = "its own: it grew no less sure; asked: nets that saw a candidate, mean"
 _NOTE = "moves and inferences: means over the trials that found a mistake; of all: inferences over all trials"
 
 
