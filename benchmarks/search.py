@@ -56,7 +56,7 @@ def _open(workdir: str, architecture: str = "") -> Job:
     settings = dataclasses.replace(settings, judge=Judge()).with_section("search", targets=(_TARGET,))
     if architecture:
         peers = dataclasses.replace(settings.peers, architectures=(architecture,) * 5)
-        run = dataclasses.replace(settings.run, lanes=1024)
+        run = dataclasses.replace(settings.run, lanes=512)
         training = dataclasses.replace(settings.training, epochs=1)
         settings = dataclasses.replace(settings, peers=peers, run=run, training=training)
         settings = settings.with_section("search", targets="all")

@@ -10,6 +10,10 @@ from pipeline.search.moves.lanes import Answer
 
 _NONE = np.iinfo(np.int32).max  # in place of a candidate's number
 _TURN = 2**32  # more than there are turns
+_REFUSED = 0.98  # about so many of a trial's candidates are, and the one that comes next is not in vain
+_FREE, _WAITS, _SHOWN, _ACCEPTED, _VAIN = range(
+    5
+)  # a place's status; in vain: is being shown, but its slot has gone on
 
 
 class Ended(NamedTuple):
@@ -31,26 +35,28 @@ class Ended(NamedTuple):
 
 
 class Book:
-    """Who waits where: S slots with a trial each, and N times `lanes` candidates of theirs.
+    """Who waits where: S slots with a trial each, and places for candidates of theirs.
 
-    Candidates of a slot are numbered from its trial's last move on (`ahead`).
+    Candidates of a slot are numbered from its trial's last move on (`ahead`). A place is free, or its candidate waits
+    for a net, is being shown to one, or was accepted by all.
 
     Args:
       nets: N.
       lanes: candidates that a net sees at a time.
+      places: for how many candidates there is room.
       horizon: int32 `[S]`, how many candidates each trial may draw.
       targets: int32 `[S]`, each trial's target net.
     """
 
-    def __init__(self, nets: int, lanes: int, horizon: np.ndarray, targets: np.ndarray):
+    def __init__(self, nets: int, lanes: int, places: int, horizon: np.ndarray, targets: np.ndarray):
         self._nets, self._lanes, self._turn = nets, lanes, 0
-        slots, candidates = len(horizon), nets * lanes
+        slots, candidates = len(horizon), places
         self.busy = np.ones(slots, bool)
         self._horizon, self._dealt = horizon.copy(), np.zeros(slots, np.int32)
         self._target, self._first = targets.copy(), targets.copy()  # the net that each slot's candidates see first
         self.slot, self.ahead = np.zeros(candidates, np.int32), np.zeros(candidates, np.int32)
         self._net, self._since = np.zeros(candidates, np.int32), np.zeros(candidates, np.int64)
-        self._waiting, self._accepted = np.zeros(candidates, bool), np.zeros(candidates, bool)
+        self._status = np.full(candidates, _FREE, np.int8)
         self._asked = np.zeros([candidates, nets], bool)
         self._answer = Answer(np.zeros(candidates, bool), np.zeros(candidates, np.float32), np.zeros(candidates, bool))
 
@@ -60,13 +66,13 @@ class Book:
         self.go_on(slots, horizon)
 
     def go_on(self, slots: np.ndarray, horizon: np.ndarray) -> None:
-        """Gives slots, none of whose candidates is under way, so many more to draw."""
+        """Gives slots, none of whose candidates counts any more, so many more to draw."""
         self._horizon[slots], self._dealt[slots] = horizon, 0
 
     def deal(self) -> None:
         """Gives the places that are free to the busy slots, first to those with the fewest candidates under way."""
-        under_way = self._waiting | self._accepted
-        free = np.flatnonzero(~under_way)
+        under_way = self._open() | (self._status == _ACCEPTED)
+        free = np.flatnonzero(self._status == _FREE)
         load = np.bincount(self.slot[under_way], minlength=len(self.busy))
         share = -(-len(self.slot) // int(self.busy.sum()))
         want = np.clip(np.minimum(self._horizon - self._dealt, share - load), 0, None)
@@ -81,7 +87,11 @@ class Book:
         self.ahead[lanes] = self._dealt[slots] + np.arange(len(slots)) - np.repeat(reached - given, given)
         self._dealt[order] += given.astype(np.int32)
         self._net[lanes], self._since[lanes] = self._first[slots], self._turn
-        self._asked[lanes], self._waiting[lanes] = False, True
+        self._asked[lanes], self._status[lanes] = False, _WAITS
+
+    def _open(self) -> np.ndarray:
+        """Tells, bool `[C]`, which candidates have yet to be decided."""
+        return (self._status == _WAITS) | (self._status == _SHOWN)
 
     def _lowest(self, among: np.ndarray) -> np.ndarray:
         """Returns int32 `[S]`, the lowest number among some candidates of each slot."""
@@ -90,32 +100,38 @@ class Book:
         return lowest
 
     def choose(self) -> tuple[int, np.ndarray]:
-        """Returns the net at which most slots wait with their next candidate, and what it is to be shown.
+        """Returns the net that has most to do, and what it is to be shown.
 
-        Of more candidates than it can see, those come first before which the fewest are under way in their slot, and of
-        these those that have waited longest.
+        Candidates come first before which the fewest are under way in their slot, for those that come after an accepted
+        one are in vain; of these, those that have waited longest.
         """
-        depth = self.ahead - self._lowest(self._waiting)[self.slot]
-        net = int(np.bincount(self._net[self._waiting & (depth == 0)], minlength=self._nets).argmax())
-        lanes = np.flatnonzero(self._waiting & (self._net == net))
-        if len(lanes) > self._lanes:
-            order = depth[lanes].astype(np.int64) * _TURN + self._since[lanes]
-            lanes = np.sort(lanes[np.argsort(order, kind="stable")[: self._lanes]])
-        return net, lanes
+        waits = np.flatnonzero(self._status == _WAITS)
+        depth = self.ahead[waits] - self._lowest(self._open())[self.slot[waits]]
+        weight = np.bincount(self._net[waits], _REFUSED**depth, minlength=self._nets)
+        net = int(weight.argmax())
+        here = self._net[waits] == net
+        lanes, order = waits[here], depth[here].astype(np.int64) * _TURN + self._since[waits[here]]
+        return net, np.sort(lanes[np.argsort(order, kind="stable")[: self._lanes]])
+
+    def show(self, lanes: np.ndarray) -> None:
+        """Takes down that candidates are being shown to the net at which they wait; `hear` has to follow."""
+        self._status[lanes] = _SHOWN
 
     def hear(self, net: int, lanes: np.ndarray, answer: Answer) -> None:
         """Sends the candidates on that a net was shown: to the next net, or out of the way."""
         self._turn += 1
+        counts = self._status[lanes] == _SHOWN
+        self._status[lanes[~counts]] = _FREE
+        lanes, answer = lanes[counts], Answer(*(field[counts] for field in answer))
         of_target = self._target[self.slot[lanes]] == net
         for kept, said in zip(self._answer, answer, strict=True):
             kept[lanes[of_target]] = said[of_target]
         refused, passed = lanes[~answer.passes], lanes[answer.passes]
         self._first[self.slot[refused]] = net
-        self._waiting[refused] = False
+        self._status[refused] = _FREE
         self._asked[passed, net] = True
         self._net[passed], self._since[passed] = self._next(passed), self._turn
-        accepted = passed[self._asked[passed].all(axis=1)]
-        self._waiting[accepted], self._accepted[accepted] = False, True
+        self._status[passed] = np.where(self._asked[passed].all(axis=1), _ACCEPTED, _WAITS)
 
     def _next(self, lanes: np.ndarray) -> np.ndarray:
         """Returns the net to ask next: the target net, else the first of the others that has not been asked."""
@@ -125,29 +141,29 @@ class Book:
 
     def waits(self) -> bool:
         """Tells whether a candidate waits for a net."""
-        return bool(self._waiting.any())
+        return bool((self._status == _WAITS).any())
 
     def _stopped(self) -> np.ndarray:
         """Tells, bool `[S]`, where a candidate was accepted: whatever comes after it is in vain."""
         stopped = np.zeros(len(self.busy), bool)
-        stopped[self.slot[self._accepted]] = True
+        stopped[self.slot[self._status == _ACCEPTED]] = True
         return stopped
 
     def decided(self) -> np.ndarray:
         """Returns the slots in which the first accepted candidate is known, or that there is none."""
-        waiting, best = self._lowest(self._waiting), self._lowest(self._accepted)
-        spent = self.busy & (waiting == _NONE) & (best == _NONE) & (self._dealt >= self._horizon)
-        return np.flatnonzero((best < waiting) | spent)
+        open_, best = self._lowest(self._open()), self._lowest(self._status == _ACCEPTED)
+        spent = self.busy & (open_ == _NONE) & (best == _NONE) & (self._dealt >= self._horizon)
+        return np.flatnonzero((best < open_) | spent)
 
     def resolve(self, slots: np.ndarray) -> Ended:
         """Takes the candidates of decided slots out of the way, and returns what came of them."""
-        best = self._lowest(self._accepted)
-        lanes = np.flatnonzero(self._accepted & (self.ahead == best[self.slot]))
+        accepted = self._status == _ACCEPTED
+        best = self._lowest(accepted)
+        lanes = np.flatnonzero(accepted & (self.ahead == best[self.slot]))
         winner = np.zeros(len(self.busy), np.int64)
         winner[self.slot[lanes]] = lanes
         gone = np.isin(self.slot, slots)
-        self._waiting &= ~gone
-        self._accepted &= ~gone
+        self._status[gone] = np.where(np.isin(self._status[gone], (_SHOWN, _VAIN)), _VAIN, _FREE)
         lanes, won = winner[slots], best[slots] != _NONE
         drawn = np.where(won, best[slots] + 1, self._horizon[slots]).astype(np.int32)
         return Ended(slots, won, drawn, self.ahead[lanes], Answer(*(field[lanes] for field in self._answer)))

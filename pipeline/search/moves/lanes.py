@@ -276,6 +276,8 @@ def _rows(structure: Any, index: tf.Tensor) -> Any:
 
 def pad_rows(array: np.ndarray, rows: int) -> np.ndarray:
     """Returns an array with rows of zeros at its end, so that it has so many."""
+    if len(array) == rows:
+        return array
     return np.pad(array, [(0, rows - len(array))] + [(0, 0)] * (array.ndim - 1))
 
 

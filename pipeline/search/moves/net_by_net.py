@@ -4,20 +4,24 @@ A candidate falls as soon as one net says no, and a walk soon stands where one p
 nearly everything. So a trial shows its next candidate first to the net that refused its last one, then to the target
 net, then to the other peers: of five nets, one and a half are asked. What is decided is the same as if all were asked.
 
-Every candidate under way waits at one net. Each turn takes the net at which most wait, and shows it `lanes` of them: a
-batch of one fixed shape, for another one can change a net's last bits. With N times as many candidates under way as fit
+Every candidate under way waits at one net. Each turn takes the net that has most to do, and shows it `lanes` of them: a
+batch of one fixed shape, for another one can change a net's last bits. With N times as many candidates waiting as fit
 into a batch, some net always has a full batch waiting. Where fewer trials are left than that, each has several
 candidates under way, numbered as they would come one after the other; the first accepted one wins, and it has to wait
 until those before it are refused. What a trial finds is what it would find alone.
 
 The bookkeeping is NumPy's, on the host: a turn takes the nets milliseconds, and what they are shown is made, judged and
-settled by compiled functions of rows. Nets that take microseconds are better asked all at once (`in_graph`).
+settled by compiled functions of rows. While nets are shown batches, in threads of their own, the answers to earlier
+ones are entered and the next one is made ready; answers are entered in the order in which their nets were asked, so
+that what is counted is the same each time. Nets that take microseconds are better asked all at once (`in_graph`).
 """
 
 from __future__ import annotations
 
+import collections
 import time
 from collections.abc import Callable
+from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -30,7 +34,9 @@ from pipeline.search.moves.lanes import Answer, Report, Searched, Searcher, Tria
 from pipeline.search.moves.packing import Packed, Packing
 
 _SECONDS = 2.0  # between two reports
-_SETTLED = 64  # trials that are settled in one call, when there are so many
+_THREADS = 2  # nets that are asked at a time; one alone leaves cores idle
+_SETTLED = 64  # trials that are settled in one call
+_SHARE = 32  # of the trials under way one part in so many is settled, should that be fewer
 
 
 class _Entry(NamedTuple):
@@ -101,11 +107,12 @@ class NetByNet:
         """Runs trials until all have ended; see `lanes.Runner`."""
         queue = _Queue(self, self.sources(images), trials)
         reported = time.perf_counter()
-        while queue.book.busy.any():
-            queue.turn()
-            if time.perf_counter() - reported > _SECONDS:
-                reported = time.perf_counter()
-                report(queue.ended, len(trials.row))
+        with ThreadPoolExecutor(_THREADS, "net") as executor:
+            while queue.book.busy.any():
+                queue.turn(executor)
+                if time.perf_counter() - reported > _SECONDS:
+                    reported = time.perf_counter()
+                    report(queue.ended, len(trials.row))
         return queue.searched()
 
     def begin(self, trials: Trials, sources: tf.Tensor) -> Packed:
@@ -132,6 +139,15 @@ def _in_rows(call: Callable[[Any], Packed], rows: Any) -> Packed:
     return {name: np.concatenate([part[name] for part in parts])[:count] for name in parts[0]}
 
 
+class _Shown(NamedTuple):
+    """A batch on its way: the net, the candidates' places and trials, and what the net will say."""
+
+    net: int
+    lanes: np.ndarray
+    trials: np.ndarray
+    answer: Future[Answer]
+
+
 class _Queue:
     """A queue of R trials under way in S slots.
 
@@ -148,7 +164,10 @@ class _Queue:
         self._entries = runner.begin(self._of(trials, self._trial), sources)
         self._packing = runner.packing
         self._ended = self._packing.zeros(count)
-        self.book = Book(runner.nets, runner.lanes, self._seen(self._entries).horizon, trials.target_net[: self._next])
+        places = (runner.nets + _THREADS) * runner.lanes
+        horizon = self._seen(self._entries).horizon
+        self.book = Book(runner.nets, runner.lanes, places, horizon, trials.target_net[: self._next])
+        self._shown: collections.deque[_Shown] = collections.deque()
 
     @staticmethod
     def _of(trials: Trials, index: np.ndarray) -> Trials:
@@ -166,25 +185,31 @@ class _Queue:
         """Returns what became of the trials."""
         return Searched(self._seen(self._ended).result, self._asked, self._refused)
 
-    def turn(self) -> None:
-        """Shows one net a batch; settles the trials that are decided, if there are many or nothing else is left."""
+    def turn(self, executor: Executor) -> None:
+        """Has a net shown a batch, and hears the oldest under way; settles trials that are decided, if there are enough."""
         self.book.deal()
         waits = self.book.waits()
         if waits:
-            self._show()
+            self._shown.append(self._show(executor))
+        if len(self._shown) > _THREADS or not waits and self._shown:
+            self._hear(self._shown.popleft())
         slots = self.book.decided()
-        if len(slots) >= _SETTLED or not waits:
+        if len(slots) >= min(_SETTLED, self.book.busy.sum() // _SHARE + 1) or not (waits or self._shown):
             self._settle(self.book.resolve(slots))
 
-    def _show(self) -> None:
-        book = self.book
-        net, lanes = book.choose()
-        slots = book.slot[lanes]
-        answer = self._runner.ask(net, self._sources, _pick(self._entries, slots), book.ahead[lanes])
-        trial = self._trial[slots]
-        np.add.at(self._asked, (trial, net), 1)
-        np.add.at(self._refused, (trial[~answer.passes], net), 1)
-        book.hear(net, lanes, answer)
+    def _show(self, executor: Executor) -> _Shown:
+        net, lanes = self.book.choose()
+        self.book.show(lanes)
+        slots = self.book.slot[lanes]
+        candidates = _pick(self._entries, slots), self.book.ahead[lanes]
+        answer = executor.submit(self._runner.ask, net, self._sources, *candidates)
+        return _Shown(net, lanes, self._trial[slots], answer)
+
+    def _hear(self, shown: _Shown) -> None:
+        answer = shown.answer.result()
+        np.add.at(self._asked, (shown.trials, shown.net), 1)
+        np.add.at(self._refused, (shown.trials[~answer.passes], shown.net), 1)
+        self.book.hear(shown.net, shown.lanes, answer)
 
     def _settle(self, ended: Ended) -> None:
         slots, picked = ended.slots, _pick(self._entries, ended.slots)

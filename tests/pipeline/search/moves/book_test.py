@@ -8,7 +8,7 @@ from pipeline.search.moves.lanes import Answer
 
 def _book(nets: int, lanes: int, horizon: int) -> Book:
     """One slot, whose target net is the first."""
-    book = Book(nets, lanes, np.array([horizon], np.int32), np.array([0], np.int32))
+    book = Book(nets, lanes, nets * lanes, np.array([horizon], np.int32), np.array([0], np.int32))
     book.deal()
     return book
 
@@ -16,6 +16,7 @@ def _book(nets: int, lanes: int, horizon: int) -> Book:
 def _hear(book: Book, net: int, lanes: list[int], passes: bool) -> None:
     confidences = np.linspace(0.1, 0.9, len(book.ahead), dtype=np.float32)[lanes]
     answer = Answer(np.full(len(lanes), passes), confidences, np.full(len(lanes), passes))
+    book.show(np.array(lanes))
     book.hear(net, np.array(lanes), answer)
 
 
@@ -48,7 +49,7 @@ def test_the_net_that_refused_a_trials_last_candidate_sees_the_next_one_first():
 
 
 def test_after_the_target_net_the_others_are_asked_in_turn_and_none_twice():
-    book = Book(3, 1, np.array([1], np.int32), np.array([1], np.int32))
+    book = Book(3, 1, 3, np.array([1], np.int32), np.array([1], np.int32))
     book.deal()
     asked = []
     while book.waits():

@@ -98,7 +98,9 @@ def test_of_few_candidates_at_a_time_none_is_in_vain_while_others_wait():
     _refusing(searched)
     fell = searched.refused.sum(axis=1)
     ahead = fell != searched.results.drawn - searched.results.moves
-    assert ahead.sum() <= coins.NETS  # at the end, where fewer trials are left than places
+    assert (
+        ahead.sum() <= coins.NETS + 2
+    )  # two more places than nets, at the end, where fewer trials are left than places
 
 
 def test_fewer_nets_are_asked_than_there_are():
