@@ -11,9 +11,7 @@ from pipeline.search.moves.lanes import Answer
 _NONE = np.iinfo(np.int32).max  # in place of a candidate's number
 _TURN = 2**32  # more than there are turns
 _REFUSED = 0.98  # about so many of a trial's candidates are, and the one that comes next is not in vain
-_FREE, _WAITS, _SHOWN, _ACCEPTED, _VAIN = range(
-    5
-)  # a place's status; in vain: is being shown, but its slot has gone on
+_FREE, _WAITS, _SHOWN, _ACCEPTED, _VAIN = range(5)  # a place's status; in vain: shown, but its slot went on
 
 
 class Ended(NamedTuple):

@@ -186,12 +186,12 @@ class _Queue:
         return Searched(self._seen(self._ended).result, self._asked, self._refused)
 
     def turn(self, executor: Executor) -> None:
-        """Has a net shown a batch, and hears the oldest under way; settles trials that are decided, if there are enough."""
+        """Has a net shown a batch, hears the oldest under way, settles trials that are decided if there are enough."""
         self.book.deal()
         waits = self.book.waits()
         if waits:
             self._shown.append(self._show(executor))
-        if len(self._shown) > _THREADS or not waits and self._shown:
+        if len(self._shown) > _THREADS or (self._shown and not waits):
             self._hear(self._shown.popleft())
         slots = self.book.decided()
         if len(slots) >= min(_SETTLED, self.book.busy.sum() // _SHARE + 1) or not (waits or self._shown):
@@ -202,13 +202,14 @@ class _Queue:
         self.book.show(lanes)
         slots = self.book.slot[lanes]
         candidates = _pick(self._entries, slots), self.book.ahead[lanes]
+        trials = self._trial[slots]
+        np.add.at(self._asked[:, net], trials, 1)
         answer = executor.submit(self._runner.ask, net, self._sources, *candidates)
-        return _Shown(net, lanes, self._trial[slots], answer)
+        return _Shown(net, lanes, trials, answer)
 
     def _hear(self, shown: _Shown) -> None:
         answer = shown.answer.result()
-        np.add.at(self._asked, (shown.trials, shown.net), 1)
-        np.add.at(self._refused, (shown.trials[~answer.passes], shown.net), 1)
+        np.add.at(self._refused[:, shown.net], shown.trials[~answer.passes], 1)
         self.book.hear(shown.net, shown.lanes, answer)
 
     def _settle(self, ended: Ended) -> None:
