@@ -18,6 +18,7 @@ from models.errors import InputError
 from models.recipe import Training
 
 Progress = Callable[[int, int, float], None]
+Loss = Callable[[Callable[[tf.Tensor], tf.Tensor], Any, tf.Tensor], tf.Tensor]
 
 # Of sparse autoencoders: how active a unit is to be, on average, and what departing from it weighs. `digest` does not
 # hold them: with other values, `ae` nets in a cache are no longer what would be trained.
@@ -70,6 +71,63 @@ def train(
     callbacks = _callbacks(training.epochs, progress)
     model.fit(examples, epochs=training.epochs, shuffle=False, verbose=0, callbacks=callbacks)
     return model
+
+
+def fit(
+    model: tf.keras.Model,
+    batches: tf.data.Dataset,
+    loss: Loss,
+    steps: int,
+    epochs: int,
+    learning_rate: float,
+    strategy: tf.distribute.Strategy,
+    progress: Progress | None = None,
+) -> None:
+    """Trains a net in place on any stream, by any loss, with Adam and a learning rate that falls to 0 as a cosine.
+
+    Args:
+      model: the net, from float32 `[B, H, W, C]` in [0, 1] to `[B, K]`.
+      batches: endless; what each step is given.
+      loss: called with the net (as it trains), an element of `batches`, and the number of the step, int32 from 0;
+        gives a scalar. What layers add (weight decay) is added.
+      steps: of an epoch.
+      epochs: how many.
+      learning_rate: at the start.
+      strategy: that in whose scope the model was built (`devices.strategy`).
+      progress: called after each epoch with its number (from 1), the number of epochs, and the mean loss of the epoch.
+    """
+    with strategy.scope():
+        by_loss = _ByLoss(model, loss)
+        falling = tf.keras.optimizers.schedules.CosineDecay(learning_rate, steps * epochs)
+        by_loss.compile(tf.keras.optimizers.Adam(falling), jit_compile=_by_xla(model, strategy))
+    callbacks = _callbacks(epochs, progress, "loss")
+    by_loss.fit(batches, steps_per_epoch=steps, epochs=epochs, shuffle=False, verbose=0, callbacks=callbacks)
+
+
+class _ByLoss(tf.keras.Model):
+    """A net that is trained by a function of the net and what a step is given."""
+
+    def __init__(self, net: tf.keras.Model, loss_of: Loss):
+        super().__init__(name="by_loss")
+        self.net, self._loss_of = net, loss_of
+        self._mean = tf.keras.metrics.Mean("loss")
+        self.built = True  # the net is, and there is no weight besides
+
+    @property
+    def metrics(self) -> list[tf.keras.metrics.Metric]:
+        """The mean loss, which Keras sets back before each epoch."""
+        return [self._mean]
+
+    def train_step(self, batch: Any) -> dict[str, tf.Tensor]:
+        """Takes one step."""
+        step = tf.cast(self.optimizer.iterations, tf.int32)
+        with tf.GradientTape() as tape:
+            loss = self._loss_of(lambda images: self.net(images, training=True), batch, step)
+            loss += sum(self.net.losses)
+        weights = self.net.trainable_variables
+        self.optimizer.apply_gradients(zip(tape.gradient(loss, weights), weights, strict=True))
+        self._mean.update_state(loss)
+        return {"loss": self._mean.result()}
 
 
 def pretrain(
@@ -180,11 +238,15 @@ def _check_data(images: np.ndarray, labels: np.ndarray, num_classes: int) -> Non
 def _compile(
     model: tf.keras.Model, training: Training, strategy: tf.distribute.Strategy, loss: Any, metrics: list[str]
 ) -> None:
+    with strategy.scope():
+        model.compile(_optimizer(training), loss, metrics=metrics, jit_compile=_by_xla(model, strategy))
+
+
+def _by_xla(model: tf.keras.Model, strategy: tf.distribute.Strategy) -> bool:
+    """Tells whether XLA is to compile a training step; to be called in the strategy's scope."""
     # XLA cannot compile a step that spans several replicas; a TPU's strategy compiles by itself.
     one_device = isinstance(strategy, tf.distribute.OneDeviceStrategy)
-    with strategy.scope():
-        by_xla = one_device and kernels.fastest(model, model.input_shape[1:]) == kernels.XLA
-        model.compile(_optimizer(training), loss, metrics=metrics, jit_compile=by_xla)
+    return one_device and kernels.fastest(model, model.input_shape[1:]) == kernels.XLA
 
 
 def _autoencoder(encoder: list[tf.keras.layers.Layer], shape: tuple[int, ...]) -> tf.keras.Model:
@@ -232,11 +294,11 @@ def _scale(images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     return tf.cast(images, tf.float32) / 255.0, labels
 
 
-def _callbacks(epochs: int, progress: Progress | None) -> list[tf.keras.callbacks.Callback]:
+def _callbacks(epochs: int, progress: Progress | None, metric: str = "accuracy") -> list[tf.keras.callbacks.Callback]:
     if progress is None:
         return []
 
     def report(epoch: int, logs: dict[str, float]) -> None:
-        progress(epoch + 1, epochs, float(logs["accuracy"]))
+        progress(epoch + 1, epochs, float(logs[metric]))
 
     return [tf.keras.callbacks.LambdaCallback(on_epoch_end=report)]

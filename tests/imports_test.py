@@ -11,7 +11,19 @@ from pipeline.kinds import registry
 
 ROOT = pathlib.Path(__file__).parent.parent
 LEAVES = ["formats", "interruption", "seeding", "records", "criteria"]
-ROOMS = ["workdir", "seeds", "operators", "search", "report", "config", "kinds", "runs", "versions", "studies"]
+ROOMS = [
+    "workdir",
+    "seeds",
+    "operators",
+    "search",
+    "report",
+    "config",
+    "kinds",
+    "runs",
+    "versions",
+    "studies",
+    "retrain",
+]
 ORDER = ["models", *(f"pipeline.{name}" for name in [*LEAVES, *ROOMS, "commands", "__main__"])]
 
 

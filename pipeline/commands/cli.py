@@ -22,7 +22,14 @@ from absl import app, logging
 from absl.flags import argparse_flags
 
 from models.errors import InputError
-from pipeline.commands import dataset_commands, garbage_commands, libraries, pair_commands, run_commands
+from pipeline.commands import (
+    dataset_commands,
+    garbage_commands,
+    libraries,
+    pair_commands,
+    retrain_commands,
+    run_commands,
+)
 from pipeline.commands.outputs import OK
 
 DISK_FAILED, FAILED = 4, 5
@@ -204,6 +211,6 @@ def _parser() -> tuple[Any, Any]:
         added.set_defaults(call=call)
         return added
 
-    for family in (run_commands, dataset_commands, pair_commands, garbage_commands):
+    for family in (run_commands, dataset_commands, pair_commands, garbage_commands, retrain_commands):
         family.add(command)
     return parser, commands

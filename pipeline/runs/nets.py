@@ -167,12 +167,17 @@ def prepare(config: Config, workdir: Workdir, source: SeedSource, device: str, p
 
 def learned_splits(config: Config, source: SeedSource) -> tuple[str, ...]:
     """Returns the splits that nets which are trained here learn from; raises InputError if one is not there."""
+    return tuple(dict.fromkeys(split for part in learned_parts(config, source) for split, _ in part))
+
+
+def learned_parts(config: Config, source: SeedSource) -> list[Part]:
+    """Returns what nets that are trained here learn from, likewise."""
     if not (config.peers.architectures or config.judge.architecture):
-        return ()
+        return []
     parts = _parts(source, config.peers.trained_on)
     if not parts or config.judge.architecture:
         parts.append(_whole(source, config.seeds.splits))
-    return tuple(dict.fromkeys(split for part in parts for split, _ in part))
+    return parts
 
 
 def _unique(names: tuple[str, ...]) -> list[str]:

@@ -18,16 +18,16 @@ _LOG_SECONDS = 30.0  # between two lines of the bar where they are kept, in a lo
 _REST = 20.0  # times as long as a look takes: in a bucket with many chunks a look is many requests
 
 
-def training() -> Callable[[str, int, int, float], None]:
-    """Returns what shows a bar for each net: to be called with name, epoch (from 1), epochs and training accuracy."""
+def training(figure: str = "accuracy") -> Callable[[str, int, int, float], None]:
+    """Returns what shows a bar for each net: to be called with name, epoch (from 1), epochs and a figure of training."""
     bars: dict[str, Any] = {}
 
-    def show(name: str, epoch: int, epochs: int, accuracy: float) -> None:
+    def show(name: str, epoch: int, epochs: int, value: float) -> None:
         bar = bars.setdefault(
             name, tqdm(total=epochs, desc=f"train {name}", unit="epoch", mininterval=1.0, file=sys.stderr)
         )
         bar.update(epoch - bar.n)
-        bar.set_postfix_str(f"accuracy {accuracy:.4f}", refresh=False)
+        bar.set_postfix_str(f"{figure} {value:.4f}", refresh=False)
         if epoch == epochs:
             bar.close()
 

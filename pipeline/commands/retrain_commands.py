@@ -1,0 +1,78 @@
+"""The command that makes nets better: `retrain`."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import TYPE_CHECKING, Any
+
+from pipeline.commands import libraries, options
+from pipeline.commands.dataset_commands import Command
+from pipeline.commands.outputs import CHECK_FAILED, OK, write_text
+from pipeline.kinds import registry
+
+if TYPE_CHECKING:
+    from pipeline.retrain.experiment import Told
+
+
+def add(command: Command) -> None:
+    """Adds the command to the command line; `command` takes a name, the function to call and a sentence about it."""
+    parser = command("retrain", _retrain, "Retrain a net on mined mistakes by recipes, and measure what each is worth.")
+    options.task(parser)
+    options.wait(parser)
+    parser.add_argument(
+        "--require",
+        nargs="+",
+        default=[],
+        metavar="BOUND",
+        help='what must hold of means, such as "candidates>100" or "mixed:moved_error<7.5"; else the exit code is 1',
+    )
+    parser.add_argument("--csv", default="", metavar="FILE", help="write the table here too")
+
+
+def _retrain(arguments: argparse.Namespace) -> int:
+    from pipeline.retrain import recipes, settings
+
+    plan = settings.load(arguments.config, dict(registry.methods()), recipes.KINDS)
+    libraries.load()
+    from pipeline.report import front, tables
+    from pipeline.retrain import comparison, experiment
+    from pipeline.workdir import ledger, lock
+    from pipeline.workdir.ledger import Workdir
+
+    required = [comparison.Requirement(text, list(plan.recipes)) for text in arguments.require]
+    workdir, name = Workdir.at(arguments.workdir), f"retrained/{plan.task}"
+    workdir.check_writable()
+    with lock.hold(workdir.lock(name), name, "`peerpressure retrain`", arguments.wait):
+        material = experiment.prepare(plan, arguments.workdir, arguments.data_dir, arguments.device)
+        results = experiment.run(material, _bar())
+        folder = experiment.folder(workdir, plan.task)
+        shown = comparison.tables(results)
+        ledger.write_json(folder / "summary.json", comparison.summary(results))
+        ledger.write_whole(folder / "summary.csv", shown[0].csv().encode())
+        ledger.write_whole(folder / "front.png", front.draw(experiment.points(plan, results)))
+    write_text("--csv", arguments.csv, shown[0].csv())
+    print("\n\n".join(table.text() for table in shown))
+    failures = [failure for requirement in required for failure in requirement.failures(results)]
+    for failure in failures:
+        print(failure, file=sys.stderr)
+    nets = sum(map(len, results.values()))
+    print(tables.last_line(nets=nets, required=len(required), failed=len(failures), folder=folder))
+    return CHECK_FAILED if failures else OK
+
+
+def _bar() -> Told:
+    """Returns what shows how far the retraining is."""
+    from tqdm import tqdm
+
+    bars: list[Any] = []
+
+    def told(what: str, done: int, of: int) -> None:
+        if not bars:
+            bars.append(tqdm(total=of, desc="retrain", unit="net", file=sys.stderr))
+        bars[0].update(done - bars[0].n)
+        bars[0].set_postfix_str(what)
+        if done == of:
+            bars[0].close()
+
+    return told

@@ -1,0 +1,125 @@
+"""Recipes beside each other: means over training seeds, and what they differ by, with intervals."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from models.errors import InputError
+from pipeline.report.tables import Table, number
+from pipeline.retrain.measures import Measured
+
+_DRAWS = 10_000  # of the bootstrap
+_SHOWN = {
+    "clean_error": "clean",
+    "moved_error": "moved",
+    "wide_error": "1.5x",
+    "worst_error": "worst",
+    "grid_error": "grid",
+    "success": "found",
+    "candidates": "candidates",
+    "peer_success": "by peers",
+    "agreement": "agrees",
+}
+_REQUIREMENT = re.compile(r"\s*(?:([A-Za-z0-9_.-]+):)?([a-z_0-9]+)\s*(<|>)\s*([0-9.eE+-]+)\s*")
+
+Results = Mapping[str, Sequence[Mapping[str, Any]]]  # recipe -> one record a training seed, in their order
+
+
+def means(records: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Returns the mean of each measure."""
+    return {name: float(np.mean([record["measured"][name] for record in records])) for name in Measured._fields}
+
+
+def interval(differences: Sequence[float]) -> tuple[float, float]:
+    """Returns the 95% interval of a mean by the bootstrap (percentiles); of one number, that number."""
+    values = np.asarray(differences, np.float64)
+    rng = np.random.default_rng(0)
+    drawn = values[rng.integers(0, len(values), (_DRAWS, len(values)))].mean(axis=1)
+    low, high = np.percentile(drawn, [2.5, 97.5])
+    return float(low), float(high)
+
+
+def differences(results: Results, recipe: str, measure: str) -> list[float]:
+    """Returns what a recipe's nets differ by from those of the first recipe with the same training seed."""
+    first = results[next(iter(results))]
+    pairs = zip(results[recipe], first, strict=True)
+    return [float(ours["measured"][measure] - theirs["measured"][measure]) for ours, theirs in pairs]
+
+
+def tables(results: Results) -> list[Table]:
+    """Returns the table of means, and that of differences from the first recipe with 95% intervals."""
+    first, count = next(iter(results)), len(next(iter(results.values())))
+    heads = ["recipe", *_SHOWN.values(), "learned", "asked"]
+    rows = [heads]
+    for recipe, records in results.items():
+        mean, cost = means(records), records[0]["cost"]
+        shown = [number(mean[name], 2 if name == "clean_error" else 1) for name in _SHOWN]
+        rows.append([recipe, *shown, f"{cost['gradients']:,}", f"{cost['passes']:,}"])
+    note = (
+        f"means of {count} training seeds; errors and shares in %. moved, 1.5x: misread under random changes, also 1.5"
+        "\ntimes as far; worst: under one of many; grid: at one of 775 turns and shifts; found, candidates: a search"
+        "\nwith a strong net as the only peer; by peers: the peer-filtered search; agrees: with most peers on moved"
+        "\nimages; learned, asked: images of a step that the net learns from, and that it is only asked about"
+    )
+    compared = [["recipe", *_SHOWN.values()]]
+    for recipe in list(results)[1:]:
+        compared.append([recipe, *(_difference(differences(results, recipe, name)) for name in _SHOWN)])
+    told = f"difference from '{first}' with the same training seed: mean [95% interval, bootstrap over {count} seeds]"
+    return [Table(rows, "retrained nets", note), *([Table(compared, told)] if len(results) > 1 else [])]
+
+
+def _difference(values: Sequence[float]) -> str:
+    low, high = interval(values)
+    return f"{np.mean(values):+.1f} [{low:+.1f}, {high:+.1f}]"
+
+
+def summary(results: Results) -> dict[str, Any]:
+    """Returns means and differences with their intervals, JSON-able."""
+    told = {}
+    for recipe, records in results.items():
+        apart = {name: differences(results, recipe, name) for name in Measured._fields}
+        told[recipe] = {
+            "seeds": len(records),
+            "mean": means(records),
+            "difference": {
+                name: {"mean": float(np.mean(values)), "interval": interval(values)} for name, values in apart.items()
+            },
+            "cost": records[0]["cost"],
+        }
+    return told
+
+
+class Requirement:
+    """A bound on the mean of a measure, "RECIPE:MEASURE<NUMBER"; without a recipe it is on every one but the first.
+
+    Raises:
+      InputError: it is not of that form, or there is no such recipe or measure.
+    """
+
+    def __init__(self, text: str, recipes: Sequence[str]):
+        match = _REQUIREMENT.fullmatch(text)
+        known = f"expected RECIPE:MEASURE<NUMBER, with a measure of {', '.join(Measured._fields)}"
+        if not match or match[2] not in Measured._fields:
+            raise InputError(f"--require is '{text}', {known}.")
+        if match[1] and match[1] not in recipes:
+            raise InputError(f"--require names the recipe '{match[1]}', expected one of {', '.join(recipes)}.")
+        try:
+            self._bound = float(match[4])
+        except ValueError as error:
+            raise InputError(f"--require is '{text}', {known}.") from error
+        self._recipes = [match[1]] if match[1] else list(recipes)[1:] or list(recipes)
+        self._measure, self._below = match[2], match[3] == "<"
+
+    def failures(self, results: Results) -> list[str]:
+        """Returns a sentence for each recipe that does not keep to the bound."""
+        told = []
+        for recipe in self._recipes:
+            mean = means(results[recipe])[self._measure]
+            if not (mean < self._bound if self._below else mean > self._bound):
+                sign = "below" if self._below else "above"
+                told.append(f"{recipe}: {self._measure} is {mean:.2f}, required is {sign} {self._bound:g}.")
+        return told

@@ -1,0 +1,243 @@
+"""How good a net is: on average, at worst, and when mistakes are searched for.
+
+A net that learned to agree with its peers passes a search that its peers filter, however weak it is. So the search that
+counts has one strong net as its only peer, which vouches for the label; the peer-filtered one stands beside it, with
+how often the net agrees with its peers.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import tensorflow as tf
+
+from models import kernels
+from models.classifier import Classifier, PeerGroup
+from pipeline import seeding
+from pipeline.operators.affine import Affine
+from pipeline.operators.operator import Operator
+from pipeline.retrain import chains
+from pipeline.retrain.chains import Chains
+from pipeline.retrain.settings import Measuring
+from pipeline.search.moves.hillclimb import Hillclimb
+from pipeline.search.moves.lanes import Runner, pad_rows
+from pipeline.search.moves.unit import SeedArrays, UnitSearch
+from pipeline.seeds.source import SeedBatch
+
+WIDER = 1.5  # times the ranges that the search has
+_BATCH = 1024  # images that a net sees at a time
+_LANES = 256  # candidates, likewise, in a search
+_MOVED, _WIDE, _WORST = range(3)  # streams of random numbers
+_GRID = (31, 5, 5)  # turns from -30 to 30 degrees, shifts from -3 to 3 pixels of 28: Engstrom et al.
+
+
+class Measured(NamedTuple):
+    """Errors and shares in percent, but for `candidates`.
+
+    Attributes:
+      clean_error: on the images as they are.
+      moved_error: under random changes, some composed moves within the operator's ranges.
+      wide_error: the same with moves that go 1.5 times as far.
+      worst_error: the share of images that are misread under one of many random changes.
+      grid_error: the share of images that are misread at one of 775 turns and shifts.
+      success: of searches with a strong net as the only peer, those that found a mistake.
+      candidates: until one was found, restricted mean over all searches.
+      success_10 to success_250: found within so many candidates.
+      peer_success: of peer-filtered searches, those that found a mistake.
+      agreement: of randomly changed images, those that the net reads as most of its peers do.
+    """
+
+    clean_error: float
+    moved_error: float
+    wide_error: float
+    worst_error: float
+    grid_error: float
+    success: float
+    candidates: float
+    success_10: float
+    success_30: float
+    success_100: float
+    success_250: float
+    peer_success: float
+    agreement: float
+
+
+class Examiner:
+    """Measures nets of one architecture; everything is compiled once.
+
+    Args:
+      model: a net of the architecture, whose weights are those under examination.
+      seeds: the images, which no net has learned from.
+      climb: the search as the mined task has it.
+      peers: the group that mined.
+      target: the net's place in it.
+      strong: the net that vouches for labels.
+      measuring: how much is measured.
+    """
+
+    def __init__(
+        self,
+        model: tf.keras.Model,
+        seeds: SeedBatch,
+        climb: Hillclimb,
+        peers: PeerGroup,
+        target: int,
+        strong: Classifier,
+        measuring: Measuring,
+    ):
+        self._model, self._seeds, self._measuring = model, seeds, measuring
+        self._operator = climb.operator
+        net = _as_classifier(model, peers.classifiers[target])
+        self._net = PeerGroup((net,))
+        others = tuple(other for place, other in enumerate(peers.classifiers) if place != target)
+        self._peers = PeerGroup(others)
+        self._moved = _Moved(net, self._operator, seeds.images)
+        self._on_grid = _Moved(net, _grid_operator(seeds.images.shape[2]), seeds.images[: measuring.grid_images])
+        self._votes = self._votes_of_peers()
+        self._search = _Search(climb, PeerGroup((net, strong)), 0, seeds, measuring)
+        group = (*peers.classifiers[:target], net, *peers.classifiers[target + 1 :])
+        self._peer_filtered = _Search(climb, PeerGroup(group), target, seeds, measuring)
+
+    def measure(self, model: tf.keras.Model) -> Measured:
+        """Returns how good a net of the same architecture is."""
+        self._model.set_weights(model.get_weights())
+        measuring, labels = self._measuring, self._seeds.labels
+        answers = self._changed(_MOVED, measuring.draws, 1.0)
+        wide = self._changed(_WIDE, measuring.draws, WIDER)
+        worst = self._changed(_WORST, measuring.worst_of, 1.0)
+        clean = self._net.probabilities(self._seeds.images, _BATCH)[0].argmax(axis=1)
+        grid = np.stack([self._on_grid.answers(numbers) for numbers in _grid()])
+        searched, filtered = self._search.run(), self._peer_filtered.run()
+        return Measured(
+            _percent(clean != labels),
+            _percent(answers != labels),
+            _percent(wide != labels),
+            _percent((worst != labels).any(axis=0)),
+            _percent((grid != labels[: grid.shape[1]]).any(axis=0)),
+            _percent(searched.found),
+            float(np.minimum(searched.candidates, measuring.most_candidates).mean()),
+            searched.within(10),
+            searched.within(30),
+            searched.within(100),
+            searched.within(250),
+            _percent(filtered.found),
+            _percent(answers == self._votes),
+        )
+
+    def _changed(self, stream: int, draws: int, wider: float) -> np.ndarray:
+        """Returns the net's classes of randomly changed images, int `[draws, B]`."""
+        return np.stack([self._moved.answers(self._drawn(stream, draw, wider)) for draw in range(draws)])
+
+    def _drawn(self, stream: int, draw: int, wider: float) -> Chains:
+        """Returns a random change of each image; beyond the operator's ranges by numbers beyond [0, 1)."""
+        moves, seed = self._measuring.moves, tf.constant([self._measuring.seed, 4 * (draw * 3 + stream)])
+        numbers, lengths = chains.random(self._operator, len(self._seeds.images), moves, seed)
+        return Chains((0.5 + wider * (numbers - 0.5)).numpy(), lengths.numpy())
+
+    def _votes_of_peers(self) -> np.ndarray:
+        """Returns the class that most peers give each randomly changed image, `[draws, B]`."""
+        votes = []
+        for draw in range(self._measuring.draws):
+            images = self._moved.images(self._drawn(_MOVED, draw, 1.0))
+            votes.append(self._peers.probabilities(images, _BATCH).mean(axis=0).argmax(axis=1))
+        return np.stack(votes)
+
+
+def _percent(which: np.ndarray) -> float:
+    return 100.0 * float(np.mean(which))
+
+
+def _as_classifier(model: tf.keras.Model, like: Classifier) -> Classifier:
+    def predict(images: tf.Tensor) -> tf.Tensor:
+        return model(images, training=False)
+
+    fastest = kernels.fastest(predict, like.input_shape)
+    return dataclasses.replace(like, predict=predict, digest="", source="", kernels=fastest)
+
+
+def _grid_operator(width: int) -> Affine:
+    return Affine(rotation_degrees=30.0, translation_pixels=3.0 * width / 28, scale=0.0, stretch=0.0, shear_degrees=0.0)
+
+
+def _grid() -> Iterator[Chains]:
+    """Yields the 775 places of the grid as chains of one move, the same for all images."""
+    for turn in np.linspace(0.0, 1.0, _GRID[0]):
+        for across in np.linspace(0.0, 1.0, _GRID[1]):
+            for down in np.linspace(0.0, 1.0, _GRID[2]):
+                numbers = np.array([[[turn, across, down, 0.5, 0.5, 0.5]]], np.float32)
+                yield Chains(numbers, np.ones(1, np.int32))
+
+
+class _Moved:
+    """Images under given chains of moves, and what a net says of them."""
+
+    def __init__(self, net: Classifier, operator: Operator, images: np.ndarray):
+        self._count = len(images)
+        self._sources = kernels.cluster(operator.sources)(
+            tf.constant(pad_rows(images, -(-len(images) // _BATCH) * _BATCH))
+        )
+
+        def moved(sources: tf.Tensor, rows: tf.Tensor, numbers: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
+            return chains.apply(operator, sources, rows, Chains(numbers, lengths))
+
+        self._render = kernels.cluster(moved)
+
+        def classes(*given: tf.Tensor) -> tf.Tensor:
+            return tf.argmax(net.predict(self._render(*given)), axis=1)
+
+        self._classes = kernels.compiled(classes, net.kernels)
+
+    def answers(self, drawn: Chains) -> np.ndarray:
+        """Returns the net's classes, `[B]`, of each image under its chain, or under the one that all have."""
+        return self._of(self._classes, drawn)
+
+    def images(self, drawn: Chains) -> np.ndarray:
+        """Returns the changed images, uint8 `[B, H, W, C]`."""
+        return np.rint(self._of(self._render, drawn) * 255.0).astype(np.uint8)
+
+    def _of(self, function: Callable[..., tf.Tensor], drawn: Chains) -> np.ndarray:
+        parts = []
+        for start in range(0, self._count, _BATCH):
+            chosen = (
+                np.broadcast_to(field[:1], (_BATCH, *field.shape[1:]))
+                if len(field) == 1
+                else pad_rows(field[start : start + _BATCH], _BATCH)
+                for field in drawn
+            )
+            rows = np.arange(start, start + _BATCH, dtype=np.int32)
+            parts.append(function(self._sources, tf.constant(rows), *map(tf.constant, chosen)).numpy())
+        return np.concatenate(parts)[: self._count]
+
+
+class _Found(NamedTuple):
+    found: np.ndarray  # bool `[T]`
+    candidates: np.ndarray  # `[T]`, until it was found; the most there are where nothing was
+
+    def within(self, budget: int) -> float:
+        """Returns the share that was found within so many candidates, in percent."""
+        return _percent(self.found & (self.candidates <= budget))
+
+
+class _Search:
+    """Searches for mistakes of one net of a group on the first images."""
+
+    def __init__(self, climb: Hillclimb, group: PeerGroup, target: int, seeds: SeedBatch, measuring: Measuring):
+        count = min(measuring.searched_images, len(seeds.images))
+        words = np.array([seeding.seed_key(seed_id) for seed_id in seeds.ids[:count]], np.uint32)
+        self._arrays = SeedArrays(seeds.images[:count], seeds.labels[:count], words)
+        self._search = UnitSearch(climb, group, (target,), "label", measuring.seed, _LANES, count)
+        self._runner: Runner = self._search.runner()
+        self._target, self._most = target, measuring.most_candidates
+
+    def run(self) -> _Found:
+        """Searches on every image that all other nets read right; one that the net misreads as it is takes none."""
+        unit = self._search.run(self._runner, self._arrays)
+        right = unit.probabilities.argmax(axis=-1) == self._arrays.labels
+        others = np.delete(right, self._target, axis=0).all(axis=0)
+        at_once = np.zeros(int((others & ~right[self._target]).sum()), np.int64)
+        results: Any = unit.searched.results
+        candidates = np.where(results.found, results.drawn, self._most)
+        return _Found(np.append(at_once == 0, results.found), np.append(at_once, candidates))

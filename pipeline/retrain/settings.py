@@ -1,0 +1,147 @@
+"""A retraining file: TOML that names a mined task, how nets are retrained by recipes, and how they are measured.
+
+Loads no library: mistakes are told first.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import re
+import tomllib
+from collections.abc import Sequence
+from typing import Any
+
+from models.errors import InputError
+from models.settings import about, setting
+from pipeline.config import config_file
+from pipeline.config.config import Config
+from pipeline.config.method import Method
+from pipeline.config.sections import known, section
+from pipeline.retrain.recipe import Recipe
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
+_TASK = re.compile(r"[a-z][a-z0-9_]*")
+
+
+@dataclasses.dataclass(frozen=True)
+class Retraining:
+    """[retrain]: which net is trained, on what, for how long."""
+
+    net: str = setting("", "the net to retrain, by its name in the mined task; by default the task's last peer")
+    start: str = setting(
+        "trained", '"trained" (fine-tuned from the peer) or "scratch" (same architecture, new weights)'
+    )
+    dataset_version: str = setting("", 'the version of the mined dataset, such as "1.2.0"; by default the newest')
+    learn_from: str = setting("train", 'the images it learns from, in TFDS\'s split syntax ("train[:50000]")')
+    epochs: int = setting(6, "passes over these images", low=1, high=10_000)
+    batch_size: int = setting(128, "images in one step, not counting what a recipe adds", low=1, high=1_000_000)
+    learning_rate: float = setting(0.001, "of Adam at the start; it falls to 0 as a cosine", low=1e-8, high=100)
+    seeds: int = setting(10, "how many nets each recipe trains, with seeds 0, 1, ...", low=1, high=1000)
+
+
+@dataclasses.dataclass(frozen=True)
+class Measuring:
+    """[measure]: how good a net is afterwards, on images that no net has learned from."""
+
+    images: str = setting("test", 'the images, in TFDS\'s split syntax ("test[:2000]", "train[50000:]" to choose by)')
+    draws: int = setting(10, "random moves of each image for the error on moved images", low=1, high=10_000)
+    moves: int = setting(6, "most moves that are composed into one random change", low=1, high=64)
+    worst_of: int = setting(100, "random changes of each image, of which the worst counts", low=1, high=10_000)
+    grid_images: int = setting(500, "images that are shown on the grid of 775 shifts and turns", low=1, high=10**9)
+    searched_images: int = setting(400, "images on which mistakes are searched for", low=1, high=10**9)
+    most_candidates: int = setting(500, "a search that found nothing counts as so many candidates", low=1, high=10**6)
+    judge: str = setting("cnn", "architecture of the strong net that vouches for the label; trained on moved images")
+    judge_epochs: int = setting(3, "how long it is trained", low=1, high=10_000)
+    seed: int = setting(0, "of the random changes and searches, the same for every net", low=0, high=2**31 - 1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """A retraining file.
+
+    Attributes:
+      task: its name, of which the results' folder is named.
+      mined: the task whose nets and mistakes are used.
+      retraining, measuring: the sections.
+      recipes: by name, in the file's order; the first is what the others are compared with.
+    """
+
+    task: str
+    mined: Config
+    retraining: Retraining
+    measuring: Measuring
+    recipes: dict[str, Recipe]
+
+
+def load(path: str, methods: dict[str, Method], kinds: Sequence[type]) -> Plan:
+    """Reads a retraining file; the path of the mined task's configuration is relative to its folder.
+
+    Args:
+      path: the TOML file.
+      methods: what a mined task's [search] method can name.
+      kinds: what a recipe can be, dataclasses of settings with a `name`.
+
+    Raises:
+      InputError: the file is missing, not TOML, or has an unknown key, a wrong type or a value out of range.
+    """
+    try:
+        with open(path, "rb") as stream:
+            table = tomllib.load(stream)
+    except OSError as error:
+        raise InputError(f"{path}: the file cannot be read ({error.strerror}); give --config a TOML file.") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: this is not valid TOML: {error}.") from error
+    known(table, ["task", "mined", "retrain", "measure", "recipe"], path, "key or section")
+    task = table.get("task", os.path.splitext(os.path.basename(path))[0])
+    if not isinstance(task, str) or not _TASK.fullmatch(task):
+        raise InputError(f"{path}: task is {task!r}, expected a name of a-z, 0-9 and _ that starts with a letter.")
+    if not isinstance(table.get("mined"), str):
+        raise InputError(
+            f"{path}: mined is missing; expected the configuration that was mined, as in mined = 'my.toml'."
+        )
+    mined = config_file.load(os.path.join(os.path.dirname(path), table["mined"]), methods)
+    retraining = _section(Retraining, "retrain", table, path)
+    if retraining.start not in ("trained", "scratch"):
+        raise InputError(f"{path}: [retrain] start is {retraining.start!r}, expected 'trained' or 'scratch'.")
+    return Plan(task, mined, retraining, _section(Measuring, "measure", table, path), _recipes(table, kinds, path))
+
+
+def _section(cls: type, name: str, table: dict[str, Any], path: str) -> Any:
+    given = table.get(name, {})
+    if not isinstance(given, dict):
+        raise InputError(f"{path}: '{name}' is a section, expected [{name}] with keys below it.")
+    known(given, [field.name for field in dataclasses.fields(cls)], f"{path}: [{name}]", "key")
+    return section(cls, name, given, path)
+
+
+def _recipes(table: dict[str, Any], kinds: Sequence[type], path: str) -> dict[str, Recipe]:
+    listed = table.get("recipe", [])
+    if not isinstance(listed, list) or len(listed) < 1 or not all(isinstance(entry, dict) for entry in listed):
+        raise InputError(f"{path}: there is no recipe, expected [[recipe]] with a name and a kind for each.")
+    recipes: dict[str, Recipe] = {}
+    for place, entry in enumerate(listed, start=1):
+        name = entry.get("name", "")
+        if not isinstance(name, str) or not _NAME.fullmatch(name):
+            raise InputError(
+                f"{path}: the name of [[recipe]] {place} is {name!r}, expected letters, digits, '_', '.' and '-'."
+            )
+        if name in recipes:
+            raise InputError(f"{path}: two recipes are named '{name}'; give each a name of its own.")
+        recipes[name] = _recipe(entry, {cls.name: cls for cls in kinds}, f"[recipe] '{name}'", path)  # type: ignore[attr-defined]
+    return recipes
+
+
+def _recipe(entry: dict[str, Any], kinds: dict[str, type], where: str, path: str) -> Recipe:
+    kind = entry.get("kind")
+    if kind not in kinds:
+        raise InputError(f"{path}: {where}: kind is {kind!r}, expected {' or '.join(repr(name) for name in kinds)}.")
+    fields = [field.name for field in dataclasses.fields(kinds[kind])]
+    known(entry, ["name", "kind", *fields], f"{path}: {where}", "key")
+    return section(kinds[kind], f"recipe '{entry['name']}'", entry, path)
+
+
+def keys(value: Any) -> dict[str, Any]:
+    """Returns the keys of a section or recipe that determine a result, with their values."""
+    fields = [field for field in dataclasses.fields(value) if about(field).determines]
+    return {field.name: getattr(value, field.name) for field in fields}
