@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from pipeline.config import reference
 from pipeline.kinds import registry
+from pipeline.retrain import recipes, settings
 
 
 def page() -> str:
     """Returns the reference of all keys that there are."""
-    return reference.page({kind.name: kind.methods for kind in registry.KINDS})
+    kinds = {f'[[recipe]] kind = "{recipe.name}"': recipe for recipe in recipes.KINDS}
+    retraining = {"[retrain]": settings.Retraining, "[measure]": settings.Measuring, **kinds}
+    return reference.page({kind.name: kind.methods for kind in registry.KINDS}, retraining)
 
 
 if __name__ == "__main__":

@@ -27,6 +27,12 @@ default, add nothing to the ids of examples.
 `task`, above all sections, is the name of the dataset's config: a-z, 0-9 and _, a letter first. By default it is the
 file's name."""
 
+_RETRAINING = """## A retraining file
+
+What `peerpressure retrain` takes ([retraining](retrain.md)): `task`, its name; `mined`, the path of the configuration
+that was mined, relative to the file; the sections below; and a `[[recipe]]` for each recipe, with a `name`, a `kind`,
+and the keys of that kind. The first recipe is what the others are compared with."""
+
 
 @dataclasses.dataclass(frozen=True)
 class _Key:
@@ -38,17 +44,19 @@ class _Key:
     hint: Any
 
 
-def page(datasets: Mapping[str, Sequence[Method]]) -> str:
+def page(datasets: Mapping[str, Sequence[Method]], retraining: Mapping[str, type]) -> str:
     """Returns the whole page.
 
     Args:
       datasets: the methods that make each dataset, by its name.
+      retraining: the sections of a retraining file, by what stands above their keys.
     """
     methods = [method for each in datasets.values() for method in each]
     names = dict.fromkeys(name for method in methods for name in method.sections)
     parts = [_HEAD, _methods(datasets)]
     parts += [_common(name, cls) for name, cls in COMMON.items()]
     parts += [part for name in names for part in _sections(name, methods)]
+    parts += [_RETRAINING, *(_of_retraining(above, cls) for above, cls in retraining.items())]
     return "\n\n".join(parts) + "\n"
 
 
@@ -66,6 +74,13 @@ def _methods(datasets: Mapping[str, Sequence[Method]]) -> str:
 def _common(name: str, cls: type) -> str:
     rows = [_row(key) for key in _keys(cls)]
     return f"## `[{name}]`{_meaning(cls)}\n\n" + _table(["key", "default", "values", "meaning"], rows)
+
+
+def _of_retraining(above: str, cls: type) -> str:
+    meaning = (cls.__doc__ or "").partition("\n")[0].partition("]: ")[2] or (cls.__doc__ or "").partition("\n")[0]
+    rows = [_row(key) for key in _keys(cls)]
+    table = "\n\n" + _table(["key", "default", "values", "meaning"], rows) if rows else ""
+    return f"### `{above}`\n\n{meaning}{table}"
 
 
 def _sections(name: str, methods: Sequence[Method]) -> Iterator[str]:

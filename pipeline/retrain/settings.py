@@ -10,7 +10,7 @@ import os
 import re
 import tomllib
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 from models.errors import InputError
 from models.settings import about, setting
@@ -29,7 +29,7 @@ class Retraining:
     """[retrain]: which net is trained, on what, for how long."""
 
     net: str = setting("", "the net to retrain, by its name in the mined task; by default the task's last peer")
-    start: str = setting(
+    start: Literal["trained", "scratch"] = setting(
         "trained", '"trained" (fine-tuned from the peer) or "scratch" (same architecture, new weights)'
     )
     dataset_version: str = setting("", 'the version of the mined dataset, such as "1.2.0"; by default the newest')
@@ -102,8 +102,6 @@ def load(path: str, methods: dict[str, Method], kinds: Sequence[type]) -> Plan:
         )
     mined = config_file.load(os.path.join(os.path.dirname(path), table["mined"]), methods)
     retraining = _section(Retraining, "retrain", table, path)
-    if retraining.start not in ("trained", "scratch"):
-        raise InputError(f"{path}: [retrain] start is {retraining.start!r}, expected 'trained' or 'scratch'.")
     return Plan(task, mined, retraining, _section(Measuring, "measure", table, path), _recipes(table, kinds, path))
 
 

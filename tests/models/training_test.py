@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from models import devices, loading, training
+from models import devices, loading, training, zoo
 from models.errors import InputError
 from models.recipe import Training
 from tests.models import nets
@@ -242,3 +242,45 @@ def test_a_pretrained_net_is_saved_and_loaded(with_softmax, tmp_path):
     classifier, images = loading.load(tmp_path / "net.keras"), tf.constant(nets.images(4) / 255.0, tf.float32)
     np.testing.assert_array_equal(classifier.predict(images), with_softmax[0](images))
     assert classifier.digest == loading.digest(with_softmax[0])
+
+
+def _stream(count: int = 200) -> tf.data.Dataset:
+    rng = np.random.default_rng(0)
+    images = rng.random((count, 6, 6, 1)).astype(np.float32)
+    rows = tf.data.Dataset.from_tensor_slices((images, (images.mean(axis=(1, 2, 3)) > 0.5).astype(np.int32)))
+    return rows.shuffle(count, seed=0).repeat().batch(20, drop_remainder=True)
+
+
+def _fit(loss, steps: int = 10, epochs: int = 4, progress=None) -> tf.keras.Model:
+    strategy = devices.strategy("cpu")
+    tf.keras.utils.set_random_seed(0)
+    with strategy.scope():
+        model = zoo.build("mlp-8", (6, 6, 1), 2)
+    training.fit(model, _stream(), loss, steps, epochs, 0.01, strategy, progress)
+    return model
+
+
+def _cross_entropy(net, batch, step):
+    images, labels = batch
+    return tf.reduce_mean(tf.keras.losses.sparse_categorical_crossentropy(labels, net(images)))
+
+
+def test_any_loss_on_any_stream_trains_and_equal_arguments_give_equal_weights():
+    told = []
+    model = _fit(_cross_entropy, progress=lambda *figures: told.append(figures))
+    assert [figures[:2] for figures in told] == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    assert told[-1][2] < told[0][2]
+    for ours, again in zip(model.get_weights(), _fit(_cross_entropy).get_weights(), strict=True):
+        np.testing.assert_array_equal(ours, again)
+
+
+def test_a_loss_hears_the_number_of_its_step():
+    """Trained on the steps before the fifth only: what comes later has no gradient, and Adam's momentum fades."""
+    seen = tf.Variable(tf.zeros([12], tf.int32))
+
+    def loss(net, batch, step):
+        seen.scatter_nd_update([[step]], [step + 1])
+        return _cross_entropy(net, batch, step)
+
+    _fit(loss, steps=6, epochs=2)
+    np.testing.assert_array_equal(seen.numpy(), np.arange(1, 13))

@@ -56,12 +56,12 @@ def test_the_page_is_what_the_code_says():
 
 
 def test_a_key_that_two_methods_take_differently_is_told_for_each():
-    rows = _rows(reference.page({"toys": [NEAR, FAR]}), "search")
+    rows = _rows(reference.page({"toys": [NEAR, FAR]}, {}), "search")
     assert rows["reach"] == [["`0.5`", "0 to 2", "how far", "near"], ["`10`", "1 to 99", "how far, in steps", "far"]]
 
 
 def test_a_key_that_all_methods_take_is_told_once():
-    rows = _rows(reference.page({"toys": [NEAR, FAR]}), "search")
+    rows = _rows(reference.page({"toys": [NEAR, FAR]}, {}), "search")
     assert [row[-1] for row in rows["targets"]] == ["all"]
     assert rows["turns"] == [['`["left"]`', "a list, each item a text", "where to", "far"]]
 

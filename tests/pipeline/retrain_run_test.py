@@ -1,0 +1,152 @@
+"""`peerpressure retrain` end to end, on the tiny task's mistakes."""
+
+from __future__ import annotations
+
+import json
+import pathlib
+import shutil
+
+import pytest
+
+from models import loading
+from pipeline.kinds.mistakes.kind import MISTAKES
+from tests.pipeline.conftest import Outcome, Work, call, write_config
+
+pytestmark = pytest.mark.slow
+
+PLAN = """
+task = "again"
+mined = "tiny.toml"
+[retrain]
+net = "mlp-8"
+epochs = 2
+batch_size = 32
+seeds = 2
+[measure]
+images = "test[:50%]"
+draws = 2
+worst_of = 3
+grid_images = 4
+searched_images = 16
+judge = "mlp-16"
+judge_epochs = 1
+"""
+NOTHING = '[[recipe]]\nname = "nothing"\nkind = "plain"\n'
+RECIPES = (
+    NOTHING
+    + '[[recipe]]\nname = "mistakes"\nkind = "mistakes"\n'
+    + '[[recipe]]\nname = "mixed"\nkind = "proposals"\ncandidates = 3\nmined = 0.5\nkl = 1.0\n'
+)
+
+
+def _retrain(work: Work, folder: pathlib.Path, *more: str, plan: str = PLAN + RECIPES) -> Outcome:
+    write_config(folder / "tiny.toml")
+    (folder / "plan.toml").write_text(plan)
+    return call("retrain", "--config", folder / "plan.toml", "--workdir", work.path, *more)
+
+
+def _records(work: Work) -> dict[str, dict]:
+    found = sorted((work.path / "retrained" / "again").glob("*/seed-*/retrained.json"))
+    return {
+        f"{path.parent.parent.name.rpartition('-')[0]}/{path.parent.name}": json.loads(path.read_text())
+        for path in found
+    }
+
+
+@pytest.fixture(scope="module")
+def retrained(finished, tmp_path_factory) -> tuple[Work, Outcome]:
+    """A workdir in which the plan was carried out. Not to be changed."""
+    folder = tmp_path_factory.mktemp("retrained")
+    work = finished.copy(folder / "work", ran=True)
+    outcome = _retrain(work, folder)
+    assert outcome.code == 0, outcome
+    return work, outcome
+
+
+def test_every_recipe_has_a_net_and_a_record_for_each_seed_and_the_results_stand_beside_each_other(retrained):
+    work, outcome = retrained
+    assert set(_records(work)) == {
+        f"{name}/seed-{seed}" for name in ("nothing", "mistakes", "mixed") for seed in (0, 1)
+    }
+    assert "peerpressure: status=done nets=6 required=0 failed=0" in outcome.out
+    folder = work.path / "retrained" / "again"
+    assert (folder / "summary.csv").read_text().splitlines()[2].startswith("mistakes,")
+    assert json.loads((folder / "summary.json").read_text())["mixed"]["seeds"] == 2
+    assert (folder / "front.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_record_tells_where_its_net_comes_from(retrained):
+    work, _ = retrained
+    for name, record in _records(work).items():
+        path = next((work.path / "retrained" / "again").glob(f"{name.split('/')[0]}-*/{name.split('/')[1]}/net.keras"))
+        net = loading.load(str(path), name="net")
+        parent = loading.load(work.nets()[1], name="parent")
+        assert record["digest"] == net.digest != parent.digest == record["parent"]["digest"]
+        assert record["seed"] == int(name[-1])
+        used = f"{MISTAKES.name}/tiny:1.0.0"
+        assert record.get("dataset") == (None if name.startswith("nothing") else used)
+    seeds = {record["digest"] for record in _records(work).values()}
+    assert len(seeds) == 6  # no two nets are the same
+
+
+def test_a_retrained_net_is_a_net_to_recheck_with(retrained):
+    work, _ = retrained
+    path = next((work.path / "retrained" / "again").glob("mistakes-*/seed-0/net.keras"))
+    outcome = call("recheck", work.dataset, "--workdir", work.path, "--peers", f"mlp-8={path}")
+    assert outcome.code == 0, outcome
+
+
+def test_what_is_there_is_not_made_again_and_what_is_missing_comes_out_the_same(retrained, tmp_path):
+    made, first = retrained
+    work = made.copy(tmp_path / "work", ran=True)
+    before = _records(work)
+    shutil.rmtree(next((work.path / "retrained" / "again").glob("mixed-*/seed-1")))
+    next((work.path / "retrained" / "again").glob("mistakes-*/seed-0/retrained.json")).unlink()
+    kept = next((work.path / "retrained" / "again").glob("nothing-*/seed-0/net.keras"))
+    written = kept.stat().st_mtime_ns
+    again = _retrain(work, tmp_path)
+    assert again.code == 0 and _records(work) == before
+    assert kept.stat().st_mtime_ns == written
+    assert again.out.split("peerpressure:")[0] == first.out.split("peerpressure:")[0]
+
+
+def test_a_requirement_that_is_not_kept_is_exit_code_1(retrained, tmp_path):
+    made, _ = retrained
+    work = made.copy(tmp_path / "work", ran=True)
+    outcome = _retrain(work, tmp_path, "--require", "mistakes:clean_error<101", "candidates>100000")
+    assert outcome.code == 1
+    assert [line.split(":")[0] for line in outcome.err.splitlines() if "required is" in line] == ["mistakes", "mixed"]
+
+
+def test_no_measured_image_is_learned_from(finished, tmp_path):
+    """All test images are measured on, and all mistakes are of test images: no mistake is left to learn from."""
+    work = finished.copy(tmp_path / "work", ran=True)
+    outcome = _retrain(work, tmp_path, plan=PLAN.replace("test[:50%]", "test") + RECIPES)
+    assert outcome.code == 2 and "no example whose seed image may be learned from" in outcome.err
+    outcome = _retrain(work, tmp_path, plan=PLAN.replace("test[:50%]", "train[:30]") + NOTHING)
+    assert outcome.code == 2 and "nets have learned from all 30 of them" in outcome.err
+    assert not (work.path / "retrained").exists()
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ('net = "mlp-8"', 'net = "mlp-9"', "expected one of mlp-4, mlp-8, mlp-12"),
+        ("seeds = 2", 'dataset_version = "7.0.0"', "was not found"),
+        ('images = "test[:50%]"', 'images = "tset"', "[measure] images: 'tset' is no part"),
+        ('judge = "mlp-16"', 'judge = "mpl-16"', "There is no architecture 'mpl-16'"),
+    ],
+)
+def test_a_mistake_is_one_sentence_and_nothing_is_written(finished, tmp_path, old, new, told):
+    work = finished.copy(tmp_path / "work", ran=True)
+    outcome = _retrain(work, tmp_path, plan=PLAN.replace(old, new) + RECIPES)
+    assert outcome.code == 2 and told in outcome.err and outcome.err.count("peerpressure: error") == 1
+    assert not (work.path / "retrained").exists()
+
+
+def test_measures_are_shares_of_the_images(retrained):
+    work, _ = retrained
+    for record in _records(work).values():
+        measured = dict(record["measured"])
+        assert 0.0 <= measured.pop("candidates") <= 500.0
+        assert all(0.0 <= value <= 100.0 for value in measured.values())
