@@ -27,9 +27,13 @@ def draw(points: Iterable[tuple[str, bool, list[float], list[float]]]) -> bytes:
         colour, mark = (_MINED, "o") if is_mined else (_CONTROL, "s")
         across, up = np.mean(errors), np.mean(candidates)
         axes.errorbar(across, up, np.std(candidates), np.std(errors), color=colour, marker=mark, capsize=2, lw=1)
-        axes.annotate(name, (across, up), xytext=(6, 4), textcoords="offset points", fontsize=8)
+        at, away = (across, up), (0, 8 if is_mined else -16)
+        axes.annotate(name, at, away, textcoords="offset points", ha="center", fontsize=8, parse_math=False)
     for colour, mark, label in ((_MINED, "o", "with mined examples"), (_CONTROL, "s", "without")):
         axes.plot([], [], color=colour, marker=mark, ls="", label=label)
+    axes.set_yscale("log")
+    axes.margins(0.15)  # room for names
+    axes.set_title("mean and standard deviation over training seeds", fontsize=9)
     axes.set_xlabel("error on moved images, %")
     axes.set_ylabel("candidates until a mistake is found")
     axes.legend(frameon=False)

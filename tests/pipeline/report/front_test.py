@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+import io
+
+import numpy as np
+from PIL import Image
+
+from pipeline.report import front
+
+POINTS = [("nothing", False, [30.0, 32.0], [7.0, 8.0]), ("mined", True, [12.0, 13.0], [90.0, 110.0])]
+
+
+def _pixels(points) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(front.draw(points))).convert("RGB")).astype(int)
+
+
+def _has(pixels: np.ndarray, colour: tuple[int, int, int]) -> int:
+    return int((np.abs(pixels - colour).sum(axis=-1) < 12).sum())
+
+
+def test_points_with_and_without_mined_examples_have_their_colours():
+    red, blue = (200, 64, 47), (47, 111, 171)
+    both, one = _pixels(POINTS), _pixels(POINTS[:1])
+    assert both.shape == (600, 900, 3)
+    assert _has(both, red) > _has(one, red) > 0  # of the legend, where there is no such point
+    assert _has(both, blue) > 100
+
+
+def test_equal_points_give_equal_bytes_and_a_name_with_a_dollar_is_drawn():
+    assert front.draw(POINTS) == front.draw(POINTS)
+    assert _pixels([("a$b_$", *POINTS[0][1:])]).std() > 0
