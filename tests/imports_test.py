@@ -10,7 +10,7 @@ import pytest
 from pipeline.kinds import registry
 
 ROOT = pathlib.Path(__file__).parent.parent
-LEAVES = ["formats", "interruption", "seeding", "records", "criteria"]
+LEAVES = ["formats", "interruption", "seeding", "records", "criteria", "ahead"]
 ROOMS = ["workdir", "seeds", "operators", "search", "report", "config", "kinds", "runs", "versions", "studies"]
 ORDER = ["models", *(f"pipeline.{name}" for name in [*LEAVES, *ROOMS, "commands", "__main__"])]
 
