@@ -62,7 +62,7 @@ def _measure(name: str, net: tf.keras.Model, seconds: float) -> None:
         "CPPN": _island(net, CPPN(_SHAPE)),
         "pyribs": _pyribs(net),
     }
-    rates = in_turns(steps, seconds)
+    rates = {name: rate.wall for name, rate in in_turns(steps, seconds).items()}
     print(f"{name}: the bare net {rates['bare']:,.0f} images/s (batches of {size})")
     for encoding in ("direct", "CPPN"):
         rate = rates[encoding]
