@@ -15,7 +15,6 @@ import argparse
 import functools
 import os
 import tempfile
-import time
 import warnings
 from collections.abc import Callable
 
@@ -23,6 +22,7 @@ import numpy as np
 import tensorflow as tf
 
 from benchmarks import mnist
+from benchmarks.turns import Step, best_bare, in_turns
 from models import kernels, training
 from models.recipe import Training
 from pipeline import seeding
@@ -36,8 +36,6 @@ _NETS = ("cnn-32-64-200", "mlp-50")
 _BATCHES = (50, 100, 200, 400, 1000)
 _POPULATION, _BLOCK = 200, 20
 _NEVER_DONE = 2.0  # no probability reaches it
-
-Step = Callable[[], int]
 
 
 def main() -> None:
@@ -57,14 +55,14 @@ def main() -> None:
 
 
 def _measure(name: str, net: tf.keras.Model, seconds: float) -> None:
-    bare, size = _best_bare(net)
+    bare, size = best_bare(_asked(net)[0], _SHAPE, _BATCHES)
     steps = {
         "bare": bare,
         "direct": _island(net, Direct(_SHAPE)),
         "CPPN": _island(net, CPPN(_SHAPE)),
         "pyribs": _pyribs(net),
     }
-    rates = _in_turns(steps, seconds)
+    rates = {name: rate.wall for name, rate in in_turns(steps, seconds).items()}
     print(f"{name}: the bare net {rates['bare']:,.0f} images/s (batches of {size})")
     for encoding in ("direct", "CPPN"):
         rate = rates[encoding]
@@ -74,18 +72,6 @@ def _measure(name: str, net: tf.keras.Model, seconds: float) -> None:
         )
 
 
-def _in_turns(steps: dict[str, Step], seconds: float) -> dict[str, float]:
-    """Returns images a second of each, run in turns, for the machine's speed drifts."""
-    images, spent = dict.fromkeys(steps, 0), dict.fromkeys(steps, 0.0)
-    while min(spent.values()) < seconds:
-        for name, step in steps.items():
-            start = time.perf_counter()
-            while time.perf_counter() - start < 0.5:
-                images[name] += step()
-            spent[name] += time.perf_counter() - start
-    return {name: images[name] / spent[name] for name in steps}
-
-
 def _asked(net: tf.keras.Model) -> tuple[Callable[[tf.Tensor], tf.Tensor], kernels.Kernels]:
     """Returns a net as a function, and the kernels with which it is fastest."""
 
@@ -93,26 +79,6 @@ def _asked(net: tf.keras.Model) -> tuple[Callable[[tf.Tensor], tf.Tensor], kerne
         return net(images, training=False)
 
     return predict, kernels.fastest(predict, _SHAPE)
-
-
-def _best_bare(net: tf.keras.Model) -> tuple[Step, int]:
-    predict, fastest = _asked(net)
-    compiled = kernels.compiled(predict, fastest)
-
-    def step(size: int) -> Step:
-        images = tf.random.stateless_uniform([size, *_SHAPE], [0, 0])
-        compiled(images)
-
-        def run() -> int:
-            compiled(images).numpy()
-            return size
-
-        return run
-
-    steps = {str(size): step(size) for size in _BATCHES}
-    rates = _in_turns(steps, 1.0)
-    best = max(rates, key=lambda name: rates[name])
-    return steps[best], int(best)
 
 
 def _island(net: tf.keras.Model, encoding: Encoding) -> Step:

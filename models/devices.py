@@ -36,6 +36,11 @@ def device_name(device: str) -> str:
     return f"/{_resolve(device).upper()}:0"
 
 
+def current() -> str:
+    """Returns the name of the device in whose scope this is called; threads begin outside of any scope."""
+    return tf.zeros([]).device
+
+
 def _resolve(device: str) -> str:
     present = [kind for kind in _KINDS if _is_present(kind)]
     if device == "auto":

@@ -13,6 +13,8 @@ from typing import Any, Literal
 
 import tensorflow as tf
 
+from models import devices
+
 Kernels = Literal["xla", "tensorflow"]
 XLA: Kernels = "xla"
 TENSORFLOW: Kernels = "tensorflow"
@@ -27,7 +29,7 @@ def fastest(predict: Callable[[tf.Tensor], tf.Tensor], input_shape: tuple[int, i
       predict: from float32 `[B, H, W, C]` to `[B, K]`.
       input_shape: `(H, W, C)`.
     """
-    on_cpu = ":CPU:" in tf.zeros([]).device
+    on_cpu = ":CPU:" in devices.current()
     return TENSORFLOW if on_cpu and _has_convolution(predict, input_shape) else XLA
 
 

@@ -6,15 +6,18 @@ Tabacof and Valle, "Exploring the Space of Adversarial Images" (arXiv 1510.05328
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from models.classifier import PeerGroup
+from pipeline import ahead
 from pipeline.report import picture
 from pipeline.report.tables import Table
 from pipeline.studies import noise
+
+_PARTS = 4  # a part of so many of a batch is shown at all sizes together, so that batches are full
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,21 +93,34 @@ def probe(
       label; and distortions, float64 `[S, 2, B]`, of original and twin.
     """
     counts, moved = (np.zeros((len(sizes), kinds, len(examples))) for kinds in (3, 2))
-    for start in range(0, len(examples), batch):
-        part, rows = examples[start : start + batch], slice(start, start + batch)
-        ids = [example["seed"]["id"].decode() for example in part]
-        originals, twins, labels, wrong = (
-            np.stack([example[key] for example in part]) for key in ("seed_image", "image", "label", "wrong_class")
-        )
-        for draw in range(draws):
-            direction = noise.gaussian(ids, net.input_shape, draw)
-            for place, size in enumerate(sizes):
-                noisy = [noise.moved(images, direction, np.full(len(part), size)) for images in (originals, twins)]
-                original, twin = (net.probabilities(images, batch)[0].argmax(-1) for images in noisy)
-                counts[place, :, rows] += [original == labels, twin == wrong, twin == labels]
-                far = [noise.distortions(*both) for both in zip(noisy, (originals, twins), strict=True)]
-                moved[place, :, rows] += np.array(far) / draws
+    shown = _shown(examples, sizes, draws, max(1, batch // _PARTS))
+    for (rows, both, noisy), answers in ahead.asked(shown, lambda one: net.probabilities(one.noisy, batch)[0]):
+        labels, wrong = (np.stack([example[key] for example in examples[rows]]) for key in ("label", "wrong_class"))
+        original, twin = np.moveaxis(answers.argmax(-1).reshape(len(sizes), 2, -1), 1, 0)
+        counts[:, :, rows] += np.stack([original == labels, twin == wrong, twin == labels], axis=1)
+        far = noise.distortions(noisy, np.tile(both, (len(sizes), 1, 1, 1)))
+        moved[:, :, rows] += far.reshape(len(sizes), 2, -1) / draws
     return counts.astype(np.int64), moved
+
+
+class _Shown(NamedTuple):
+    """Which P examples; their originals and twins, uint8 `[2 P, H, W, C]`; these with noise, `[S * 2 * P, H, W, C]`."""
+
+    rows: slice
+    both: np.ndarray
+    noisy: np.ndarray
+
+
+def _shown(examples: Sequence[dict[str, Any]], sizes: Sequence[float], draws: int, together: int) -> Iterator[_Shown]:
+    for start in range(0, len(examples), together):
+        rows = slice(start, start + together)
+        part = examples[rows]
+        ids = [example["seed"]["id"].decode() for example in part]
+        both = np.stack([example[key] for key in ("seed_image", "image") for example in part])
+        for draw in range(draws):
+            directions = np.tile(noise.gaussian(ids, both.shape[1:], draw), (2, 1, 1, 1))
+            noisy = [noise.moved(both, directions, np.full(len(both), size)) for size in sizes]
+            yield _Shown(rows, both, np.concatenate(noisy))
 
 
 def formatted(rows: Sequence[Row]) -> Table:

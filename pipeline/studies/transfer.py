@@ -8,12 +8,13 @@ are those of the images as shown.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from models.classifier import PeerGroup
+from pipeline import ahead
 from pipeline.report import picture
 from pipeline.report.tables import Table
 from pipeline.studies import noise
@@ -57,30 +58,49 @@ def table(examples: Sequence[dict[str, Any]], group: PeerGroup, rescale: Sequenc
     Returns:
       Rows for every net that twins were made for, in the group's order: natural size first.
     """
-    rows = []
-    for name in group.names:
-        mine = [example for example in examples if example["target_net"].decode() == name]
-        if mine:
-            rows += [_row(mine, name, group, size, batch) for size in (None, *rescale)]
+    sizes, rows = (None, *rescale), []
+    for made, answers in ahead.asked(
+        _made(examples, group, sizes), lambda one: group.probabilities(np.concatenate(one.images), batch)
+    ):
+        wrong = answers.argmax(-1).reshape(len(group.names), len(made.images), -1) != made.labels
+        shares = [tuple(of_image) for of_image in wrong.mean(axis=-1).T.tolist()]
+        for place, size in enumerate(sizes):
+            shown = NATURAL if size is None else f"{size:g}"
+            here = slice(2 * place, 2 * place + 2)
+            (far, noise_far), (induced, by_noise) = made.distortions[here], shares[here]
+            rows.append(Row(made.name, shown, len(made.labels), far, noise_far, induced, by_noise))
     return rows
 
 
-def _row(examples: Sequence[dict[str, Any]], name: str, group: PeerGroup, size: float | None, batch: int) -> Row:
-    originals, shown, labels = (
-        np.stack([example[key] for example in examples]) for key in ("seed_image", "image", "label")
-    )
+class _Made(NamedTuple):
+    """What nets are shown of the T twins made for one: these and noise, by size; labels `[T]`; mean distortions."""
+
+    name: str
+    labels: np.ndarray
+    images: list[np.ndarray]
+    distortions: list[float]
+
+
+def _made(examples: Sequence[dict[str, Any]], group: PeerGroup, sizes: Sequence[float | None]) -> Iterator[_Made]:
+    for name in group.names:
+        mine = [example for example in examples if example["target_net"].decode() == name]
+        if mine:
+            originals, twins, labels = (
+                np.stack([example[key] for example in mine]) for key in ("seed_image", "image", "label")
+            )
+            directions = noise.gaussian([example["seed"]["id"].decode() for example in mine], originals.shape[1:])
+            images, distortions = [], []
+            for size in sizes:
+                images += _sized(originals, twins, directions, size)
+                distortions += [float(noise.distortions(shown, originals).mean()) for shown in images[-2:]]
+            yield _Made(name, labels, images, distortions)
+
+
+def _sized(originals: np.ndarray, twins: np.ndarray, directions: np.ndarray, size: float | None) -> list[np.ndarray]:
+    """Returns twins at a size, and originals with as much noise."""
     if size is not None:
-        shown = noise.moved(originals, shown.astype(np.float64) - originals, np.full(len(shown), size))
-    reached = noise.distortions(shown, originals)
-    directions = noise.gaussian([example["seed"]["id"].decode() for example in examples], originals.shape[1:])
-    noisy = noise.moved(originals, directions, reached)
-    wrong = [
-        tuple((group.probabilities(images, batch).argmax(-1) != labels).mean(axis=1).tolist())
-        for images in (shown, noisy)
-    ]
-    distortion, noise_distortion = (float(far.mean()) for far in (reached, noise.distortions(noisy, originals)))
-    shown_size = NATURAL if size is None else f"{size:g}"
-    return Row(name, shown_size, len(examples), distortion, noise_distortion, *wrong)
+        twins = noise.moved(originals, twins.astype(np.float64) - originals, np.full(len(twins), size))
+    return [twins, noise.moved(originals, directions, noise.distortions(twins, originals))]
 
 
 def _cells(row: Row, distortion: float, shares: Sequence[float]) -> list[str]:

@@ -9,6 +9,8 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from models.classifier import PeerGroup
+from pipeline import ahead
+from pipeline.config.recorded import Recorded
 from pipeline.kinds.kind import Example
 from pipeline.versions.published import Published
 
@@ -38,18 +40,23 @@ def check(published: Published, groups: Mapping[str, PeerGroup], batch: int) -> 
     reasons: collections.Counter[str] = collections.Counter()
     failed: list[str] = []
     checked = 0
-    for run_id, mine in published.by_run():
-        for example, found in zip(mine, _failures(mine, published, groups[run_id], batch), strict=True):
+
+    def ask(one: tuple[str, list[Example]]) -> np.ndarray:
+        run_id, mine = one
+        size = published.kind.batch(published.runs[run_id], batch)
+        return groups[run_id].probabilities(np.stack([example["image"] for example in mine]), size)
+
+    for (run_id, mine), answers in ahead.asked(published.by_run(), ask):
+        for example, found in zip(mine, _failures(mine, published, published.runs[run_id], answers), strict=True):
             reasons.update(found)
             failed += [example["id"].decode()] if found else []
         checked += len(mine)
     return Verified(checked, dict(reasons), tuple(failed[:10]))
 
 
-def _failures(examples: Sequence[Example], published: Published, group: PeerGroup, batch: int) -> list[list[str]]:
-    """Returns why each example, all of one run, does not hold."""
-    run, kind = published.run(examples[0]), published.kind
-    answers = group.probabilities(np.stack([example["image"] for example in examples]), kind.batch(run, batch))
+def _failures(examples: Sequence[Example], published: Published, run: Recorded, answers: np.ndarray) -> list[list[str]]:
+    """Returns why each example, all of one run, does not hold, given what its nets say, `[N, B, K]`."""
+    kind = published.kind
     found = kind.failures(examples, run, answers)
     for place, example in enumerate(examples):
         if np.abs(answers[:, place] - example["probabilities_after"]).max() > _TOLERANCE:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -19,6 +19,8 @@ from pipeline.report import picture
 
 OTHER_MOVES = "the run seed draws other moves"
 
+_TOGETHER = 16  # images that are rendered at a time: few, for they take up 8 bytes a pixel many times over
+
 
 def finder_of(run: Recorded) -> Finder:
     """Returns what found a run's mistakes."""
@@ -32,14 +34,14 @@ def failures(examples: Sequence[Example], run: Recorded, answers: np.ndarray) ->
     nets = np.array([published.target_net(example, run) for example in examples])
     reasons = chains.failures(chains.judge(finder.criterion, answers, labels, nets))
     return [
-        _record_failures(example, run, finder) + [reason] * bool(reason)
-        for example, reason in zip(examples, reasons, strict=True)
+        _record_failures(example, image, run, finder) + [reason] * bool(reason)
+        for example, image, reason in zip(examples, _rendered(examples, finder), reasons, strict=True)
     ]
 
 
-def _record_failures(example: Example, run: Recorded, finder: Finder) -> list[str]:
-    """Checks what needs no net."""
-    other_pixels = [published.OTHER_PIXELS] * (not np.array_equal(_render(example, finder), example["image"]))
+def _record_failures(example: Example, image: np.ndarray, run: Recorded, finder: Finder) -> list[str]:
+    """Checks what needs no net; `image` is what the record renders to."""
+    other_pixels = [published.OTHER_PIXELS] * (not np.array_equal(image, example["image"]))
     other_moves = [OTHER_MOVES] * (not _drew(example, run, finder))
     return other_pixels + other_moves + published.id_failures(example, run)
 
@@ -61,14 +63,17 @@ def _close(one: np.ndarray, other: np.ndarray) -> bool:
     return np.allclose(one, other, rtol=0, atol=1e-9)
 
 
-def _render(example: Example, finder: Finder) -> np.ndarray:
-    chain = example["transform"]["parameters"]
-    return chains.render_final(finder.operator, example["seed_image"][None], [chain], finder.compose)[0]
+def _rendered(examples: Sequence[Example], finder: Finder) -> Iterator[np.ndarray]:
+    for start in range(0, len(examples), _TOGETHER):
+        part = examples[start : start + _TOGETHER]
+        images = np.stack([example["seed_image"] for example in part])
+        moves = [example["transform"]["parameters"] for example in part]
+        yield from chains.render_final(finder.operator, images, moves, finder.compose)
 
 
 def again(example: Example, run: Recorded) -> np.ndarray:
     """Renders a mistake from its record and seed image, uint8 `[H, W, C]`, with NumPy alone."""
-    return _render(example, finder_of(run))
+    return next(_rendered([example], finder_of(run)))
 
 
 def draw(example: Example, run: Recorded, group: PeerGroup, path: str, batch: int) -> None:

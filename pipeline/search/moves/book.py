@@ -36,7 +36,8 @@ class Book:
     """Who waits where: S slots with a trial each, and places for candidates of theirs.
 
     Candidates of a slot are numbered from its trial's last move on (`ahead`). A place is free, or its candidate waits
-    for a net, is being shown to one, or was accepted by all.
+    for a net, is being shown to one, was accepted by all, or is in vain: its slot went on while it was being shown, so
+    that the answer changes nothing but that the place is free again.
 
     Args:
       nets: N.

@@ -5,15 +5,17 @@ nearly everything. So a trial shows its next candidate first to the net that ref
 net, then to the other peers: of five nets, one and a half are asked. What is decided is the same as if all were asked.
 
 Every candidate under way waits at one net. Each turn takes the net that has most to do, and shows it `lanes` of them: a
-batch of one fixed shape, for another one can change a net's last bits. With N times as many candidates waiting as fit
-into a batch, some net always has a full batch waiting. Where fewer trials are left than that, each has several
-candidates under way, numbered as they would come one after the other; the first accepted one wins, and it has to wait
-until those before it are refused. What a trial finds is what it would find alone.
+batch of one fixed shape, for another one can change a net's last bits. Two nets are asked at a time, in threads of
+their own. There are N + 2 times `lanes` candidates under way: two batches are being shown, and of those that wait some
+net has a full batch. Where there are fewer trials than that, a trial has several candidates under way, numbered as they
+would come one after the other; the first accepted one wins, and it has to wait until those before it are refused. Then
+those after it are in vain, and so is what a net is still to say of them. What a trial finds is what it would find
+alone.
 
 The bookkeeping is NumPy's, on the host: a turn takes the nets milliseconds, and what they are shown is made, judged and
-settled by compiled functions of rows. While nets are shown batches, in threads of their own, the answers to earlier
-ones are entered and the next one is made ready; answers are entered in the order in which their nets were asked, so
-that what is counted is the same each time. Nets that take microseconds are better asked all at once (`in_graph`).
+settled by compiled functions of rows. While nets are shown batches, the answers to earlier ones are entered and the
+next one is made ready; answers are entered in the order in which their nets were asked, so that what is counted is the
+same each time. Nets that take microseconds are better asked all at once (`in_graph`).
 """
 
 from __future__ import annotations
@@ -27,7 +29,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import tensorflow as tf
 
-from models import kernels
+from models import devices, kernels
 from models.classifier import Classifier, PeerGroup
 from pipeline.search.moves.book import Book, Ended
 from pipeline.search.moves.lanes import Answer, Report, Searched, Searcher, Trials, pad_rows
@@ -63,6 +65,7 @@ class NetByNet:
         self._searcher, self._run_seed = searcher, run_seed
         self.packing: Packing
         self.lanes, self.nets = lanes, len(group.classifiers)
+        self._device = devices.current()
         self.sources = kernels.cluster(searcher.sources)
         self._begin = kernels.cluster(self._begun)
         self._settle = kernels.cluster(self._settled)
@@ -126,7 +129,8 @@ class NetByNet:
     def ask(self, net: int, sources: tf.Tensor, entries: Packed, ahead: np.ndarray) -> Answer:
         """Returns what a net says of at most `lanes` candidates."""
         given = tf.nest.map_structure(lambda field: pad_rows(field, self.lanes), (entries, ahead))
-        return Answer(*(field.numpy()[: len(ahead)] for field in self._ask[net](sources, *given)))
+        with tf.device(self._device):  # threads begin outside of the caller's
+            return Answer(*(field.numpy()[: len(ahead)] for field in self._ask[net](sources, *given)))
 
 
 def _in_rows(call: Callable[[Any], Packed], rows: Any) -> Packed:

@@ -56,6 +56,15 @@ def test_a_move_is_a_multiple_of_its_direction_clipped_and_rounded(size):
         np.testing.assert_array_equal(one, np.rint(np.clip(image + way * (low + high) / 2, 0, 255)) - image)
 
 
+def test_how_many_images_are_moved_at_a_time_changes_none(monkeypatch):
+    images = _dark_images()
+    directions, sizes = noise.gaussian("abcdef", images.shape[1:]), np.linspace(0.01, 0.2, 6)
+    wanted = noise.moved(images, directions, sizes)
+    for pixels in (1, 4 * images[0].size + 1):
+        monkeypatch.setattr(noise, "_TOGETHER", pixels)
+        np.testing.assert_array_equal(noise.moved(images, directions, sizes), wanted)
+
+
 @pytest.mark.parametrize("length", [1e-9, 1.0, 1e6])
 def test_the_length_of_a_direction_makes_no_difference(length):
     images = _dark_images()

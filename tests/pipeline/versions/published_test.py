@@ -4,7 +4,13 @@ from __future__ import annotations
 
 import re
 
+import numpy as np
 import pytest
+import tensorflow as tf
+import tensorflow_datasets as tfds
+
+from pipeline.versions import published
+from pipeline.workdir.ledger import Workdir
 
 NAME = "high_value_mistakes/tiny"
 
@@ -37,3 +43,23 @@ def test_a_damaged_version_is_told(copied, peerpressure, pattern, code, message)
         path.write_bytes(path.read_bytes()[:-20])
     outcome = peerpressure("verify", NAME, "--workdir", copied.path)
     assert outcome.code == code and re.fullmatch(f"peerpressure: error: .*{message}.*\\n", outcome.err)
+
+
+def test_examples_are_read_as_tfds_reads_them(finished, monkeypatch):
+    monkeypatch.setattr(published, "_TOGETHER", 3)  # several batches, the last one not full
+    ours = published.open_dataset(NAME, Workdir.at(str(finished.path)).datasets)
+    splits = [ours.builder.as_dataset(split=split) for split in ours.builder.info.splits]
+    theirs = [example for split in splits for example in tfds.as_numpy(split)]
+    assert len(theirs) % 3
+    for one, other in zip(ours.examples(), theirs, strict=True):
+        tf.nest.assert_same_structure(one, other)
+        for value, wanted in zip(tf.nest.flatten(one), tf.nest.flatten(other), strict=True):
+            assert type(value) is type(wanted)
+            np.testing.assert_array_equal(value, wanted, strict=isinstance(value, np.ndarray))
+
+
+def test_features_with_several_lengths_that_vary_are_read():
+    given = [np.arange(6).reshape(2, 3), np.arange(4).reshape(4, 1)]
+    ragged = tf.ragged.stack(given)
+    for row, wanted in zip(published._rows({"one": {"two": ragged}}), given, strict=True):
+        np.testing.assert_array_equal(row["one"]["two"], wanted)

@@ -1,6 +1,10 @@
 from __future__ import annotations
 
 import functools
+import threading
+from collections.abc import Callable
+from concurrent.futures import Executor, Future
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,9 +28,12 @@ def _runner(lanes: int, searcher: coins.Coins) -> NetByNet:
 
 
 def _run(lanes: int, given: coins.Given, searcher: coins.Coins = coins.PLAIN) -> Searched:
-    count = len(given.words)
-    trials = Trials(np.arange(count, dtype=np.int32), *given)
-    return _runner(lanes, searcher).run(np.zeros((coins.QUEUE, 1, 1, 1), np.uint8), trials, lambda done, all_: None)
+    return _run_with(_runner(lanes, searcher), given)
+
+
+def _run_with(runner: NetByNet, given: coins.Given) -> Searched:
+    trials = Trials(np.arange(len(given.words), dtype=np.int32), *given)
+    return runner.run(np.zeros((coins.QUEUE, 1, 1, 1), np.uint8), trials, lambda done, all_: None)
 
 
 def _cut(given: coins.Given, count: int) -> coins.Given:
@@ -81,8 +88,78 @@ def test_who_is_told_can_end_the_search(monkeypatch):
 
     with pytest.raises(KeyboardInterrupt):
         reference.NET_BY_NET.run(reference.runner(reference.NET_BY_NET), nets.seeds(reference.COUNT), tell)
+    assert not _threads()
     ended, trials = zip(*told)
     assert len(told) == 3 and set(trials) == {len(reference.searched().searched.asked)} and list(ended) == sorted(ended)
+
+
+def _threads() -> list[str]:
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("net")]
+
+
+class _Lazy(Future):
+    """Is not done before somebody asks for the result."""
+
+    def __init__(self, call: Callable[[], Any]):
+        super().__init__()
+        self._call = call
+
+    def result(self, timeout: float | None = None) -> Any:
+        self.set_result(self._call())
+        return super().result(timeout)
+
+
+class _Immediate(Executor):
+    """Has done what it is given before anything else happens."""
+
+    def __init__(self, *_: Any):
+        pass
+
+    def submit(self, call: Callable[..., Any], /, *given: Any, **named: Any) -> Future:
+        future: Future = Future()
+        future.set_result(call(*given, **named))
+        return future
+
+
+class _Postponing(_Immediate):
+    """Does nothing before somebody asks for it."""
+
+    def submit(self, call: Callable[..., Any], /, *given: Any, **named: Any) -> Future:
+        return _Lazy(functools.partial(call, *given, **named))
+
+
+@pytest.mark.parametrize("lanes", [1, 8])
+def test_what_is_counted_does_not_depend_on_when_nets_answer(lanes, monkeypatch):
+    searched = [_run(lanes, coins.queue())]
+    for executor in (_Immediate, _Postponing):
+        monkeypatch.setattr(net_by_net, "ThreadPoolExecutor", executor)
+        searched.append(_run(lanes, coins.queue()))
+    for one in searched[1:]:
+        np.testing.assert_array_equal(one.asked, searched[0].asked)
+        np.testing.assert_array_equal(one.refused, searched[0].refused)
+
+
+class _BrokenNet(Exception):
+    pass
+
+
+def _raises(images: tf.Tensor) -> tf.Tensor:
+    raise _BrokenNet("it is broken")
+
+
+def _fails(images: tf.Tensor) -> tf.Tensor:
+    with tf.control_dependencies([tf.debugging.assert_less(images, 0.0, "it is broken")]):
+        return tf.identity(images[:, :, 0, 0])
+
+
+@pytest.mark.parametrize(("broken", "error"), [(_raises, _BrokenNet), (_fails, tf.errors.InvalidArgumentError)])
+def test_an_error_in_a_net_ends_the_search_as_it_is(broken, error):
+    fields = {"input_shape": (1, 1, 1), "num_classes": 1, "kernels": TENSORFLOW}
+    predicts = {"one": coins.ask, "another": coins.ask, "broken": broken}
+    group = PeerGroup(tuple(nets.classifier(predict, name, **fields) for name, predict in predicts.items()))
+    with pytest.raises(error, match="it is broken"):
+        _run_with(NetByNet(coins.PLAIN, group, coins.RUN_SEED, 8), coins.queue())
+    assert not _threads()
 
 
 def _refusing(searched: Searched) -> None:
