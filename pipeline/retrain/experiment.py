@@ -23,7 +23,9 @@ from models import devices, loading, training, zoo
 from models.classifier import Classifier, PeerGroup
 from models.errors import InputError
 from pipeline import records
+from pipeline.config.config import Config
 from pipeline.kinds.mistakes import mined as mined_examples
+from pipeline.kinds.mistakes.kind import MISTAKES
 from pipeline.kinds.mistakes.mined import Mined
 from pipeline.retrain import settings
 from pipeline.retrain.measures import Examiner
@@ -79,12 +81,11 @@ def prepare(plan: Plan, workdir: str, data_dir: str | None, device: str) -> Mate
     """Trains and reads all that recipes start from.
 
     Raises:
-      InputError: there is no such net, dataset or part, the net is no `.keras` model, the dataset's images or classes
-        are not the net's, or no image to measure on is left.
+      InputError: the task does not find mistakes by moves; there is no such net, dataset or part; the net is no
+        `.keras` model; the dataset's images or classes are not the net's; or no image to measure on is left.
     """
+    _check_mined(plan.mined)
     job = jobs.open_job(plan.mined, workdir, data_dir, device)
-    if job.kind.name != _mistakes().name:
-        raise InputError(f"mined is a task of {job.kind.noun}, expected one of {_mistakes().noun} found by moves.")
     group, _ = steps.train(job).load()
     target = _place(plan.retraining.net, group)
     dataset = _dataset(plan, job)
@@ -98,10 +99,18 @@ def prepare(plan: Plan, workdir: str, data_dir: str | None, device: str) -> Mate
     return Material(plan, job, group, target, learned, measured, dataset, mined, strong)
 
 
-def _mistakes() -> Any:
-    from pipeline.kinds.mistakes.kind import MISTAKES
-
-    return MISTAKES
+def _check_mined(config: Config) -> None:
+    """Checks that a task gives what there is to retrain on and with."""
+    if config.method not in MISTAKES.methods or "operator" not in config.sections:
+        raise InputError(
+            f"mined has [search] method '{config.method.name}', expected one that finds mistakes by moves."
+        )
+    if not config.seeds.labeled:
+        raise InputError("mined has [seeds] labeled = false, and nets cannot be retrained without labels.")
+    if config.peers.from_logits:
+        raise InputError(
+            "mined has nets that give logits; save them with a softmax as their last layer to retrain them."
+        )
 
 
 def _place(name: str, group: PeerGroup) -> int:

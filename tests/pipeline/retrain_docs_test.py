@@ -15,6 +15,7 @@ PAGE = pathlib.Path(__file__).parents[2] / "docs" / "retrain.md"
 BLOCKS = re.findall(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("code", "lines"), zip(BLOCKS, (20, 40), strict=True), ids=["mixed", "pairs"])
 def test_the_code_of_the_page_retrains_a_net(finished, tmp_path, monkeypatch, code, lines):
     assert len([line for line in code.splitlines() if line.strip()]) < lines

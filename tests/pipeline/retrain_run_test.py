@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import pathlib
 import shutil
+from typing import Any
 
 import pytest
 
@@ -39,8 +40,8 @@ RECIPES = (
 )
 
 
-def _retrain(work: Work, folder: pathlib.Path, *more: str, plan: str = PLAN + RECIPES) -> Outcome:
-    write_config(folder / "tiny.toml")
+def _retrain(work: Work, folder: pathlib.Path, *more: str, plan: str = PLAN + RECIPES, **mined: Any) -> Outcome:
+    write_config(folder / "tiny.toml", **mined)
     (folder / "plan.toml").write_text(plan)
     return call("retrain", "--config", folder / "plan.toml", "--workdir", work.path, *more)
 
@@ -142,6 +143,27 @@ def test_a_mistake_is_one_sentence_and_nothing_is_written(finished, tmp_path, ol
     outcome = _retrain(work, tmp_path, plan=PLAN.replace(old, new) + RECIPES)
     assert outcome.code == 2 and told in outcome.err and outcome.err.count("peerpressure: error") == 1
     assert not (work.path / "retrained").exists()
+
+
+@pytest.mark.parametrize(
+    ("mined", "told"),
+    [
+        ({"search": {"method": "scan"}}, "mined has [search] method 'scan'"),
+        ({"search": {"method": "pgd"}, "attack": {"eps": 0.1}}, "mined has [search] method 'pgd'"),
+        (
+            {
+                "seeds": {"dataset": "digits", "labeled": False},
+                "peers": {"files": ["a.keras", "b.keras"]},
+                "search": {"class_from": "consensus"},
+            },
+            "nets cannot be retrained without labels",
+        ),
+        ({"peers": {"files": ["a.keras", "b.keras"], "from_logits": True}}, "save them with a softmax"),
+    ],
+)
+def test_a_task_that_gives_nothing_to_retrain_with_is_one_sentence(finished, tmp_path, mined, told):
+    outcome = _retrain(finished, tmp_path, **mined)
+    assert outcome.code == 2 and told in outcome.err and outcome.err.count("peerpressure: error") == 1
 
 
 def test_measures_are_shares_of_the_images(retrained):

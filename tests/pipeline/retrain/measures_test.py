@@ -15,6 +15,8 @@ from pipeline.retrain.settings import Measuring
 from pipeline.search.moves.hillclimb import Hillclimb
 from pipeline.seeds.source import SeedBatch
 
+pytestmark = pytest.mark.slow
+
 STILL = Affine(rotation_degrees=0.0, translation_pixels=0.0, scale=0.0, stretch=0.0, shear_degrees=0.0)
 MOVING = Affine(rotation_degrees=15.0)
 SHAPE, CLASSES, COUNT = (9, 9, 1), 3, 40

@@ -101,8 +101,8 @@ def test_changes_that_change_nothing_repeat_the_image_and_cost_no_divergence():
 
 def test_of_more_candidates_the_worst_is_worse_and_one_is_drawn_between():
     kinds = (Proposals(share=1.0, candidates=1), Proposals(share=1.0, candidates=8, pick="by_loss"))
-    one, drawn = (np.mean([_loss(recipe, seed=seed) for seed in range(20)]) for recipe in kinds)
-    worst = np.mean([_loss(Proposals(share=1.0, candidates=8), seed=seed) for seed in range(20)])
+    one, drawn = (np.mean([_loss(recipe, seed=seed) for seed in range(5)]) for recipe in kinds)
+    worst = np.mean([_loss(Proposals(share=1.0, candidates=8), seed=seed) for seed in range(5)])
     assert one < drawn < worst
 
 
