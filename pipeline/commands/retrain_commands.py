@@ -47,8 +47,9 @@ def _retrain(arguments: argparse.Namespace) -> int:
         material = experiment.prepare(plan, arguments.workdir, arguments.data_dir, arguments.device)
         results = experiment.run(material, _bar())
         folder = experiment.folder(workdir, plan.task)
-        shown = comparison.tables(results)
-        ledger.write_json(folder / "summary.json", comparison.summary(results))
+        controls = [name for name, recipe in plan.recipes.items() if not recipe.needs_mined()]
+        shown = comparison.tables(results, controls)
+        ledger.write_json(folder / "summary.json", comparison.summary(results, controls))
         ledger.write_whole(folder / "summary.csv", shown[0].csv().encode())
         ledger.write_whole(folder / "front.png", front.draw(experiment.points(plan, results)))
     write_text("--csv", arguments.csv, shown[0].csv())

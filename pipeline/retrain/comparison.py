@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -50,8 +50,77 @@ def differences(results: Results, recipe: str, measure: str) -> list[float]:
     return [float(ours["measured"][measure] - theirs["measured"][measure]) for ours, theirs in pairs]
 
 
-def tables(results: Results) -> list[Table]:
-    """Returns the table of means, and that of differences from the first recipe with 95% intervals."""
+class Beyond(NamedTuple):
+    """A recipe beside the front of controls, at its own error on moved images; each a mean and its 95% interval.
+
+    Attributes:
+      ratio: its candidates over those of the front.
+      clean, worst: its clean error and its error at worst, less those of the front.
+    """
+
+    ratio: tuple[float, float, float]
+    clean: tuple[float, float, float]
+    worst: tuple[float, float, float]
+
+
+def beyond(results: Results, recipe: str, controls: Sequence[str]) -> Beyond | None:
+    """Returns what a recipe has over the front of controls; None where their errors on moved images do not enclose its.
+
+    The front is drawn from control to control: the logarithm of candidates, and errors, in a straight line over the
+    error on moved images. The interval is a bootstrap over training seeds, the same of all recipes in each draw.
+    """
+    count = min(len(results[name]) for name in (recipe, *controls))
+    drawn = np.random.default_rng(0).integers(0, count, (_DRAWS, count))
+    told = [_over_front(results, recipe, controls, seeds) for seeds in (np.arange(count)[None], drawn)]
+    (mean,), draws = told
+    draws = draws[~np.isnan(draws).any(axis=1)]
+    if np.isnan(mean).any() or len(draws) < 0.95 * _DRAWS:
+        return None
+    low, high = np.percentile(draws, [2.5, 97.5], axis=0)
+    return Beyond(*((float(mean[at]), float(low[at]), float(high[at])) for at in range(3)))
+
+
+def _over_front(results: Results, recipe: str, controls: Sequence[str], seeds: np.ndarray) -> np.ndarray:
+    """Returns ratio and differences, `[D, 3]`, of draws of training seeds, int `[D, S]`; NaN outside of the front."""
+    ours, *others = (_points(results[name], seeds) for name in (recipe, *controls))
+    fronts = np.stack(others, axis=1)  # `[D, controls, 4]`
+    rows = np.full((len(seeds), 3), np.nan)
+    for row, (own, front) in enumerate(zip(ours, fronts, strict=True)):
+        front = front[np.argsort(front[:, 0])]
+        if front[0, 0] <= own[0] <= front[-1, 0]:
+            apart = [own[at] - np.interp(own[0], front[:, 0], front[:, at]) for at in (1, 2, 3)]
+            rows[row] = [np.exp(apart[0]), *apart[1:]]
+    return rows
+
+
+def _points(records: Sequence[Mapping[str, Any]], seeds: np.ndarray) -> np.ndarray:
+    """Returns mean error on moved images, log of mean candidates, mean clean and worst error, `[D, 4]`."""
+    names = ("moved_error", "candidates", "clean_error", "worst_error")
+    values = np.array([[record["measured"][name] for name in names] for record in records])
+    means_of = values[seeds].mean(axis=1)
+    means_of[:, 1] = np.log(np.maximum(means_of[:, 1], 1e-9))
+    return means_of
+
+
+def _front_table(results: Results, controls: Sequence[str]) -> list[Table]:
+    rows = [["recipe", "candidates / front's", "clean - front's", "worst - front's"]]
+    for recipe in results:
+        apart = beyond(results, recipe, controls) if recipe not in controls else None
+        if apart:
+            ratio, *errors = apart
+            shown = [f"{at:+.1f} [{low:+.1f}, {high:+.1f}]" for at, low, high in errors]
+            rows.append([recipe, f"{ratio[0]:.2f} [{ratio[1]:.2f}, {ratio[2]:.2f}]", *shown])
+    title = "beside the front of recipes without mined examples, at the recipe's own error on moved images"
+    return [Table(rows, title)] if len(rows) > 1 else []
+
+
+def tables(results: Results, controls: Sequence[str]) -> list[Table]:
+    """Returns the tables of means, of differences from the first recipe, and of what is gained over the front.
+
+    Args:
+      results: at least one record of each recipe.
+      controls: the recipes that use no mined examples.
+    """
     first, count = next(iter(results)), len(next(iter(results.values())))
     heads = ["recipe", *_SHOWN.values(), "learned", "asked"]
     rows = [heads]
@@ -69,7 +138,8 @@ def tables(results: Results) -> list[Table]:
     for recipe in list(results)[1:]:
         compared.append([recipe, *(_difference(differences(results, recipe, name)) for name in _SHOWN)])
     told = f"difference from '{first}' with the same training seed: mean [95% interval, bootstrap over {count} seeds]"
-    return [Table(rows, "retrained nets", note), *([Table(compared, told)] if len(results) > 1 else [])]
+    apart = [Table(compared, told)] if len(results) > 1 else []
+    return [Table(rows, "retrained nets", note), *apart, *_front_table(results, controls)]
 
 
 def _difference(values: Sequence[float]) -> str:
@@ -77,9 +147,9 @@ def _difference(values: Sequence[float]) -> str:
     return f"{np.mean(values):+.1f} [{low:+.1f}, {high:+.1f}]"
 
 
-def summary(results: Results) -> dict[str, Any]:
-    """Returns means and differences with their intervals, JSON-able."""
-    told = {}
+def summary(results: Results, controls: Sequence[str]) -> dict[str, Any]:
+    """Returns means, differences and what is gained over the front of controls, with their intervals, JSON-able."""
+    told: dict[str, dict[str, Any]] = {}
     for recipe, records in results.items():
         apart = {name: differences(results, recipe, name) for name in Measured._fields}
         told[recipe] = {
@@ -90,6 +160,8 @@ def summary(results: Results) -> dict[str, Any]:
             },
             "cost": records[0]["cost"],
         }
+        if recipe not in controls and (over := beyond(results, recipe, controls)):
+            told[recipe]["beyond_front"] = over._asdict()
     return told
 
 
