@@ -27,8 +27,8 @@ def draw(points: Iterable[tuple[str, bool, list[float], list[float]]]) -> bytes:
         colour, mark = (_MINED, "o") if is_mined else (_CONTROL, "s")
         across, up = np.mean(errors), np.mean(candidates)
         axes.errorbar(across, up, np.std(candidates), np.std(errors), color=colour, marker=mark, capsize=2, lw=1)
-        at, away = (across, up), (0, 8 if is_mined else -16)
-        axes.annotate(name, at, away, textcoords="offset points", ha="center", fontsize=8, parse_math=False)
+        at, away, side = (across, up), (7, 3) if is_mined else (-7, -9), "left" if is_mined else "right"
+        axes.annotate(name, at, away, textcoords="offset points", ha=side, fontsize=8, parse_math=False)
     for colour, mark, label in ((_MINED, "o", "with mined examples"), (_CONTROL, "s", "without")):
         axes.plot([], [], color=colour, marker=mark, ls="", label=label)
     axes.set_yscale("log")
