@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import os
-import re
-import tomllib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from models import zoo
 from models.errors import InputError
+from pipeline.config import sections
 from pipeline.config.config import COMMON, Config, Search, SeededSearch, Seeds
 from pipeline.config.method import Method
 from pipeline.config.sections import known, section
 
 Methods = Mapping[str, Method]
-_NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 
 def load(path: str, methods: Methods) -> Config:
@@ -29,16 +27,7 @@ def load(path: str, methods: Methods) -> Config:
     Raises:
       InputError: the file is missing, not TOML, or has an unknown key, a wrong type or a value out of range.
     """
-    try:
-        with open(path, "rb") as stream:
-            table = tomllib.load(stream)
-    except OSError as error:
-        raise InputError(
-            f"{path}: the configuration cannot be read ({error.strerror}); give --config a TOML file."
-        ) from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: this is not valid TOML: {error}.") from error
-    config = _parse(table, methods, path)
+    config = _parse(sections.read(path), methods, path)
     try:
         _check(config)
         config = _with_absolute_paths(config, os.path.dirname(os.path.abspath(path)))
@@ -51,9 +40,7 @@ def load(path: str, methods: Methods) -> Config:
 def _parse(table: dict[str, Any], methods: Methods, path: str) -> Config:
     names = dict.fromkeys([*COMMON, *(name for method in methods.values() for name in method.sections)])
     known(table, ["task", *names], path, "key or section")
-    task = table.get("task", os.path.splitext(os.path.basename(path))[0])
-    if not isinstance(task, str) or not _NAME.fullmatch(task):
-        raise InputError(f"{path}: task is {task!r}, expected a name of a-z, 0-9 and _ that starts with a letter.")
+    task = sections.task_name(table, path)
     for name in names:
         if not isinstance(table.get(name, {}), dict):
             raise InputError(f"{path}: '{name}' is a section, expected [{name}] with keys below it.")

@@ -4,12 +4,38 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import os
+import re
+import tomllib
 import types
 import typing
 from typing import Any, Literal
 
 from models.errors import InputError
 from models.settings import about
+
+_NAME = re.compile(r"[a-z][a-z0-9_]*")
+
+
+def read(path: str) -> dict[str, Any]:
+    """Returns what a TOML file holds; raises InputError if it is missing or not TOML."""
+    try:
+        with open(path, "rb") as stream:
+            return tomllib.load(stream)
+    except OSError as error:
+        raise InputError(
+            f"{path}: the configuration cannot be read ({error.strerror}); give --config a TOML file."
+        ) from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: this is not valid TOML: {error}.") from error
+
+
+def task_name(table: dict[str, Any], path: str) -> str:
+    """Returns `task` of a file, by default the file's name; raises InputError if it can name no dataset's config."""
+    task = table.get("task", os.path.splitext(os.path.basename(path))[0])
+    if not isinstance(task, str) or not _NAME.fullmatch(task):
+        raise InputError(f"{path}: task is {task!r}, expected a name of a-z, 0-9 and _ that starts with a letter.")
+    return task
 
 
 def known(table: dict[str, Any], names: list[str], where: str, kind: str) -> None:

@@ -8,20 +8,18 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
-import tomllib
 from collections.abc import Sequence
 from typing import Any, Literal
 
 from models.errors import InputError
 from models.settings import about, setting
-from pipeline.config import config_file
+from pipeline.config import config_file, sections
 from pipeline.config.config import Config
 from pipeline.config.method import Method
 from pipeline.config.sections import known, section
 from pipeline.retrain.recipe import Recipe
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
-_TASK = re.compile(r"[a-z][a-z0-9_]*")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -85,17 +83,9 @@ def load(path: str, methods: dict[str, Method], kinds: Sequence[type]) -> Plan:
     Raises:
       InputError: the file is missing, not TOML, or has an unknown key, a wrong type or a value out of range.
     """
-    try:
-        with open(path, "rb") as stream:
-            table = tomllib.load(stream)
-    except OSError as error:
-        raise InputError(f"{path}: the file cannot be read ({error.strerror}); give --config a TOML file.") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: this is not valid TOML: {error}.") from error
+    table = sections.read(path)
     known(table, ["task", "mined", "retrain", "measure", "recipe"], path, "key or section")
-    task = table.get("task", os.path.splitext(os.path.basename(path))[0])
-    if not isinstance(task, str) or not _TASK.fullmatch(task):
-        raise InputError(f"{path}: task is {task!r}, expected a name of a-z, 0-9 and _ that starts with a letter.")
+    task = sections.task_name(table, path)
     if not isinstance(table.get("mined"), str):
         raise InputError(
             f"{path}: mined is missing; expected the configuration that was mined, as in mined = 'my.toml'."
