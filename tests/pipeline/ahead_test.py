@@ -37,6 +37,7 @@ with tf.device("/CPU:1"):
 """
 
 
+@pytest.mark.slow
 def test_nets_are_asked_on_the_callers_device():
     said = subprocess.run([sys.executable, "-c", _ON_ANOTHER], capture_output=True, text=True, check=True).stdout
     assert said.split() == ["CPU:1", "CPU:1"]
