@@ -52,8 +52,8 @@ def _retrain(arguments: argparse.Namespace) -> int:
         ledger.write_json(folder / "summary.json", comparison.summary(results, controls))
         ledger.write_whole(folder / "summary.csv", shown[0].csv().encode())
         ledger.write_whole(folder / "front.png", front.draw(experiment.points(plan, results)))
-    write_text("--csv", arguments.csv, shown[0].csv())
     print("\n\n".join(table.text() for table in shown))
+    write_text("--csv", arguments.csv, shown[0].csv())
     failures = [failure for requirement in required for failure in requirement.failures(results)]
     for failure in failures:
         print(failure, file=sys.stderr)
@@ -69,6 +69,7 @@ def _bar() -> Told:
     bars: list[Any] = []
 
     def told(what: str, done: int, of: int) -> None:
+        """Shows how many nets are done, and what is next."""
         if not bars:
             bars.append(tqdm(total=of, desc="retrain", unit="net", file=sys.stderr))
         bars[0].update(done - bars[0].n)

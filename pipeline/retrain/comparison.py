@@ -67,7 +67,8 @@ def beyond(results: Results, recipe: str, controls: Sequence[str]) -> Beyond | N
     """Returns what a recipe has over the front of controls; None where their errors on moved images do not enclose its.
 
     The front is drawn from control to control: the logarithm of candidates, and errors, in a straight line over the
-    error on moved images. The interval is a bootstrap over training seeds, the same of all recipes in each draw.
+    error on moved images. The interval is a bootstrap over training seeds, the same of all recipes in each draw; draws
+    in which they are outside are left out, at most one in twenty.
     """
     count = min(len(results[name]) for name in (recipe, *controls))
     drawn = np.random.default_rng(0).integers(0, count, (_DRAWS, count))
@@ -131,8 +132,8 @@ def tables(results: Results, controls: Sequence[str]) -> list[Table]:
     note = (
         f"means of {count} training seeds; errors and shares in %. moved, 1.5x: misread under random changes, also 1.5"
         "\ntimes as far; worst: under one of many; grid: at one of 775 turns and shifts; found, candidates: a search"
-        "\nwith a strong net as the only peer; by peers: the peer-filtered search; agrees: with most peers on moved"
-        "\nimages; learned, asked: images of a step that the net learns from, and that it is only asked about"
+        "\nwith a strong net as the only peer; by peers: the peer-filtered search; agrees: with the peers' mean answer"
+        "\nto moved images; learned, asked: images of a step that the net learns from, and is only asked about"
     )
     compared = [["recipe", *_SHOWN.values()]]
     for recipe in list(results)[1:]:

@@ -22,7 +22,8 @@ from etils import epath
 from models import devices, loading, training, zoo
 from models.classifier import Classifier, PeerGroup
 from models.errors import InputError
-from pipeline import records
+from models.settings import determining
+from pipeline import formats, records
 from pipeline.config.config import Config
 from pipeline.kinds.mistakes import mined as mined_examples
 from pipeline.kinds.mistakes.kind import MISTAKES
@@ -42,7 +43,6 @@ from pipeline.versions.published import Published
 from pipeline.workdir import ledger
 
 Told = Callable[[str, int, int], None]  # what is next, how many nets are done, and of how many
-_FORMAT = 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -89,10 +89,10 @@ def prepare(plan: Plan, workdir: str, data_dir: str | None, device: str) -> Mate
     group, _ = steps.train(job).load()
     target = _place(plan.retraining.net, group)
     dataset = _dataset(plan, job)
-    learned = _read(job, plan.retraining.learn_from, "learn_from")
+    learned = _read(job, plan.retraining.learn_from, "[retrain] learn_from")
     others = [_read_part(job, part) for part in run_nets.learned_parts(plan.mined, job.source)]
     known = [learned.images, *(batch.images for batch in others)]
-    measured = _unseen(_read(job, plan.measuring.images, "images"), known)
+    measured = _unseen(_read(job, plan.measuring.images, "[measure] images"), known)
     mined = _mined(dataset, measured) if dataset else None
     _check_fit(mined, group)
     strong = _strong(plan, job, learned)
@@ -149,11 +149,10 @@ def _check_fit(mined: Mined | None, group: PeerGroup) -> None:
 
 
 def _read(job: Job, part: str, key: str) -> SeedBatch:
-    section = "retrain" if key == "learn_from" else "measure"
     try:
         return _read_part(job, job.source.part(part))
     except InputError as error:
-        raise InputError(f"[{section}] {key}: {error}") from error
+        raise InputError(f"{key}: {error}") from error
 
 
 def _read_part(job: Job, part: Part) -> SeedBatch:
@@ -189,13 +188,9 @@ def _strong(plan: Plan, job: Job, learned: SeedBatch) -> Classifier:
     measuring = plan.measuring
     moved = Proposals(share=1.0, moves=measuring.moves)
     operator = plan.mined.sections["operator"]
-    made_of = [
-        measuring.judge,
-        measuring.judge_epochs,
-        settings.keys(operator),
-        _digest_of(learned),
-        settings.keys(moved),
-    ]
+    how = dataclasses.replace(plan.retraining, epochs=measuring.judge_epochs)
+    moves = {"operator": operator.name, **determining(operator), "recipe": determining(moved)}
+    made_of = [measuring.judge, determining(how), moves, _digest_of(learned)]
     path = job.workdir.nets / f"strong-{measuring.judge}-{records.digest(made_of)[:12]}.keras"
     bars = functools.partial(progress.training("loss"), "strong")
 
@@ -204,7 +199,6 @@ def _strong(plan: Plan, job: Job, learned: SeedBatch) -> Classifier:
         strategy = devices.strategy(job.device)
         with strategy.scope():
             model = zoo.build(measuring.judge, job.source.shape(), len(job.source.class_names()))
-        how = dataclasses.replace(plan.retraining, epochs=measuring.judge_epochs)
         _fit(model, moved, how, learned, None, operator, 0, strategy, bars)
         return model
 
@@ -213,7 +207,8 @@ def _strong(plan: Plan, job: Job, learned: SeedBatch) -> Classifier:
 
 
 def _digest_of(batch: SeedBatch) -> str:
-    return hashlib.sha256(batch.images.tobytes() + batch.labels.tobytes()).hexdigest()
+    content = hashlib.sha256(batch.images.tobytes() + batch.labels.tobytes()).hexdigest()
+    return records.digest([content, batch.ids])  # searches are drawn by ids
 
 
 def run(material: Material, told: Told) -> dict[str, list[dict[str, Any]]]:
@@ -226,9 +221,7 @@ def run(material: Material, told: Told) -> dict[str, list[dict[str, Any]]]:
     plan, count = material.plan, material.plan.retraining.seeds
     results: dict[str, list[dict[str, Any]]] = {name: [] for name in plan.recipes}
     worker = _Worker(material)
-    todo = [
-        (seed, name) for seed in range(count) for name in plan.recipes
-    ]  # by seed: pairs are whole when it is killed
+    todo = [(seed, name) for seed in range(count) for name in plan.recipes]  # by seed, for recipes are compared so
     for place, (seed, name) in enumerate(todo):
         told(f"{name}, seed {seed}", place, len(todo))
         results[name].append(worker.record(name, seed))
@@ -252,11 +245,10 @@ class _Worker:
     def _identity(self) -> dict[str, Any]:
         """Returns what determines a net and its measures, besides recipe and training seed; JSON-able."""
         material, plan = self._material, self._material.plan
-        retraining = {key: value for key, value in settings.keys(plan.retraining).items() if key != "seeds"}
         return {
-            "retrain": retraining,
-            "measure": settings.keys(plan.measuring),
-            "operator": settings.keys(plan.mined.sections["operator"]),
+            "retrain": determining(plan.retraining),
+            "measure": determining(plan.measuring),
+            "mined": plan.mined.result_determining(),
             "parent": {"name": material.parent.name, "digest": material.parent.digest},
             "peers": list(material.group.digests),
             "strong": material.strong.digest,
@@ -267,30 +259,28 @@ class _Worker:
     def record(self, name: str, seed: int) -> dict[str, Any]:
         """Returns what is known of a recipe's net, which is trained and measured if it is not there."""
         recipe, material = self._material.plan.recipes[name], self._material
-        own = {"recipe": {"kind": recipe.name, **settings.keys(recipe)}, **self._common}
+        own = {"recipe": {"kind": recipe.name, **determining(recipe)}, **self._common}
         if recipe.needs_mined() and material.dataset:
             own["dataset"] = f"{material.dataset.name}:{material.dataset.version}"
         where = folder(material.job.workdir, material.plan.task) / f"{name}-{records.digest(own)[:8]}" / f"seed-{seed}"
         if (there := ledger.read_json(where / "retrained.json")) is not None:
+            formats.check(there, str(where / "retrained.json"), "retrain under another task's name")
             return there
         path = where / "net.keras"
         training.cached(path, lambda: self._trained(recipe, seed))
         model = tf.keras.models.load_model(path, compile=False)
-        cost = recipe.cost(material.plan.retraining.batch_size)
+        size, count = _steps(self._material.learned, material.plan.retraining)
         record = {
-            "format": _FORMAT,
+            "format": formats.FORMAT,
             "name": name,
             "seed": seed,
             **own,
             "digest": loading.digest(model),
-            "cost": {**cost._asdict(), "steps": self._steps() * material.plan.retraining.epochs},
+            "cost": {**recipe.cost(size)._asdict(), "steps": count * material.plan.retraining.epochs},
             "measured": self._measured(model),
         }
         ledger.write_json(where / "retrained.json", record)
         return record
-
-    def _steps(self) -> int:
-        return _steps(self._material.learned, self._material.plan.retraining.batch_size)
 
     def _trained(self, recipe: Recipe, seed: int) -> tf.keras.Model:
         material = self._material
@@ -318,8 +308,10 @@ class _Worker:
             return self._examiner.measure(model)._asdict()
 
 
-def _steps(learned: SeedBatch, batch_size: int) -> int:
-    return max(1, len(learned.images) // batch_size)
+def _steps(learned: SeedBatch, how: settings.Retraining) -> tuple[int, int]:
+    """Returns how many images a step has, and how many steps an epoch."""
+    size = min(how.batch_size, len(learned.images))
+    return size, len(learned.images) // size
 
 
 def _fit(
@@ -334,8 +326,7 @@ def _fit(
     progress: training.Progress | None = None,
 ) -> None:
     """Trains a net in place by a recipe; equal arguments give equal weights on a CPU with as many cores."""
-    size = min(how.batch_size, len(learned.images))
-    count = _steps(learned, size)
+    size, count = _steps(learned, how)
     total = float(count * how.epochs)
 
     def loss(net: Any, element: Any, step: tf.Tensor) -> tf.Tensor:

@@ -16,6 +16,7 @@ import tensorflow as tf
 
 from models import kernels
 from models.classifier import Classifier, PeerGroup
+from models.errors import InputError
 from pipeline import seeding
 from pipeline.operators.affine import Affine
 from pipeline.operators.operator import Operator
@@ -47,7 +48,7 @@ class Measured(NamedTuple):
       candidates: until one was found, restricted mean over all searches.
       success_10 to success_250: found within so many candidates.
       peer_success: of peer-filtered searches, those that found a mistake.
-      agreement: of randomly changed images, those that the net reads as most of its peers do.
+      agreement: of randomly changed images, those that the net reads as its peers do together (by mean probability).
     """
 
     clean_error: float
@@ -102,7 +103,7 @@ class Examiner:
         self._peer_filtered = _Search(climb, PeerGroup(group), target, seeds, measuring)
 
     def measure(self, model: tf.keras.Model) -> Measured:
-        """Returns how good a net of the same architecture is."""
+        """Returns how good a net of the same architecture is; raises InputError if there is nothing to search on."""
         self._model.set_weights(model.get_weights())
         measuring, labels = self._measuring, self._seeds.labels
         answers = self._changed(_MOVED, measuring.draws, 1.0)
@@ -138,7 +139,7 @@ class Examiner:
         return Chains((0.5 + wider * (numbers - 0.5)).numpy(), lengths.numpy())
 
     def _votes_of_peers(self) -> np.ndarray:
-        """Returns the class that most peers give each randomly changed image, `[draws, B]`."""
+        """Returns the class that the peers' mean probability gives each randomly changed image, `[draws, B]`."""
         votes = []
         for draw in range(self._measuring.draws):
             images = self._moved.images(self._drawn(_MOVED, draw, 1.0))
@@ -237,6 +238,12 @@ class _Search:
         unit = self._search.run(self._runner, self._arrays)
         right = unit.probabilities.argmax(axis=-1) == self._arrays.labels
         others = np.delete(right, self._target, axis=0).all(axis=0)
+        if not others.any():
+            names = ", ".join(np.delete(self._search.group.names, self._target))
+            raise InputError(
+                f"[measure] images: of the {len(others)} that are searched, none is read rightly by all of {names}; "
+                "raise searched_images, or train these nets longer (the strong one: judge_epochs)."
+            )
         at_once = np.zeros(int((others & ~right[self._target]).sum()), np.int64)
         results: Any = unit.searched.results
         candidates = np.where(results.found, results.drawn, self._most)

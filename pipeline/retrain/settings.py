@@ -11,8 +11,9 @@ import re
 from collections.abc import Sequence
 from typing import Any, Literal
 
+from models import zoo
 from models.errors import InputError
-from models.settings import about, setting
+from models.settings import setting
 from pipeline.config import config_file, sections
 from pipeline.config.config import Config
 from pipeline.config.method import Method
@@ -26,23 +27,33 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 class Retraining:
     """[retrain]: which net is trained, on what, for how long."""
 
-    net: str = setting("", "the net to retrain, by its name in the mined task; by default the task's last peer")
+    net: str = setting(
+        "", "the net to retrain, by its name in the mined task; by default the task's last peer", determines=False
+    )
     start: Literal["trained", "scratch"] = setting(
         "trained", '"trained" (fine-tuned from the peer) or "scratch" (same architecture, new weights)'
     )
-    dataset_version: str = setting("", 'the version of the mined dataset, such as "1.2.0"; by default the newest')
-    learn_from: str = setting("train", 'the images it learns from, in TFDS\'s split syntax ("train[:50000]")')
+    dataset_version: str = setting(
+        "", 'the version of the mined dataset, such as "1.2.0"; by default the newest', determines=False
+    )
+    learn_from: str = setting(
+        "train", 'the images it learns from, in TFDS\'s split syntax ("train[:50000]")', determines=False
+    )
     epochs: int = setting(6, "passes over these images", low=1, high=10_000)
     batch_size: int = setting(128, "images in one step, not counting what a recipe adds", low=1, high=1_000_000)
     learning_rate: float = setting(0.001, "of Adam at the start; it falls to 0 as a cosine", low=1e-8, high=100)
-    seeds: int = setting(10, "how many nets each recipe trains, with seeds 0, 1, ...", low=1, high=1000)
+    seeds: int = setting(
+        10, "how many nets each recipe trains, with seeds 0, 1, ...", low=1, high=1000, determines=False
+    )
 
 
 @dataclasses.dataclass(frozen=True)
 class Measuring:
     """[measure]: how good a net is afterwards, on images that no net has learned from."""
 
-    images: str = setting("test", 'the images, in TFDS\'s split syntax ("test[:2000]", "train[50000:]" to choose by)')
+    images: str = setting(
+        "test", 'the images, in TFDS\'s split syntax ("test[:2000]", "train[50000:]" to choose by)', determines=False
+    )
     draws: int = setting(10, "random moves of each image for the error on moved images", low=1, high=10_000)
     moves: int = setting(6, "most moves that are composed into one random change", low=1, high=64)
     worst_of: int = setting(100, "random changes of each image, of which the worst counts", low=1, high=10_000)
@@ -91,8 +102,12 @@ def load(path: str, methods: dict[str, Method], kinds: Sequence[type]) -> Plan:
             f"{path}: mined is missing; expected the configuration that was mined, as in mined = 'my.toml'."
         )
     mined = config_file.load(os.path.join(os.path.dirname(path), table["mined"]), methods)
-    retraining = _section(Retraining, "retrain", table, path)
-    return Plan(task, mined, retraining, _section(Measuring, "measure", table, path), _recipes(table, kinds, path))
+    retraining, measuring = _section(Retraining, "retrain", table, path), _section(Measuring, "measure", table, path)
+    try:
+        zoo.check(measuring.judge)
+    except InputError as error:
+        raise InputError(f"{path}: [measure] judge: {error}") from error
+    return Plan(task, mined, retraining, measuring, _recipes(table, kinds, path))
 
 
 def _section(cls: type, name: str, table: dict[str, Any], path: str) -> Any:
@@ -127,9 +142,3 @@ def _recipe(entry: dict[str, Any], kinds: dict[str, type], where: str, path: str
     fields = [field.name for field in dataclasses.fields(kinds[kind])]
     known(entry, ["name", "kind", *fields], f"{path}: {where}", "key")
     return section(kinds[kind], f"recipe '{entry['name']}'", entry, path)
-
-
-def keys(value: Any) -> dict[str, Any]:
-    """Returns the keys of a section or recipe that determine a result, with their values."""
-    fields = [field for field in dataclasses.fields(value) if about(field).determines]
-    return {field.name: getattr(value, field.name) for field in fields}

@@ -7,7 +7,9 @@ import pathlib
 import shutil
 from typing import Any
 
+import numpy as np
 import pytest
+import tensorflow as tf
 
 from models import loading
 from pipeline.kinds.mistakes.kind import MISTAKES
@@ -52,6 +54,10 @@ def _records(work: Work) -> dict[str, dict]:
         f"{path.parent.parent.name.rpartition('-')[0]}/{path.parent.name}": json.loads(path.read_text())
         for path in found
     }
+
+
+def _folders(work: Work) -> list[pathlib.Path]:
+    return sorted((work.path / "retrained" / "again").glob("*-????????"))
 
 
 @pytest.fixture(scope="module")
@@ -111,6 +117,35 @@ def test_what_is_there_is_not_made_again_and_what_is_missing_comes_out_the_same(
     assert again.out.split("peerpressure:")[0] == first.out.split("peerpressure:")[0]
 
 
+def test_what_changes_a_result_makes_other_nets_and_what_does_not_makes_none(retrained, tmp_path):
+    made, _ = retrained
+    work = made.copy(tmp_path / "work", ran=True)
+    strong = sorted(work.path.glob("nets/strong-*"))
+    same = PLAN.replace("seeds = 2", "seeds = 1").replace('net = "mlp-8"', 'net = "mlp-8"\ndataset_version = "1.0.0"')
+    assert _retrain(work, tmp_path, plan=same + RECIPES).code == 0
+    assert len(_folders(work)) == 3 and sorted(work.path.glob("nets/strong-*")) == strong
+    other = same.replace("batch_size = 32", "batch_size = 64") + NOTHING
+    assert _retrain(work, tmp_path, plan=other).code == 0
+    assert len(_folders(work)) == 4 and len(list(work.path.glob("nets/strong-*"))) == 2
+    patient = {"search": {"patience": 31}}
+    assert _retrain(work, tmp_path, plan=same + NOTHING, **patient).code == 0
+    assert len(_folders(work)) == 5
+
+
+def test_from_scratch_every_seed_has_weights_of_its_own(retrained, tmp_path):
+    made, _ = retrained
+    work = made.copy(tmp_path / "work", ran=True)
+    before = set(_folders(work))
+    scratch = PLAN.replace("epochs = 2", 'start = "scratch"\nepochs = 1')
+    assert _retrain(work, tmp_path, plan=scratch + NOTHING).code == 0
+    (new,) = set(_folders(work)) - before
+    first, second = (tf.keras.models.load_model(new / f"seed-{seed}" / "net.keras", compile=False) for seed in (0, 1))
+    parent = tf.keras.models.load_model(work.nets()[1], compile=False)
+    kernels = [net.get_weights()[0] for net in (first, second, parent)]
+    apart = [np.corrcoef(kernels[one].ravel(), kernels[other].ravel())[0, 1] for one, other in ((0, 1), (0, 2), (1, 2))]
+    assert max(map(abs, apart)) < 0.2
+
+
 def test_a_requirement_that_is_not_kept_is_exit_code_1(retrained, tmp_path):
     made, _ = retrained
     work = made.copy(tmp_path / "work", ran=True)
@@ -135,7 +170,7 @@ def test_no_measured_image_is_learned_from(finished, tmp_path):
         ('net = "mlp-8"', 'net = "mlp-9"', "expected one of mlp-4, mlp-8, mlp-12"),
         ("seeds = 2", 'dataset_version = "7.0.0"', "was not found"),
         ('images = "test[:50%]"', 'images = "tset"', "[measure] images: 'tset' is no part"),
-        ('judge = "mlp-16"', 'judge = "mpl-16"', "There is no architecture 'mpl-16'"),
+        ('judge = "mlp-16"', 'judge = "mpl-16"', "[measure] judge: There is no architecture 'mpl-16'"),
     ],
 )
 def test_a_mistake_is_one_sentence_and_nothing_is_written(finished, tmp_path, old, new, told):

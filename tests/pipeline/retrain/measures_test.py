@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from models import zoo
 from models.classifier import Classifier, PeerGroup
+from models.errors import InputError
 from pipeline.criteria import PeerPressure
 from pipeline.operators.affine import Affine
 from pipeline.retrain.measures import Examiner, Measured
@@ -97,3 +98,11 @@ def test_another_seed_measures_on_other_changes(moving):
     first = moving.measure(_model(3))
     assert other.clean_error == first.clean_error and other.moved_error != first.moved_error
     assert set(Measured._fields) == set(first._asdict())
+
+
+def test_where_no_image_can_be_searched_it_is_one_sentence():
+    wrong = dataclasses.replace(SEEDS, labels=(CLASSES_OF + 1) % CLASSES)
+    climb = Hillclimb(MOVING, PeerPressure(0.0, 0.0), patience=20, max_moves=8)
+    examiner = Examiner(_model(9), wrong, climb, PEERS, 1, STRONG, MEASURING)
+    with pytest.raises(InputError, match="none is read rightly by all of strong"):
+        examiner.measure(_model(3))
