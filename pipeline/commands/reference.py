@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from pipeline.config import reference
 from pipeline.kinds import registry
-from pipeline.retrain import recipes, settings
+from pipeline.retrain import settings, subjects
 
 
 def page() -> str:
     """Returns the reference of all keys that there are."""
-    kinds = {f'[[recipe]] kind = "{recipe.name}"': recipe for recipe in recipes.KINDS}
-    retraining = {"[retrain]": settings.Retraining, "[measure]": settings.Measuring, **kinds}
+    retraining: dict[str, type] = {"[retrain]": settings.Retraining}
+    for subject in subjects.SUBJECTS:
+        retraining[f"[measure], {subject.kind}"] = subject.measuring
+        retraining |= {f'[[recipe]] kind = "{recipe.name}"': recipe for recipe in subject.recipes}
     return reference.page({kind.name: kind.methods for kind in registry.KINDS}, retraining)
 
 

@@ -31,16 +31,17 @@ def add(command: Command) -> None:
 
 
 def _retrain(arguments: argparse.Namespace) -> int:
-    from pipeline.retrain import recipes, settings
+    from pipeline.retrain import settings, subjects
 
-    plan = settings.load(arguments.config, dict(registry.methods()), recipes.KINDS)
+    plan = settings.load(arguments.config, dict(registry.methods()), subjects.of)
     libraries.load()
     from pipeline.report import front, tables
     from pipeline.retrain import comparison, experiment
     from pipeline.workdir import ledger, lock
     from pipeline.workdir.ledger import Workdir
 
-    required = [comparison.Requirement(text, list(plan.recipes)) for text in arguments.require]
+    measures = plan.subject.measures
+    required = [comparison.Requirement(text, list(plan.recipes), measures.names) for text in arguments.require]
     workdir, name = Workdir.at(arguments.workdir), f"retrained/{plan.task}"
     workdir.check_writable()
     with lock.hold(workdir.lock(name), name, "`peerpressure retrain`", arguments.wait):
@@ -48,10 +49,12 @@ def _retrain(arguments: argparse.Namespace) -> int:
         results = experiment.run(material, _bar())
         folder = experiment.folder(workdir, plan.task)
         controls = [name for name, recipe in plan.recipes.items() if not recipe.needs_mined()]
-        shown = comparison.tables(results, controls)
-        ledger.write_json(folder / "summary.json", comparison.summary(results, controls))
+        shown = comparison.tables(results, controls, measures)
+        ledger.write_json(folder / "summary.json", comparison.summary(results, controls, measures.front))
         ledger.write_whole(folder / "summary.csv", shown[0].csv().encode())
-        ledger.write_whole(folder / "front.png", front.draw(experiment.points(plan, results)))
+        if measures.front:
+            points = experiment.points(plan, results, measures.front)
+            ledger.write_whole(folder / "front.png", front.draw(points, *measures.front.labels))
     print("\n\n".join(table.text() for table in shown))
     write_text("--csv", arguments.csv, shown[0].csv())
     failures = [failure for requirement in required for failure in requirement.failures(results)]

@@ -10,20 +10,9 @@ import numpy as np
 
 from models.errors import InputError
 from pipeline.report.tables import Table, number
-from pipeline.retrain.measures import Measured
+from pipeline.retrain.subject import Front, Measures
 
 _DRAWS = 10_000  # of the bootstrap
-_SHOWN = {
-    "clean_error": "clean",
-    "moved_error": "moved",
-    "wide_error": "1.5x",
-    "worst_error": "worst",
-    "grid_error": "grid",
-    "success": "found",
-    "candidates": "candidates",
-    "peer_success": "by peers",
-    "agreement": "agrees",
-}
 _REQUIREMENT = re.compile(r"\s*(?:([A-Za-z0-9_.-]+):)?([a-z_0-9]+)\s*(<|>)\s*([0-9.eE+-]+)\s*")
 
 Results = Mapping[str, Sequence[Mapping[str, Any]]]  # recipe -> one record a training seed, in their order
@@ -31,7 +20,7 @@ Results = Mapping[str, Sequence[Mapping[str, Any]]]  # recipe -> one record a tr
 
 def means(records: Sequence[Mapping[str, Any]]) -> dict[str, float]:
     """Returns the mean of each measure."""
-    return {name: float(np.mean([record["measured"][name] for record in records])) for name in Measured._fields}
+    return {name: float(np.mean([record["measured"][name] for record in records])) for name in records[0]["measured"]}
 
 
 def interval(differences: Sequence[float]) -> tuple[float, float]:
@@ -51,117 +40,121 @@ def differences(results: Results, recipe: str, measure: str) -> list[float]:
 
 
 class Beyond(NamedTuple):
-    """A recipe beside the front of controls, at its own error on moved images; each a mean and its 95% interval.
+    """A recipe beside the front of controls, at its own error; each a mean and its 95% interval.
 
     Attributes:
-      ratio: its candidates over those of the front.
-      clean, worst: its clean error and its error at worst, less those of the front.
+      ratio: its gain over that of the front.
+      others: its other measures, less those of the front.
     """
 
     ratio: tuple[float, float, float]
-    clean: tuple[float, float, float]
-    worst: tuple[float, float, float]
+    others: list[tuple[float, float, float]]
 
 
-def beyond(results: Results, recipe: str, controls: Sequence[str]) -> Beyond | None:
-    """Returns what a recipe has over the front of controls; None where their errors on moved images do not enclose its.
+def beyond(results: Results, recipe: str, controls: Sequence[str], front: Front) -> Beyond | None:
+    """Returns what a recipe has over the front of controls; None where their errors do not enclose its.
 
-    The front is drawn from control to control: the logarithm of candidates, and errors, in a straight line over the
-    error on moved images. The interval is a bootstrap over training seeds, the same of all recipes in each draw; draws
-    in which they are outside are left out, at most one in twenty.
+    The front is drawn from control to control: the logarithm of the gain, and other measures, in a straight line over
+    the error. The interval is a bootstrap over training seeds, the same of all recipes in each draw; draws in which
+    they are outside are left out, at most one in twenty.
     """
     count = min(len(results[name]) for name in (recipe, *controls))
     drawn = np.random.default_rng(0).integers(0, count, (_DRAWS, count))
-    told = [_over_front(results, recipe, controls, seeds) for seeds in (np.arange(count)[None], drawn)]
+    told = [_over_front(results, recipe, controls, front, seeds) for seeds in (np.arange(count)[None], drawn)]
     (mean,), draws = told
     draws = draws[~np.isnan(draws).any(axis=1)]
     if np.isnan(mean).any() or len(draws) < 0.95 * _DRAWS:
         return None
     low, high = np.percentile(draws, [2.5, 97.5], axis=0)
-    return Beyond(*((float(mean[at]), float(low[at]), float(high[at])) for at in range(3)))
+    ratio, *others = ((float(mean[at]), float(low[at]), float(high[at])) for at in range(len(mean)))
+    return Beyond(ratio, others)
 
 
-def _over_front(results: Results, recipe: str, controls: Sequence[str], seeds: np.ndarray) -> np.ndarray:
-    """Returns ratio and differences, `[D, 3]`, of draws of training seeds, int `[D, S]`; NaN outside of the front."""
-    ours, *others = (_points(results[name], seeds) for name in (recipe, *controls))
-    fronts = np.stack(others, axis=1)  # `[D, controls, 4]`
-    rows = np.full((len(seeds), 3), np.nan)
-    for row, (own, front) in enumerate(zip(ours, fronts, strict=True)):
-        front = front[np.argsort(front[:, 0])]
-        if front[0, 0] <= own[0] <= front[-1, 0]:
-            apart = [own[at] - np.interp(own[0], front[:, 0], front[:, at]) for at in (1, 2, 3)]
+def _over_front(results: Results, recipe: str, controls: Sequence[str], front: Front, seeds: np.ndarray) -> np.ndarray:
+    """Returns ratio and differences, `[D, 1 + others]`, of draws of seeds, int `[D, S]`; NaN outside of the front."""
+    ours, *others = (_points(results[name], front, seeds) for name in (recipe, *controls))
+    lines = np.stack(others, axis=1)  # `[D, controls, 2 + others]`
+    rows = np.full((len(seeds), ours.shape[1] - 1), np.nan)
+    for row, (own, line) in enumerate(zip(ours, lines, strict=True)):
+        line = line[np.argsort(line[:, 0])]
+        if line[0, 0] <= own[0] <= line[-1, 0]:
+            apart = [own[at] - np.interp(own[0], line[:, 0], line[:, at]) for at in range(1, len(own))]
             rows[row] = [np.exp(apart[0]), *apart[1:]]
     return rows
 
 
-def _points(records: Sequence[Mapping[str, Any]], seeds: np.ndarray) -> np.ndarray:
-    """Returns mean error on moved images, log of mean candidates, mean clean and worst error, `[D, 4]`."""
-    names = ("moved_error", "candidates", "clean_error", "worst_error")
+def _points(records: Sequence[Mapping[str, Any]], front: Front, seeds: np.ndarray) -> np.ndarray:
+    """Returns mean error, log of the mean gain, and means of the others, `[D, 2 + others]`."""
+    names = (front.error, front.gain, *front.others)
     values = np.array([[record["measured"][name] for name in names] for record in records])
     means_of = values[seeds].mean(axis=1)
     means_of[:, 1] = np.log(np.maximum(means_of[:, 1], 1e-9))
     return means_of
 
 
-def _front_table(results: Results, controls: Sequence[str]) -> list[Table]:
-    rows = [["recipe", "candidates / front's", "clean - front's", "worst - front's"]]
+def _front_table(results: Results, controls: Sequence[str], measures: Measures) -> list[Table]:
+    front = measures.front
+    if front is None or not controls:
+        return []
+    heads = [f"{measures.shown[front.gain]} / front's", *(f"{measures.shown[name]} - front's" for name in front.others)]
+    rows = [["recipe", *heads]]
     for recipe in results:
-        apart = beyond(results, recipe, controls) if recipe not in controls else None
+        apart = beyond(results, recipe, controls, front) if recipe not in controls else None
         if apart:
-            ratio, *errors = apart
-            shown = [f"{at:+.1f} [{low:+.1f}, {high:+.1f}]" for at, low, high in errors]
-            rows.append([recipe, f"{ratio[0]:.2f} [{ratio[1]:.2f}, {ratio[2]:.2f}]", *shown])
-    title = "beside the front of recipes without mined examples, at the recipe's own error on moved images"
+            at, low, high = apart.ratio
+            shown = [f"{at:+.1f} [{low:+.1f}, {high:+.1f}]" for at, low, high in apart.others]
+            rows.append([recipe, f"{at:.2f} [{low:.2f}, {high:.2f}]", *shown])
+    title = f"beside the front of recipes without mined examples, at the recipe's own '{measures.shown[front.error]}'"
     return [Table(rows, title)] if len(rows) > 1 else []
 
 
-def tables(results: Results, controls: Sequence[str]) -> list[Table]:
+def tables(results: Results, controls: Sequence[str], measures: Measures) -> list[Table]:
     """Returns the tables of means, of differences from the first recipe, and of what is gained over the front.
 
     Args:
       results: at least one record of each recipe.
       controls: the recipes that use no mined examples.
+      measures: what was measured.
     """
     first, count = next(iter(results)), len(next(iter(results.values())))
-    heads = ["recipe", *_SHOWN.values(), "learned", "asked"]
-    rows = [heads]
+    rows = [["recipe", *measures.shown.values(), "learned", "asked"]]
     for recipe, records in results.items():
         mean, cost = means(records), records[0]["cost"]
-        shown = [number(mean[name], 2 if name == "clean_error" else 1) for name in _SHOWN]
+        shown = [number(mean[name], measures.digits.get(name, 1)) for name in measures.shown]
         rows.append([recipe, *shown, f"{cost['gradients']:,}", f"{cost['passes']:,}"])
     note = (
-        f"means of {count} training seeds; errors and shares in %. moved, 1.5x: misread under random changes, also 1.5"
-        "\ntimes as far; worst: under one of many; grid: at one of 775 turns and shifts; found, candidates: a search"
-        "\nwith a strong net as the only peer; by peers: the peer-filtered search; agrees: with the peers' mean answer"
-        "\nto moved images; learned, asked: images of a step that the net learns from, and is only asked about"
+        f"means of {count} training seeds; errors and shares in %. {measures.note}"
+        "\nlearned, asked: images of a step that the net learns from, and is only asked about"
     )
-    compared = [["recipe", *_SHOWN.values()]]
+    compared = [["recipe", *measures.shown.values()]]
     for recipe in list(results)[1:]:
-        compared.append([recipe, *(_difference(differences(results, recipe, name)) for name in _SHOWN)])
+        apart = {name: differences(results, recipe, name) for name in measures.shown}
+        compared.append([recipe, *(_difference(apart[name], measures.digits.get(name, 1)) for name in apart)])
     told = f"difference from '{first}' with the same training seed: mean [95% interval, bootstrap over {count} seeds]"
-    apart = [Table(compared, told)] if len(results) > 1 else []
-    return [Table(rows, "retrained nets", note), *apart, *_front_table(results, controls)]
+    beside = [Table(compared, told)] if len(results) > 1 else []
+    return [Table(rows, "retrained nets", note), *beside, *_front_table(results, controls, measures)]
 
 
-def _difference(values: Sequence[float]) -> str:
+def _difference(values: Sequence[float], digits: int) -> str:
     low, high = interval(values)
-    return f"{np.mean(values):+.1f} [{low:+.1f}, {high:+.1f}]"
+    return f"{np.mean(values):+.{digits}f} [{low:+.{digits}f}, {high:+.{digits}f}]"
 
 
-def summary(results: Results, controls: Sequence[str]) -> dict[str, Any]:
+def summary(results: Results, controls: Sequence[str], front: Front | None) -> dict[str, Any]:
     """Returns means, differences and what is gained over the front of controls, with their intervals, JSON-able."""
     told: dict[str, dict[str, Any]] = {}
     for recipe, records in results.items():
-        apart = {name: differences(results, recipe, name) for name in Measured._fields}
+        mean = means(records)
+        apart = {name: differences(results, recipe, name) for name in mean}
         told[recipe] = {
             "seeds": len(records),
-            "mean": means(records),
+            "mean": mean,
             "difference": {
                 name: {"mean": float(np.mean(values)), "interval": interval(values)} for name, values in apart.items()
             },
             "cost": records[0]["cost"],
         }
-        if recipe not in controls and (over := beyond(results, recipe, controls)):
+        if front and controls and recipe not in controls and (over := beyond(results, recipe, controls, front)):
             told[recipe]["beyond_front"] = over._asdict()
     return told
 
@@ -173,10 +166,10 @@ class Requirement:
       InputError: it is not of that form, or there is no such recipe or measure.
     """
 
-    def __init__(self, text: str, recipes: Sequence[str]):
+    def __init__(self, text: str, recipes: Sequence[str], measures: Sequence[str]):
         match = _REQUIREMENT.fullmatch(text)
-        known = f"expected RECIPE:MEASURE<NUMBER, with a measure of {', '.join(Measured._fields)}"
-        if not match or match[2] not in Measured._fields:
+        known = f"expected RECIPE:MEASURE<NUMBER, with a measure of {', '.join(measures)}"
+        if not match or match[2] not in measures:
             raise InputError(f"--require is '{text}', {known}.")
         if match[1] and match[1] not in recipes:
             raise InputError(f"--require names the recipe '{match[1]}', expected one of {', '.join(recipes)}.")

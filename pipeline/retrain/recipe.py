@@ -1,4 +1,4 @@
-"""What a recipe is: the loss of a batch, and what it needs besides the images it learns from."""
+"""What a recipe is: settings of which lessons are made, one for each net that is trained."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 if TYPE_CHECKING:
     import tensorflow as tf
 
-    from pipeline.kinds.mistakes.mined import Mined
-    from pipeline.operators.operator import Operator
+    from pipeline.seeds.source import SeedBatch
 
     Net = Callable[[tf.Tensor], tf.Tensor]  # images float32 `[B, H, W, C]` in [0, 1] -> probabilities `[B, K]`
 
@@ -33,8 +32,54 @@ class Cost(NamedTuple):
     passes: int
 
 
+class Start(NamedTuple):
+    """What a lesson is made of.
+
+    Attributes:
+      model: the net that is to be trained, as it is before.
+      learned: the images to learn from.
+      mined: the mined examples, as the subject reads them; None if the recipe needs none.
+      sections: of the mined task's configuration: its operator, attack, encoding.
+      batch: images in a step, B.
+      steps: of the whole training.
+      seed: of the training.
+    """
+
+    model: tf.keras.Model
+    learned: SeedBatch
+    mined: Any
+    sections: Any
+    batch: int
+    steps: int
+    seed: int
+
+
+class Lesson:
+    """The training of one net by a recipe; it may keep something between steps, in variables.
+
+    Attributes:
+      stream: endless, what each step is given besides the batch; None if that is nothing.
+    """
+
+    stream: tf.data.Dataset | None = None
+
+    def loss(self, net: Net, batch: dict[str, tf.Tensor], extra: Any, moment: Moment) -> tf.Tensor:
+        """Returns the loss of a step, a scalar.
+
+        Args:
+          net: the net, as it trains.
+          batch: `image` uint8 `[B, H, W, C]` and `label` int32 `[B]`, in random order.
+          extra: an element of `stream`.
+          moment: where training stands.
+        """
+        raise NotImplementedError
+
+    def after_epoch(self, epoch: int) -> None:
+        """Is called after each epoch, with its number, from 1."""
+
+
 class Recipe(Protocol):
-    """A frozen dataclass of settings (`models.settings.setting`); a new one is a class and a line in `recipes.KINDS`.
+    """A frozen dataclass of settings (`models.settings.setting`); a new one is a class and a line of its subject.
 
     Attributes:
       name: what `kind` says in a retraining file.
@@ -48,16 +93,37 @@ class Recipe(Protocol):
     def cost(self, batch: int) -> Cost:
         """Returns what a step of so many images takes once its schedule has risen."""
 
-    def stream(self, mined: Mined | None, batch: int, seed: int) -> tf.data.Dataset | None:
+    def net(self, parent: tf.keras.Model) -> tf.keras.Model:
+        """Returns the net to train, of the parent's weights; mostly the parent itself."""
+
+    def lesson(self, start: Start) -> Lesson:
+        """Returns the training of one net; raises InputError if it cannot be trained so."""
+
+
+class Stateless:
+    """The base of recipes that keep nothing between steps."""
+
+    def net(self, parent: tf.keras.Model) -> tf.keras.Model:
+        """The parent itself."""
+        return parent
+
+    def lesson(self, start: Start) -> Lesson:
+        """Of each step by itself."""
+        return _EachStep(self, start)
+
+    def stream(self, mined: Any, batch: int, seed: int) -> tf.data.Dataset | None:
         """Returns an endless stream of what each step needs of the mined examples, None if that is nothing."""
+        return None
 
-    def loss(self, net: Net, batch: dict[str, tf.Tensor], extra: Any, operator: Operator, moment: Moment) -> tf.Tensor:
-        """Returns the loss, a scalar.
+    def loss(self, net: Net, batch: dict[str, tf.Tensor], extra: Any, sections: Any, moment: Moment) -> tf.Tensor:
+        """Returns the loss of a step as `Lesson.loss` does, of a task with these sections."""
+        raise NotImplementedError
 
-        Args:
-          net: the net, as it trains.
-          batch: `image` uint8 `[B, H, W, C]` and `label` int32 `[B]`, in random order.
-          extra: an element of `stream`.
-          operator: draws and applies the moves.
-          moment: where training stands.
-        """
+
+class _EachStep(Lesson):
+    def __init__(self, recipe: Stateless, start: Start):
+        self._recipe, self._sections = recipe, start.sections
+        self.stream = recipe.stream(start.mined, start.batch, start.seed + 1)
+
+    def loss(self, net: Net, batch: dict[str, tf.Tensor], extra: Any, moment: Moment) -> tf.Tensor:
+        return self._recipe.loss(net, batch, extra, self._sections, moment)

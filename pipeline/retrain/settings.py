@@ -8,10 +8,9 @@ from __future__ import annotations
 import dataclasses
 import os
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
-from models import zoo
 from models.errors import InputError
 from models.settings import setting
 from pipeline.config import config_file, sections
@@ -19,6 +18,7 @@ from pipeline.config.config import Config
 from pipeline.config.method import Method
 from pipeline.config.sections import known, section
 from pipeline.retrain.recipe import Recipe
+from pipeline.retrain.subject import Subject
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]*")
 
@@ -48,48 +48,33 @@ class Retraining:
 
 
 @dataclasses.dataclass(frozen=True)
-class Measuring:
-    """[measure]: how good a net is afterwards, on images that no net has learned from."""
-
-    images: str = setting(
-        "test", 'the images, in TFDS\'s split syntax ("test[:2000]", "train[50000:]" to choose by)', determines=False
-    )
-    draws: int = setting(10, "random moves of each image for the error on moved images", low=1, high=10_000)
-    moves: int = setting(6, "most moves that are composed into one random change", low=1, high=64)
-    worst_of: int = setting(100, "random changes of each image, of which the worst counts", low=1, high=10_000)
-    grid_images: int = setting(500, "images that are shown on the grid of 775 shifts and turns", low=1, high=10**9)
-    searched_images: int = setting(400, "images on which mistakes are searched for", low=1, high=10**9)
-    most_candidates: int = setting(500, "a search that found nothing counts as so many candidates", low=1, high=10**6)
-    judge: str = setting("cnn", "architecture of the strong net that vouches for the label; trained on moved images")
-    judge_epochs: int = setting(3, "how long it is trained", low=1, high=10_000)
-    seed: int = setting(0, "of the random changes and searches, the same for every net", low=0, high=2**31 - 1)
-
-
-@dataclasses.dataclass(frozen=True)
 class Plan:
     """A retraining file.
 
     Attributes:
       task: its name, of which the results' folder is named.
       mined: the task whose nets and mistakes are used.
-      retraining, measuring: the sections.
+      subject: what they are retrained on.
+      subject: the kind of dataset that they are retrained on.
+      retraining, measuring: the sections, `measuring` as the subject has it.
       recipes: by name, in the file's order; the first is what the others are compared with.
     """
 
     task: str
     mined: Config
+    subject: Subject
     retraining: Retraining
-    measuring: Measuring
+    measuring: Any
     recipes: dict[str, Recipe]
 
 
-def load(path: str, methods: dict[str, Method], kinds: Sequence[type]) -> Plan:
+def load(path: str, methods: dict[str, Method], subject_of: Callable[[Config], Subject]) -> Plan:
     """Reads a retraining file; the path of the mined task's configuration is relative to its folder.
 
     Args:
       path: the TOML file.
       methods: what a mined task's [search] method can name.
-      kinds: what a recipe can be, dataclasses of settings with a `name`.
+      subject_of: gives what nets of a mined task are retrained on, or raises InputError.
 
     Raises:
       InputError: the file is missing, not TOML, or has an unknown key, a wrong type or a value out of range.
@@ -102,12 +87,18 @@ def load(path: str, methods: dict[str, Method], kinds: Sequence[type]) -> Plan:
             f"{path}: mined is missing; expected the configuration that was mined, as in mined = 'my.toml'."
         )
     mined = config_file.load(os.path.join(os.path.dirname(path), table["mined"]), methods)
-    retraining, measuring = _section(Retraining, "retrain", table, path), _section(Measuring, "measure", table, path)
+    if mined.peers.from_logits:
+        raise InputError(
+            f"{path}: mined has nets that give logits; save them with a softmax as their last layer to retrain them."
+        )
+    retraining = _section(Retraining, "retrain", table, path)
     try:
-        zoo.check(measuring.judge)
+        subject = subject_of(mined)
+        measuring = _section(subject.measuring, "measure", table, path)
+        subject.check(mined, measuring)
     except InputError as error:
-        raise InputError(f"{path}: [measure] judge: {error}") from error
-    return Plan(task, mined, retraining, measuring, _recipes(table, kinds, path))
+        raise InputError(str(error) if str(error).startswith(path) else f"{path}: {error}") from error
+    return Plan(task, mined, subject, retraining, measuring, _recipes(table, subject.recipes, path))
 
 
 def _section(cls: type, name: str, table: dict[str, Any], path: str) -> Any:

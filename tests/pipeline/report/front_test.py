@@ -11,7 +11,7 @@ POINTS = [("nothing", False, [30.0, 32.0], [7.0, 8.0]), ("mined", True, [12.0, 1
 
 
 def _pixels(points) -> np.ndarray:
-    return np.asarray(Image.open(io.BytesIO(front.draw(points))).convert("RGB")).astype(int)
+    return np.asarray(Image.open(io.BytesIO(front.draw(points, "error", "gain"))).convert("RGB")).astype(int)
 
 
 def _has(pixels: np.ndarray, colour: tuple[int, int, int]) -> int:
@@ -27,5 +27,5 @@ def test_points_with_and_without_mined_examples_have_their_colours():
 
 
 def test_equal_points_give_equal_bytes_and_a_name_with_a_dollar_is_drawn():
-    assert front.draw(POINTS) == front.draw(POINTS)
+    assert front.draw(POINTS, "a", "b") == front.draw(POINTS, "a", "b")
     assert _pixels([("a$b_$", *POINTS[0][1:])]).std() > 0

@@ -6,13 +6,15 @@ import pytest
 from models.errors import InputError
 from pipeline.retrain import comparison
 from pipeline.retrain.comparison import Requirement
-from pipeline.retrain.measures import Measured
+from pipeline.retrain.mistakes.subject import MISTAKES
 
+MEASURES = MISTAKES.measures
+FRONT = MEASURES.front
 COST = {"gradients": 43, "passes": 110, "steps": 7}
 
 
 def _record(**measured: float) -> dict:
-    return {"measured": {**dict.fromkeys(Measured._fields, 0.0), **measured}, "cost": COST}
+    return {"measured": {**dict.fromkeys(MEASURES.names, 0.0), **measured}, "cost": COST}
 
 
 RESULTS = {
@@ -35,7 +37,7 @@ def test_an_interval_covers_the_mean_about_as_often_as_it_says():
 
 
 def test_the_tables_show_means_costs_and_differences():
-    means, apart = (table.text() for table in comparison.tables(RESULTS, list(RESULTS)))
+    means, apart = (table.text() for table in comparison.tables(RESULTS, list(RESULTS), MEASURES))
     row = next(line for line in means.splitlines() if line.startswith("better"))
     assert row.split() == ["better", "0.00", "14.6", "0.0", "0.0", "0.0", "0.0", "70.0", "0.0", "0.0", "43", "110"]
     assert "nothing" not in [line.split()[0] for line in apart.splitlines()[1:]]
@@ -49,25 +51,25 @@ def _recipe(moved: float, candidates: float, clean: float = 3.0) -> list[dict]:
 def test_beside_the_front_a_recipe_is_compared_with_controls_of_its_own_error():
     """Between controls at 10% with 100 candidates and 20% with 25, there are 50 at 15%."""
     results = {"a": _recipe(20.0, 25.0, 3.0), "b": _recipe(10.0, 100.0, 4.0), "ours": _recipe(15.0, 100.0, 3.6)}
-    apart = comparison.beyond(results, "ours", ["a", "b"])
+    apart = comparison.beyond(results, "ours", ["a", "b"], FRONT)
     np.testing.assert_allclose(apart.ratio, [2.0] * 3, rtol=1e-6)
-    np.testing.assert_allclose(apart.clean, [0.1] * 3, atol=1e-9)
-    assert "2.00 [2.00, 2.00]" in comparison.tables(results, ["a", "b"])[-1].text()
+    np.testing.assert_allclose(apart.others[0], [0.1] * 3, atol=1e-9)
+    assert "2.00 [2.00, 2.00]" in comparison.tables(results, ["a", "b"], MEASURES)[-1].text()
 
 
 def test_outside_of_the_controls_errors_there_is_no_front():
     results = {"a": _recipe(20.0, 25.0), "b": _recipe(10.0, 100.0), "ours": _recipe(9.0, 500.0)}
-    assert comparison.beyond(results, "ours", ["a", "b"]) is None
-    assert len(comparison.tables(results, ["a", "b"])) == 2
+    assert comparison.beyond(results, "ours", ["a", "b"], FRONT) is None
+    assert len(comparison.tables(results, ["a", "b"], MEASURES)) == 2
 
 
 def test_a_requirement_is_on_the_recipe_it_names_else_on_all_but_the_first():
-    assert not Requirement("moved_error<15", list(RESULTS)).failures(RESULTS)
-    assert not Requirement("better:candidates > 69.5", list(RESULTS)).failures(RESULTS)
-    assert Requirement("nothing:moved_error<15", list(RESULTS)).failures(RESULTS) == [
+    assert not Requirement("moved_error<15", list(RESULTS), MEASURES.names).failures(RESULTS)
+    assert not Requirement("better:candidates > 69.5", list(RESULTS), MEASURES.names).failures(RESULTS)
+    assert Requirement("nothing:moved_error<15", list(RESULTS), MEASURES.names).failures(RESULTS) == [
         "nothing: moved_error is 34.50, required is below 15."
     ]
-    assert Requirement("candidates>70", list(RESULTS)).failures(RESULTS)  # 70 is not above 70
+    assert Requirement("candidates>70", list(RESULTS), MEASURES.names).failures(RESULTS)  # 70 is not above 70
 
 
 @pytest.mark.parametrize(
@@ -75,12 +77,12 @@ def test_a_requirement_is_on_the_recipe_it_names_else_on_all_but_the_first():
 )
 def test_a_requirement_that_says_nothing_is_one_sentence(text):
     with pytest.raises(InputError, match="--require"):
-        Requirement(text, list(RESULTS))
+        Requirement(text, list(RESULTS), MEASURES.names)
 
 
 def test_the_summary_has_what_the_tables_have():
     results = {"a": _recipe(20.0, 25.0, 3.0), "b": _recipe(10.0, 100.0, 4.0), "ours": _recipe(15.0, 100.0, 3.6)}
-    told = comparison.summary(results, ["a", "b"])
+    told = comparison.summary(results, ["a", "b"], FRONT)
     np.testing.assert_allclose(told["ours"]["beyond_front"]["ratio"][0], 2.0)
     assert "beyond_front" not in told["b"] and told["b"]["seeds"] == 6
     np.testing.assert_allclose(told["b"]["difference"]["candidates"]["mean"], 75.0)

@@ -6,7 +6,9 @@ import pytest
 
 from models.errors import InputError
 from pipeline.kinds import registry
-from pipeline.retrain import recipes, settings
+from pipeline.retrain import settings, subjects
+from pipeline.retrain.mistakes import recipes
+from pipeline.retrain.plain import Plain
 
 MINED = '[seeds]\ndataset = "digits"\n[peers]\narchitectures = ["mlp-4", "mlp-8"]\n'
 RECIPE = '[[recipe]]\nname = "a"\nkind = "plain"\n'
@@ -16,14 +18,14 @@ HEAD = 'mined = "mined.toml"\n'
 def _load(folder, text: str) -> settings.Plan:
     (folder / "mined.toml").write_text(MINED)
     (folder / "my_plan.toml").write_text(text)
-    return settings.load(str(folder / "my_plan.toml"), dict(registry.methods()), recipes.KINDS)
+    return settings.load(str(folder / "my_plan.toml"), dict(registry.methods()), subjects.of)
 
 
 def test_a_plan_has_its_recipes_in_order_and_the_mined_task_beside_it(tmp_path):
     more = '[[recipe]]\nname = "b.1"\nkind = "proposals"\ncandidates = 10\nkl = 4\n'
     plan = _load(tmp_path, HEAD + "[retrain]\nepochs = 2\n" + RECIPE + more)
     assert (plan.task, plan.mined.task, plan.retraining.epochs) == ("my_plan", "mined", 2)
-    assert plan.recipes == {"a": recipes.Plain(), "b.1": recipes.Proposals(candidates=10, kl=4.0)}
+    assert plan.recipes == {"a": Plain(), "b.1": recipes.Proposals(candidates=10, kl=4.0)}
 
 
 @pytest.mark.parametrize(

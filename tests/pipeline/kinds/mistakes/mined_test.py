@@ -5,8 +5,8 @@ import pytest
 
 from models.errors import InputError
 from pipeline.kinds.mistakes import mined
-from pipeline.retrain import chains
-from pipeline.retrain.chains import Chains
+from pipeline.retrain.mistakes import chains
+from pipeline.retrain.mistakes.chains import Chains
 from pipeline.versions import published
 from pipeline.workdir.ledger import Workdir
 from tests.pipeline.conftest import DATASET

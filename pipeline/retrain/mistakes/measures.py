@@ -20,9 +20,9 @@ from models.errors import InputError
 from pipeline import seeding
 from pipeline.operators.affine import Affine
 from pipeline.operators.operator import Operator
-from pipeline.retrain import chains
-from pipeline.retrain.chains import Chains
-from pipeline.retrain.settings import Measuring
+from pipeline.retrain.mistakes import chains
+from pipeline.retrain.mistakes.chains import Chains
+from pipeline.retrain.mistakes.measuring import Measuring
 from pipeline.search.moves.hillclimb import Hillclimb
 from pipeline.search.moves.lanes import Runner, pad_rows
 from pipeline.search.moves.unit import SeedArrays, UnitSearch

@@ -1,7 +1,6 @@
-"""The recipes that there are: what each adds to a batch, and its loss.
+"""Recipes of retraining on mistakes: what each adds to a batch, and its loss.
 
-Probabilities are clipped from below, so that every loss is finite. Of a batch, the first images get what is added: the
-stream is shuffled, so they are any.
+Of a batch, the first images get what is added: the stream is shuffled, so they are any.
 """
 
 from __future__ import annotations
@@ -12,7 +11,8 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 from etils import epy
 
 from models.settings import setting
-from pipeline.retrain.recipe import Cost, Moment, Recipe
+from pipeline.retrain.plain import LEAST, Plain, cross_entropy, divergence, share_of, shown
+from pipeline.retrain.recipe import Cost, Moment, Recipe, Stateless
 
 with epy.lazy_imports():  # a retraining file's mistakes are told before libraries are loaded
     import tensorflow as tf
@@ -20,30 +20,8 @@ with epy.lazy_imports():  # a retraining file's mistakes are told before librari
 if TYPE_CHECKING:
     from pipeline.kinds.mistakes.mined import Mined
     from pipeline.operators.operator import Operator
-    from pipeline.retrain.chains import Chains
+    from pipeline.retrain.mistakes.chains import Chains
     from pipeline.retrain.recipe import Net
-
-_LEAST = 1e-7  # probability
-
-
-def cross_entropy(probabilities: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-    """Returns -log p(label), `[B]`, of probabilities `[B, K]`."""
-    own = tf.gather(probabilities, labels, batch_dims=1)
-    return -tf.math.log(tf.maximum(own, _LEAST))
-
-
-def divergence(first: tf.Tensor, second: tf.Tensor) -> tf.Tensor:
-    """Returns KL(first || second), `[B]`, of probabilities `[B, K]`."""
-    logs = [tf.math.log(tf.maximum(each, _LEAST)) for each in (first, second)]
-    return tf.reduce_sum(first * (logs[0] - logs[1]), axis=-1)
-
-
-def _shown(batch: dict[str, tf.Tensor]) -> tf.Tensor:
-    return tf.cast(batch["image"], tf.float32) / 255.0
-
-
-def _added(share: float, batch: int) -> int:
-    return max(1, round(share * batch))
 
 
 def _risen(moment: Moment, over: float) -> tf.Tensor:
@@ -58,30 +36,7 @@ def _chains(mined: Mined, count: int, seed: int) -> tf.data.Dataset:
 
 
 @dataclasses.dataclass(frozen=True)
-class Plain:
-    """Nothing is added: the net goes on learning from the original images."""
-
-    name: ClassVar[str] = "plain"
-
-    def needs_mined(self) -> bool:
-        """See `Recipe`."""
-        return False
-
-    def cost(self, batch: int) -> Cost:
-        """See `Recipe`."""
-        return Cost(batch, 0)
-
-    def stream(self, mined: Mined | None, batch: int, seed: int) -> tf.data.Dataset | None:
-        """See `Recipe`."""
-        return None
-
-    def loss(self, net: Net, batch: dict[str, tf.Tensor], extra: Any, operator: Operator, moment: Moment) -> tf.Tensor:
-        """Mean cross-entropy."""
-        return tf.reduce_mean(cross_entropy(net(_shown(batch)), batch["label"]))
-
-
-@dataclasses.dataclass(frozen=True)
-class Proposals:
+class Proposals(Stateless):
     """Some images are joined by a changed one: of several random or mined changes, the one that the net errs on.
 
     With `candidates` 1 it is plain augmentation; with the worst of k random ones it is Engstrom et al., "Exploring the
@@ -116,18 +71,18 @@ class Proposals:
 
     def cost(self, batch: int) -> Cost:
         """See `Recipe`."""
-        added = _added(self.share, batch)
+        added = share_of(self.share, batch)
         return Cost(batch + added, added * self.candidates if self.candidates > 1 else 0)
 
     def stream(self, mined: Mined | None, batch: int, seed: int) -> tf.data.Dataset | None:
         """See `Recipe`."""
-        count = _added(self.share, batch) * sum(self._places())
+        count = share_of(self.share, batch) * sum(self._places())
         return _chains(mined, count, seed) if mined is not None and count else None
 
-    def loss(self, net: Net, batch: dict[str, tf.Tensor], extra: Any, operator: Operator, moment: Moment) -> tf.Tensor:
+    def loss(self, net: Net, batch: dict[str, tf.Tensor], extra: Any, sections: Any, moment: Moment) -> tf.Tensor:
         """Mean cross-entropy of the images and the changed ones, plus `kl` times the mean divergence of the pairs."""
-        added = _added(self.share, batch["image"].shape[0])
-        labels, images = batch["label"][:added], _shown(batch)
+        operator, added = sections["operator"], share_of(self.share, batch["image"].shape[0])
+        labels, images = batch["label"][:added], shown(batch["image"])
         changed = self._chosen(net, self._candidates(batch["image"][:added], extra, operator, moment), labels, moment)
         probabilities = net(tf.concat([images, changed], axis=0))
         loss = tf.reduce_mean(cross_entropy(probabilities, tf.concat([batch["label"], labels], axis=0)))
@@ -136,7 +91,7 @@ class Proposals:
 
     def _candidates(self, images: tf.Tensor, extra: Any, operator: Operator, moment: Moment) -> tf.Tensor:
         """Returns float32 `[A, k, H, W, C]` of uint8 images `[A, H, W, C]`."""
-        from pipeline.retrain import chains
+        from pipeline.retrain.mistakes import chains
 
         sources, places = operator.sources(images), self._places()
         drawn = chains.random(operator, images.shape[0] * (len(places) - sum(places)), self.moves, moment.seed)
@@ -146,7 +101,7 @@ class Proposals:
         return tf.stack(columns, axis=1)
 
     def _of_each(self, operator: Operator, sources: tf.Tensor, drawn: Chains) -> tf.Tensor:
-        from pipeline.retrain import chains
+        from pipeline.retrain.mistakes import chains
 
         count, each = sources.shape[0], drawn.lengths.shape[0] // sources.shape[0]
         images = chains.apply(operator, sources, tf.repeat(tf.range(count), each), drawn)
@@ -161,19 +116,19 @@ class Proposals:
         losses = tf.reshape(cross_entropy(probabilities, tf.repeat(labels, each)), [count, each])
         if self.pick == "worst":
             wrong = tf.argmax(probabilities, axis=-1, output_type=tf.int32) != tf.repeat(labels, each)
-            score = losses - 2.0 * tf.math.log(_LEAST) * tf.cast(tf.reshape(wrong, [count, each]), tf.float32)
+            score = losses - 2.0 * tf.math.log(LEAST) * tf.cast(tf.reshape(wrong, [count, each]), tf.float32)
         else:
-            from pipeline.retrain import chains
+            from pipeline.retrain.mistakes import chains
 
-            uniform = tf.clip_by_value(chains.uniform(count, each, moment.seed + [0, 2]), _LEAST, 1.0 - _LEAST)
-            score = tf.math.log(losses + _LEAST) - tf.math.log(-tf.math.log(uniform))  # Gumbel's way of drawing
+            uniform = tf.clip_by_value(chains.uniform(count, each, moment.seed + [0, 2]), LEAST, 1.0 - LEAST)
+            score = tf.math.log(losses + LEAST) - tf.math.log(-tf.math.log(uniform))  # Gumbel's way of drawing
         open_to = 1.0 + (each - 1) * _risen(moment, self.rise)
         score = tf.where(tf.range(each, dtype=tf.float32)[None] < open_to, score, score.dtype.min)
         return tf.gather(candidates, tf.argmax(score, axis=1), batch_dims=1)
 
 
 @dataclasses.dataclass(frozen=True)
-class Mistakes:
+class Mistakes(Stateless):
     """Some mined mistakes are added to each batch, as they were stored, and if wanted their seed images."""
 
     share: float = setting(1 / 3, "mined mistakes in a batch, as a share of its images", low=0.001, high=10)
@@ -190,7 +145,7 @@ class Mistakes:
 
     def cost(self, batch: int) -> Cost:
         """See `Recipe`."""
-        return Cost(batch + _added(self.share, batch) * (2 if self.seeds else 1), 0)
+        return Cost(batch + share_of(self.share, batch) * (2 if self.seeds else 1), 0)
 
     def _weights(self, mined: Mined) -> Any:
         import numpy as np
@@ -200,16 +155,16 @@ class Mistakes:
             "grade": np.where(mined.high, 1.0, 0.1),
             "margin": mined.peer_margins,
         }
-        return (ways[self.weight] / max(ways[self.weight].mean(), _LEAST)).astype(np.float32)
+        return (ways[self.weight] / max(ways[self.weight].mean(), LEAST)).astype(np.float32)
 
     def stream(self, mined: Mined | None, batch: int, seed: int) -> tf.data.Dataset | None:
         """See `Recipe`."""
         assert mined is not None
         fields = (mined.images, mined.seed_images, mined.labels, self._weights(mined))
         rows = tf.data.Dataset.from_tensor_slices(fields).shuffle(len(mined.labels), seed=seed).repeat()
-        return rows.batch(_added(self.share, batch), drop_remainder=True)
+        return rows.batch(share_of(self.share, batch), drop_remainder=True)
 
-    def loss(self, net: Net, batch: dict[str, tf.Tensor], extra: Any, operator: Operator, moment: Moment) -> tf.Tensor:
+    def loss(self, net: Net, batch: dict[str, tf.Tensor], extra: Any, sections: Any, moment: Moment) -> tf.Tensor:
         """Mean cross-entropy of all, mistakes by their weights."""
         changed, seeds, labels, weights = extra
         parts = [batch["image"], changed, *([seeds] if self.seeds else [])]
@@ -221,7 +176,7 @@ class Mistakes:
 
 
 @dataclasses.dataclass(frozen=True)
-class Hardest:
+class Hardest(Stateless):
     """Some images are joined by several random changes, whose losses are averaged the more unevenly the later.
 
     (1/m sum l^q)^(1/q) with q rising from 1: Rice et al., "Robustness between the worst and average case".
@@ -240,32 +195,28 @@ class Hardest:
 
     def cost(self, batch: int) -> Cost:
         """See `Recipe`."""
-        return Cost(batch + _added(self.share, batch) * self.candidates, 0)
+        return Cost(batch + share_of(self.share, batch) * self.candidates, 0)
 
-    def stream(self, mined: Mined | None, batch: int, seed: int) -> tf.data.Dataset | None:
-        """See `Recipe`."""
-        return None
-
-    def loss(self, net: Net, batch: dict[str, tf.Tensor], extra: Any, operator: Operator, moment: Moment) -> tf.Tensor:
+    def loss(self, net: Net, batch: dict[str, tf.Tensor], extra: Any, sections: Any, moment: Moment) -> tf.Tensor:
         """Cross-entropy of the images, and the power mean of that of the changes, each image's as `candidates` ones."""
-        from pipeline.retrain import chains
+        from pipeline.retrain.mistakes import chains
 
-        size = batch["image"].shape[0]
-        added = _added(self.share, size)
+        operator, size = sections["operator"], batch["image"].shape[0]
+        added = share_of(self.share, size)
         rows = tf.repeat(tf.range(added), self.candidates)
         drawn = chains.random(operator, added * self.candidates, self.moves, moment.seed)
         changed = chains.apply(operator, operator.sources(batch["image"][:added]), rows, drawn)
         labels = tf.concat([batch["label"], tf.gather(batch["label"], rows)], axis=0)
-        losses = cross_entropy(net(tf.concat([_shown(batch), changed], axis=0)), labels)
+        losses = cross_entropy(net(tf.concat([shown(batch["image"]), changed], axis=0)), labels)
         power = 1.0 + (self.power - 1.0) * moment.done
-        logs = tf.math.log(tf.maximum(tf.reshape(losses[size:], [added, self.candidates]), _LEAST)) * power
+        logs = tf.math.log(tf.maximum(tf.reshape(losses[size:], [added, self.candidates]), LEAST)) * power
         means = tf.exp((tf.reduce_logsumexp(logs, axis=1) - tf.math.log(float(self.candidates))) / power)
         total = tf.reduce_sum(losses[:size]) + self.candidates * tf.reduce_sum(means)
         return total / (size + added * self.candidates)
 
 
 @dataclasses.dataclass(frozen=True)
-class Consistency:
+class Consistency(Stateless):
     """Three views of an image are to be read alike: itself, a random change, and a mined or a second random one.
 
     The Jensen-Shannon term of Hendrycks et al., "AugMix".
@@ -286,25 +237,25 @@ class Consistency:
 
     def cost(self, batch: int) -> Cost:
         """See `Recipe`."""
-        return Cost(batch + 2 * _added(self.share, batch), 0)
+        return Cost(batch + 2 * share_of(self.share, batch), 0)
 
     def stream(self, mined: Mined | None, batch: int, seed: int) -> tf.data.Dataset | None:
         """See `Recipe`."""
-        return _chains(mined, _added(self.share, batch), seed) if mined is not None and self.mined else None
+        return _chains(mined, share_of(self.share, batch), seed) if mined is not None and self.mined else None
 
-    def loss(self, net: Net, batch: dict[str, tf.Tensor], extra: Any, operator: Operator, moment: Moment) -> tf.Tensor:
+    def loss(self, net: Net, batch: dict[str, tf.Tensor], extra: Any, sections: Any, moment: Moment) -> tf.Tensor:
         """Mean cross-entropy of all, changed ones by half, plus the mean divergence of the three views."""
-        from pipeline.retrain import chains
+        from pipeline.retrain.mistakes import chains
 
-        size = batch["image"].shape[0]
-        added = _added(self.share, size)
+        operator, size = sections["operator"], batch["image"].shape[0]
+        added = share_of(self.share, size)
         sources, rows = operator.sources(batch["image"][:added]), tf.range(added)
         first = chains.random(operator, added, self.moves, moment.seed)
         second = (
             chains.Chains(*extra) if self.mined else chains.random(operator, added, self.moves, moment.seed + [0, 2])
         )
         changed = [chains.apply(operator, sources, rows, each) for each in (first, second)]
-        answers = net(tf.concat([_shown(batch), *changed], axis=0))
+        answers = net(tf.concat([shown(batch["image"]), *changed], axis=0))
         labels = batch["label"][:added]
         losses = cross_entropy(answers, tf.concat([batch["label"], labels, labels], axis=0))
         views = [answers[:added], answers[size : size + added], answers[size + added :]]
@@ -314,4 +265,4 @@ class Consistency:
         return mean + self.weight * apart
 
 
-KINDS: tuple[type[Recipe], ...] = (Plain, Proposals, Mistakes, Hardest, Consistency)
+RECIPES: tuple[type[Recipe], ...] = (Plain, Proposals, Mistakes, Hardest, Consistency)

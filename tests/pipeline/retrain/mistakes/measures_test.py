@@ -11,8 +11,8 @@ from models.classifier import Classifier, PeerGroup
 from models.errors import InputError
 from pipeline.criteria import PeerPressure
 from pipeline.operators.affine import Affine
-from pipeline.retrain.measures import Examiner, Measured
-from pipeline.retrain.settings import Measuring
+from pipeline.retrain.mistakes.measures import Examiner, Measured
+from pipeline.retrain.mistakes.measuring import Measuring
 from pipeline.search.moves.hillclimb import Hillclimb
 from pipeline.seeds.source import SeedBatch
 

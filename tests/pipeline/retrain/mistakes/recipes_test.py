@@ -10,9 +10,9 @@ import tensorflow as tf
 from models import kernels
 from pipeline.kinds.mistakes.mined import Mined
 from pipeline.operators.affine import Affine
-from pipeline.retrain import recipes
+from pipeline.retrain.mistakes import recipes
+from pipeline.retrain.mistakes.recipes import Consistency, Hardest, Mistakes, Plain, Proposals
 from pipeline.retrain.recipe import Moment, Recipe
-from pipeline.retrain.recipes import Consistency, Hardest, Mistakes, Plain, Proposals
 
 STILL = Affine(rotation_degrees=0.0, translation_pixels=0.0, scale=0.0, stretch=0.0, shear_degrees=0.0)
 MOVING = Affine(rotation_degrees=30.0, translation_pixels=2.0)
@@ -56,7 +56,7 @@ def _value(recipe: Recipe, net: Any, operator: Affine, done: float, seed: int) -
     stream = recipe.stream(MINED, SIZE, 7)
     extra = next(iter(stream)) if stream is not None else None
     batch = {"image": tf.constant(IMAGES), "label": tf.constant(LABELS)}
-    return recipe.loss(net, batch, extra, operator, Moment(tf.constant(done), tf.constant([seed, 0])))
+    return recipe.loss(net, batch, extra, {"operator": operator}, Moment(tf.constant(done), tf.constant([seed, 0])))
 
 
 def _plain(images: np.ndarray = IMAGES, labels: np.ndarray = LABELS) -> np.ndarray:
@@ -90,7 +90,7 @@ def test_a_loss_is_the_same_where_xla_compiles_it(recipe):
     extra = next(iter(stream)) if stream is not None else None
     batch = {"image": tf.constant(IMAGES), "label": tf.constant(LABELS)}
     moment = Moment(tf.constant(0.7), tf.constant([3, 0]))
-    compiled = kernels.cluster(lambda *given: recipe.loss(_net(), *given[:2], MOVING, given[2]))
+    compiled = kernels.cluster(lambda *given: recipe.loss(_net(), *given[:2], {"operator": MOVING}, given[2]))
     np.testing.assert_allclose(compiled(batch, extra, moment), _loss(recipe, done=0.7, seed=3), rtol=1e-4)
 
 
@@ -179,4 +179,4 @@ def test_what_a_step_costs_is_what_the_net_is_asked(recipe):
 
 
 def test_there_is_a_case_of_every_kind():
-    assert {type(recipe) for recipe in EACH} == set(recipes.KINDS)
+    assert {type(recipe) for recipe in EACH} == set(recipes.RECIPES)

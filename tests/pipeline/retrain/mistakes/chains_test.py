@@ -4,8 +4,8 @@ import numpy as np
 import tensorflow as tf
 
 from pipeline.operators.affine import Affine
-from pipeline.retrain import chains
-from pipeline.retrain.chains import Chains
+from pipeline.retrain.mistakes import chains
+from pipeline.retrain.mistakes.chains import Chains
 
 OPERATOR = Affine(rotation_degrees=20.0)
 IMAGES = np.random.default_rng(0).integers(0, 256, (6, 9, 9, 1), np.uint8)

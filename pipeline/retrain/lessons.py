@@ -1,0 +1,82 @@
+"""A net's training by a recipe."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from models import training
+from pipeline import records
+from pipeline.retrain.recipe import Lesson, Moment, Recipe, Start
+from pipeline.retrain.settings import Retraining
+from pipeline.seeds.source import SeedBatch
+
+
+def digest(images: SeedBatch) -> str:
+    """Returns the digest of images, labels and ids: what is random is drawn by ids."""
+    content = hashlib.sha256(images.images.tobytes() + images.labels.tobytes()).hexdigest()
+    return records.digest([content, images.ids])
+
+
+def steps(learned: SeedBatch, how: Retraining) -> tuple[int, int]:
+    """Returns how many images a step has, and how many steps an epoch."""
+    size = min(how.batch_size, len(learned.images))
+    return size, len(learned.images) // size
+
+
+def teach(
+    model: tf.keras.Model,
+    recipe: Recipe,
+    how: Retraining,
+    learned: SeedBatch,
+    mined: Any,
+    sections: Any,
+    seed: int,
+    strategy: tf.distribute.Strategy,
+    progress: training.Progress | None = None,
+) -> None:
+    """Trains a net in place by a recipe; equal arguments give equal weights on a CPU with as many cores.
+
+    Args:
+      model: the net, built in the strategy's scope.
+      recipe: what it is trained by.
+      how: how long and in what steps.
+      learned: the original images.
+      mined: the mined examples as the recipe's subject reads them, None if it needs none.
+      sections: of the mined task's configuration.
+      seed: decides the order of images and all that is random.
+      strategy: see `models.devices.strategy`.
+      progress: see `training.fit`.
+
+    Raises:
+      InputError: the net cannot be trained so.
+    """
+    size, count = steps(learned, how)
+    total = count * how.epochs
+    with strategy.scope():
+        lesson = recipe.lesson(Start(model, learned, mined, sections, size, total, seed))
+
+    def loss(net: Any, element: Any, step: tf.Tensor) -> tf.Tensor:
+        batch, extra = element
+        moment = Moment(tf.cast(step, tf.float32) / float(total), tf.stack([tf.constant(seed), 4 * step]))
+        return lesson.loss(net, batch, extra if extra != () else None, moment)
+
+    def after_epoch(epoch: int, epochs: int, mean: float) -> None:
+        lesson.after_epoch(epoch)
+        if progress:
+            progress(epoch, epochs, mean)
+
+    batches = _stream(lesson, learned, size, seed)
+    training.fit(model, batches, loss, count, how.epochs, how.learning_rate, strategy, after_epoch)
+
+
+def _stream(lesson: Lesson, learned: SeedBatch, size: int, seed: int) -> tf.data.Dataset:
+    """Returns (batch, what the lesson needs besides) without end."""
+    rows = tf.data.Dataset.from_tensor_slices({"image": learned.images, "label": learned.labels.astype(np.int32)})
+    batches = rows.shuffle(len(learned.images), seed=seed).repeat().batch(size, drop_remainder=True)
+    if lesson.stream is None:
+        return batches.map(lambda batch: (batch, ())).prefetch(tf.data.AUTOTUNE)
+    return tf.data.Dataset.zip((batches, lesson.stream)).prefetch(tf.data.AUTOTUNE)
