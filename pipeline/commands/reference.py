@@ -9,7 +9,7 @@ from pipeline.retrain import settings, subjects
 
 def page() -> str:
     """Returns the reference of all keys that there are."""
-    retraining: dict[str, type] = {"[retrain]": settings.Retraining}
+    retraining: dict[str, type] = {"[retrain]": settings.Retraining, "[rounds]": settings.Rounds}
     for subject in subjects.SUBJECTS:
         retraining[f"[measure], {subject.kind}"] = subject.measuring
         retraining |= {f'[[recipe]] kind = "{recipe.name}"': recipe for recipe in subject.recipes}

@@ -1,4 +1,4 @@
-"""The command that makes nets better: `retrain`."""
+"""The commands that make nets better: `retrain` and `rounds`."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from pipeline.kinds import registry
 
 if TYPE_CHECKING:
     from pipeline.retrain.experiment import Told
+    from pipeline.retrain.settings import Plan
 
 
 def add(command: Command) -> None:
-    """Adds the command to the command line; `command` takes a name, the function to call and a sentence about it."""
+    """Adds the commands to the command line; `command` takes a name, the function to call and a sentence about it."""
     parser = command("retrain", _retrain, "Retrain a net on mined mistakes by recipes, and measure what each is worth.")
     options.task(parser)
     options.wait(parser)
@@ -28,13 +29,25 @@ def add(command: Command) -> None:
         help='what must hold of means, such as "candidates>100" or "mixed:moved_error<7.5"; else the exit code is 1',
     )
     parser.add_argument("--csv", default="", metavar="FILE", help="write the table here too")
+    rounds = command(
+        "rounds", _rounds, "Mine, retrain every net on what is found, and mine again, until little changes."
+    )
+    options.task(rounds)
+    options.wait(rounds)
+    rounds.add_argument("--csv", default="", metavar="FILE", help="write all figures here too")
 
 
-def _retrain(arguments: argparse.Namespace) -> int:
+def _load(arguments: argparse.Namespace) -> Plan:
+    """Reads the retraining file, and loads the libraries if it is right."""
     from pipeline.retrain import settings, subjects
 
     plan = settings.load(arguments.config, dict(registry.methods()), subjects.of)
     libraries.load()
+    return plan
+
+
+def _retrain(arguments: argparse.Namespace) -> int:
+    plan = _load(arguments)
     from pipeline.report import front, tables
     from pipeline.retrain import comparison, experiment
     from pipeline.workdir import ledger, lock
@@ -46,7 +59,8 @@ def _retrain(arguments: argparse.Namespace) -> int:
     workdir.check_writable()
     with lock.hold(workdir.lock(name), name, "`peerpressure retrain`", arguments.wait):
         material = experiment.prepare(plan, arguments.workdir, arguments.data_dir, arguments.device)
-        results = experiment.run(material, _bar())
+        material = experiment.with_published(material)
+        results = experiment.run(material, _bar("retrain", "net"))
         folder = experiment.folder(workdir, plan.task)
         controls = [name for name, recipe in plan.recipes.items() if not recipe.needs_mined()]
         shown = comparison.tables(results, controls, measures)
@@ -65,18 +79,44 @@ def _retrain(arguments: argparse.Namespace) -> int:
     return CHECK_FAILED if failures else OK
 
 
-def _bar() -> Told:
+def _rounds(arguments: argparse.Namespace) -> int:
+    plan = _load(arguments)
+    from pipeline.report import rounds as picture
+    from pipeline.report import tables
+    from pipeline.retrain import experiment
+    from pipeline.retrain.mistakes import rounds, rounds_tables
+    from pipeline.workdir import ledger, lock
+    from pipeline.workdir.ledger import Workdir
+
+    rounds.check(plan)
+    workdir, name = Workdir.at(arguments.workdir), f"retrained/{plan.task}"
+    workdir.check_writable()
+    with lock.hold(workdir.lock(name), name, "`peerpressure rounds`", arguments.wait):
+        material = experiment.prepare(plan, arguments.workdir, arguments.data_dir, arguments.device)
+        results = rounds.run(material, _bar("rounds", "round"))
+        folder = experiment.folder(workdir, plan.task) / "rounds"
+        ledger.write_json(folder / "summary.json", rounds_tables.summary(results))
+        ledger.write_whole(folder / "rounds.csv", rounds_tables.csv(results).csv().encode())
+        ledger.write_whole(folder / "rounds.png", picture.draw(rounds_tables.panels(results)))
+    print("\n\n".join(table.text() for table in rounds_tables.tables(results)))
+    write_text("--csv", arguments.csv, rounds_tables.csv(results).csv())
+    chains = sum(map(len, results.values()))
+    print(tables.last_line(chains=chains, folder=folder))
+    return OK
+
+
+def _bar(what: str, unit: str) -> Told:
     """Returns what shows how far the retraining is."""
     from tqdm import tqdm
 
     bars: list[Any] = []
 
-    def told(what: str, done: int, of: int) -> None:
-        """Shows how many nets are done, and what is next."""
+    def told(now: str, done: int, of: int) -> None:
+        """Shows how much is done, and what is next."""
         if not bars:
-            bars.append(tqdm(total=of, desc="retrain", unit="net", file=sys.stderr))
+            bars.append(tqdm(total=of, desc=what, unit=unit, file=sys.stderr))
         bars[0].update(done - bars[0].n)
-        bars[0].set_postfix_str(what)
+        bars[0].set_postfix_str(now)
         if done == of:
             bars[0].close()
 

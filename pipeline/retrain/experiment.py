@@ -9,6 +9,7 @@ The digest is of all that determines the net and its measures.
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -25,7 +26,7 @@ from pipeline import formats, records
 from pipeline.retrain import lessons
 from pipeline.retrain.recipe import Recipe
 from pipeline.retrain.settings import Plan
-from pipeline.retrain.subject import Front, Material
+from pipeline.retrain.subject import Examiner, Front, Material
 from pipeline.runs import job as jobs
 from pipeline.runs import nets as run_nets
 from pipeline.runs import steps
@@ -39,23 +40,40 @@ Told = Callable[[str, int, int], None]  # what is next, how many nets are done, 
 
 
 def prepare(plan: Plan, workdir: str, data_dir: str | None, device: str) -> Material:
-    """Trains and reads all that recipes start from.
+    """Trains and reads all that recipes start from, but for mined examples.
 
     Raises:
-      InputError: there is no such net, dataset or part; the net is no `.keras` model; the dataset's images or classes
-        are not the net's; or no image to measure on is left.
+      InputError: there is no such net or part, the net is no `.keras` model, or no image to measure on is left.
     """
     job = jobs.open_job(plan.mined, workdir, data_dir, device)
     group, _ = steps.train(job).load()
     target = _place(plan.retraining.net, group)
-    dataset = _dataset(plan, job)
     learned = _read(job, plan.retraining.learn_from, "[retrain] learn_from")
     others = [_read_part(job, part) for part in run_nets.learned_parts(plan.mined, job.source)]
     known = [learned.images, *(batch.images for batch in others)]
     measured = _unseen(_read(job, plan.measuring.images, "[measure] images"), known)
-    held_out = {_pixels(image) for image in measured.images}
-    mined = plan.subject.read(dataset, lambda image: _pixels(image) in held_out, group) if dataset else None
-    return Material(plan, job, group, target, learned, measured, dataset, mined)
+    return Material(plan, job, group, target, learned, measured, None, None)
+
+
+def with_published(material: Material) -> Material:
+    """Returns the material with the mined task's published dataset, if a recipe uses it.
+
+    Raises:
+      InputError: there is no such dataset, or its images or classes are not the net's.
+    """
+    plan, job = material.plan, material.job
+    if not any(recipe.needs_mined() for recipe in plan.recipes.values()):
+        return material
+    version = plan.retraining.dataset_version
+    name = job.dataset_name + (f":{version}" if version else "")
+    return with_examples(material, published.open_dataset(name, job.workdir.datasets))
+
+
+def with_examples(material: Material, dataset: Published) -> Material:
+    """Returns the material with the examples of a dataset, but for those whose seed image is measured on."""
+    held_out = {_pixels(image) for image in material.measured.images}
+    mined = material.plan.subject.read(dataset, lambda image: _pixels(image) in held_out, material.group)
+    return dataclasses.replace(material, dataset=dataset, mined=mined)
 
 
 def _place(name: str, group: PeerGroup) -> int:
@@ -65,13 +83,6 @@ def _place(name: str, group: PeerGroup) -> int:
     if not group.classifiers[place].source.endswith(".keras"):
         raise InputError(f"net '{group.names[place]}' is no .keras file, and only such nets can be retrained.")
     return place
-
-
-def _dataset(plan: Plan, job: Job) -> Published | None:
-    if not any(recipe.needs_mined() for recipe in plan.recipes.values()):
-        return None
-    version = plan.retraining.dataset_version
-    return published.open_dataset(job.dataset_name + (f":{version}" if version else ""), job.workdir.datasets)
 
 
 def _read(job: Job, part: str, key: str) -> SeedBatch:
@@ -132,27 +143,41 @@ def folder(workdir: ledger.Workdir, task: str) -> epath.Path:
     return workdir.path / "retrained" / task
 
 
+def identity(material: Material, examiner: Examiner) -> dict[str, Any]:
+    """Returns what determines a net and its measures, besides recipe and training seed; JSON-able."""
+    plan = material.plan
+    return {
+        "retrain": determining(plan.retraining),
+        "measure": determining(plan.measuring),
+        "mined": plan.mined.result_determining(),
+        "parent": {"name": material.parent.name, "digest": material.parent.digest},
+        "peers": list(material.group.digests),
+        **examiner.determined_by(),
+        "learned": lessons.digest(material.learned),
+        "measured": lessons.digest(material.measured),
+    }
+
+
+def retrained(material: Material, recipe: Recipe, source: str, seed: int) -> tf.keras.Model:
+    """Returns the net of a `.keras` file retrained by a recipe; equal arguments give equal weights."""
+    tf.keras.utils.set_random_seed(seed)
+    strategy = devices.strategy(material.job.device)
+    with strategy.scope():
+        model = recipe.net(tf.keras.models.load_model(source, compile=False))
+        if material.plan.retraining.start == "scratch":
+            model = tf.keras.models.clone_model(model)  # new weights
+    how, sections = material.plan.retraining, material.plan.mined.sections
+    lessons.teach(model, recipe, how, material.learned, material.mined, sections, seed, strategy)
+    return model
+
+
 class _Worker:
     """Makes the record of one net after another."""
 
     def __init__(self, material: Material):
         self._material = material
         self._examiner = material.plan.subject.examiner(material)
-        self._common = self._identity()
-
-    def _identity(self) -> dict[str, Any]:
-        """Returns what determines a net and its measures, besides recipe and training seed; JSON-able."""
-        material, plan = self._material, self._material.plan
-        return {
-            "retrain": determining(plan.retraining),
-            "measure": determining(plan.measuring),
-            "mined": plan.mined.result_determining(),
-            "parent": {"name": material.parent.name, "digest": material.parent.digest},
-            "peers": list(material.group.digests),
-            **self._examiner.determined_by(),
-            "learned": lessons.digest(material.learned),
-            "measured": lessons.digest(material.measured),
-        }
+        self._common = identity(material, self._examiner)
 
     def record(self, name: str, seed: int) -> dict[str, Any]:
         """Returns what is known of a recipe's net, which is trained and measured if it is not there."""
@@ -165,7 +190,7 @@ class _Worker:
             formats.check(there, str(where / "retrained.json"), "retrain under another task's name")
             return there
         path = where / "net.keras"
-        training.cached(path, lambda: self._trained(recipe, seed))
+        training.cached(path, lambda: retrained(material, recipe, material.parent.source, seed))
         model = tf.keras.models.load_model(path, compile=False)
         size, count = lessons.steps(self._material.learned, material.plan.retraining)
         record = {
@@ -179,18 +204,6 @@ class _Worker:
         }
         ledger.write_json(where / "retrained.json", record)
         return record
-
-    def _trained(self, recipe: Recipe, seed: int) -> tf.keras.Model:
-        material = self._material
-        tf.keras.utils.set_random_seed(seed)
-        strategy = devices.strategy(material.job.device)
-        with strategy.scope():
-            model = recipe.net(tf.keras.models.load_model(material.parent.source, compile=False))
-            if material.plan.retraining.start == "scratch":
-                model = tf.keras.models.clone_model(model)  # new weights
-        how, sections = material.plan.retraining, material.plan.mined.sections
-        lessons.teach(model, recipe, how, material.learned, material.mined, sections, seed, strategy)
-        return model
 
     def _measured(self, model: tf.keras.Model) -> dict[str, float]:
         with tf.device(devices.device_name(self._material.job.device)):

@@ -48,6 +48,20 @@ class Retraining:
 
 
 @dataclasses.dataclass(frozen=True)
+class Rounds:
+    """[rounds]: how often `peerpressure rounds` mines and retrains."""
+
+    count: int = setting(5, "how often the nets are retrained, at most", low=1, high=1000, determines=False)
+    steady: float = setting(
+        0.5,
+        "a chain ends when the share of trials that find a mistake changes by less than so many points in a round",
+        low=0,
+        high=100,
+        determines=False,
+    )
+
+
+@dataclasses.dataclass(frozen=True)
 class Plan:
     """A retraining file.
 
@@ -57,6 +71,7 @@ class Plan:
       subject: what they are retrained on.
       subject: the kind of dataset that they are retrained on.
       retraining, measuring: the sections, `measuring` as the subject has it.
+      rounds: the section.
       recipes: by name, in the file's order; the first is what the others are compared with.
     """
 
@@ -65,6 +80,7 @@ class Plan:
     subject: Subject
     retraining: Retraining
     measuring: Any
+    rounds: Rounds
     recipes: dict[str, Recipe]
 
 
@@ -80,7 +96,7 @@ def load(path: str, methods: dict[str, Method], subject_of: Callable[[Config], S
       InputError: the file is missing, not TOML, or has an unknown key, a wrong type or a value out of range.
     """
     table = sections.read(path)
-    known(table, ["task", "mined", "retrain", "measure", "recipe"], path, "key or section")
+    known(table, ["task", "mined", "retrain", "measure", "rounds", "recipe"], path, "key or section")
     task = sections.task_name(table, path)
     if not isinstance(table.get("mined"), str):
         raise InputError(
@@ -98,7 +114,8 @@ def load(path: str, methods: dict[str, Method], subject_of: Callable[[Config], S
         subject.check(mined, measuring)
     except InputError as error:
         raise InputError(str(error) if str(error).startswith(path) else f"{path}: {error}") from error
-    return Plan(task, mined, subject, retraining, measuring, _recipes(table, subject.recipes, path))
+    rounds = _section(Rounds, "rounds", table, path)
+    return Plan(task, mined, subject, retraining, measuring, rounds, _recipes(table, subject.recipes, path))
 
 
 def _section(cls: type, name: str, table: dict[str, Any], path: str) -> Any:
