@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from etils import epy
 
@@ -16,18 +16,13 @@ with epy.lazy_imports():  # names are checked before libraries are loaded
 
 _WIDTH = r"[1-9]\d*"
 _DECAY = r"\d+(?:\.\d+)?(?:e-\d+)?"
-_KNOWN = (
-    "'mlp-H' or 'mlp-H-H...' (H units in each hidden layer, as in 'mlp-30'), "
-    "'fcK' or 'fcH-H...-K' with or without '@' and weight decays (K classes, as in 'fc100-100-10@1e-5,1e-5,1e-6'), "
-    "'aeH-K' (as in 'ae400-10'), 'cnn-F-F-H' (as in 'cnn-32-64-200'), and 'cnn'"
-)
 _Layers: TypeAlias = "list[tf.keras.layers.Layer]"
 
 
 def build(architecture: str, input_shape: tuple[int, int, int], num_classes: int) -> tf.keras.Model:
     """Builds an untrained net.
 
-    Names, in which U is a number of units and F of filters, each at least 1, and K the number of classes:
+    Names, as in `FORMS`; U is a number of units and F of filters, each at least 1, and K the number of classes:
 
     - `mlp-U[-U...]`: fully connected with tanh units (a 784-U-K net on 28x28 digits).
     - `cnn`: two convolutions with pooling and a dense layer, the stronger net that also serves as judge.
@@ -67,10 +62,13 @@ def _layers(architecture: str, num_classes: int) -> _Layers:
 
 
 def _form(architecture: str) -> Callable[[str, int], _Layers]:
-    for pattern, layers in _FORMS.items():
-        if re.fullmatch(pattern, architecture):
-            return layers
-    raise InputError(f"There is no architecture {architecture!r}; known are {_KNOWN}{_suggestion(architecture)}.")
+    for form in FORMS:
+        if re.fullmatch(form.pattern, architecture):
+            return form.layers
+    known = ", ".join(
+        f"{form.name} (as '{form.example}')" if form.name != form.example else form.name for form in FORMS
+    )
+    raise InputError(f"There is no architecture {architecture!r}; known are {known}{_suggestion(architecture)}.")
 
 
 def _mlp_layers(architecture: str, num_classes: int) -> _Layers:
@@ -100,13 +98,49 @@ def _ae_layers(architecture: str, num_classes: int) -> _Layers:
     return [tf.keras.layers.Flatten(), encoder, _softmax(num_classes)]
 
 
-_FORMS = {
-    rf"mlp(-{_WIDTH})+": _mlp_layers,
-    "cnn": _cnn_layers,
-    rf"cnn(-{_WIDTH}){{3}}": _hinthorn_layers,
-    rf"fc({_WIDTH}-)*{_WIDTH}(@{_DECAY}(,{_DECAY})*)?": _fc_layers,
-    rf"ae{_WIDTH}-{_WIDTH}": _ae_layers,
-}
+class Form(NamedTuple):
+    """A family of architectures.
+
+    Attributes:
+      name: how its members are named.
+      example: one of them.
+      about: what they are, in a sentence.
+      pattern: a regular expression of all their names.
+      layers: makes the layers of one, given its name and the number of classes.
+    """
+
+    name: str
+    example: str
+    about: str
+    pattern: str
+    layers: Callable[[str, int], _Layers]
+
+
+FORMS = (
+    Form("mlp-U[-U...]", "mlp-30", "fully connected, tanh units", rf"mlp(-{_WIDTH})+", _mlp_layers),
+    Form("cnn", "cnn", "two convolutions with pooling, a dense layer; a good judge", "cnn", _cnn_layers),
+    Form(
+        "cnn-F-F-U",
+        "cnn-32-64-200",
+        "two convolutions with pooling, a dense layer, all ReLU (Hinthorn)",
+        rf"cnn(-{_WIDTH}){{3}}",
+        _hinthorn_layers,
+    ),
+    Form(
+        "fc[U-...]K[@decays]",
+        "fc100-100-10@1e-5,1e-5,1e-6",
+        "fully connected, sigmoid units, for K classes, with one weight decay or one for each layer (Szegedy et al.)",
+        rf"fc({_WIDTH}-)*{_WIDTH}(@{_DECAY}(,{_DECAY})*)?",
+        _fc_layers,
+    ),
+    Form(
+        "aeU-K",
+        "ae400-10",
+        "the layer of a sparse autoencoder under a softmax, for K classes (Szegedy et al.)",
+        rf"ae{_WIDTH}-{_WIDTH}",
+        _ae_layers,
+    ),
+)
 
 
 def _convolution(filters: int, kernel: int, pool: int) -> _Layers:

@@ -29,6 +29,7 @@ from pipeline.commands import (
     pair_commands,
     retrain_commands,
     run_commands,
+    workdir_commands,
 )
 from pipeline.commands.outputs import OK
 
@@ -211,6 +212,6 @@ def _parser() -> tuple[Any, Any]:
         added.set_defaults(call=call)
         return added
 
-    for family in (run_commands, dataset_commands, pair_commands, garbage_commands, retrain_commands):
+    for family in (run_commands, dataset_commands, pair_commands, garbage_commands, retrain_commands, workdir_commands):
         family.add(command)
     return parser, commands

@@ -64,6 +64,14 @@ def replay(parser: Any) -> None:
     _file(parser, "--picture", "PNG", drawn)
 
 
+def show(parser: Any) -> None:
+    """Adds what `show` takes."""
+    _dataset(parser, _ANY)
+    parser.add_argument("id", nargs="?", default="", help="an example's id, or enough of its start")
+    parser.add_argument("--limit", type=int, default=20, help="examples in the table")
+    _file(parser, "--csv", "FILE", "write the table of all examples here")
+
+
 def recheck(parser: Any) -> None:
     """Adds what `recheck` takes."""
     _dataset(parser, _ANY)

@@ -82,6 +82,7 @@ class Kind(abc.ABC):
       legend: what the statuses mean, for the note under a table.
       whole_group: whether a recheck shows an example to all nets of its run, for its peers count too.
       nothing_found: what to change when a run found nothing.
+      starter: the sections of its method in a first configuration, TOML with comments.
       methods: the ways to make it, the default first.
       options: of the command line, in place of a whole number in a configuration: option -> its section and key.
     """
@@ -95,6 +96,7 @@ class Kind(abc.ABC):
     legend: str
     whole_group: bool = False
     nothing_found: str
+    starter: str
     methods: tuple[Method, ...]
     options: Mapping[str, tuple[str, str]] = types.MappingProxyType({})
 
@@ -203,6 +205,10 @@ class Kind(abc.ABC):
         """Returns how many images the nets see at a time when examples are looked at again."""
         del run
         return usual
+
+    @abc.abstractmethod
+    def row(self, example: Example, run: Recorded) -> dict[str, str]:
+        """Returns what a table shows of an example besides its id and its target net: head -> text."""
 
     @abc.abstractmethod
     def about(self, example: Example, run: Recorded) -> str:

@@ -21,26 +21,31 @@ class Table:
       cells: rows of texts, heads first.
       title: what it shows, "" if its heads say so.
       note: what its heads mean.
+      left: how many columns, from the first, stand to the left; numbers stand to the right.
     """
 
     cells: Cells
     title: str = ""
     note: str = ""
+    left: int = 1
 
     def text(self) -> str:
         """Formats the table for a terminal."""
-        return "\n".join([*filter(None, [self.title]), *aligned(self.cells), *filter(None, [self.note])])
+        return "\n".join([*filter(None, [self.title]), *aligned(self.cells, self.left), *filter(None, [self.note])])
 
     def csv(self) -> str:
         """Formats the cells as CSV."""
         return to_csv(self.cells)
 
 
-def aligned(cells: Cells) -> list[str]:
-    """Returns a line for each row of cells, every column as wide as its widest: the first to the left, others right."""
+def aligned(cells: Cells, left: int = 1) -> list[str]:
+    """Returns a line for each row of cells, every column as wide as its widest: the first ones left, others right."""
     widths = [max(len(cell) for cell in column) for column in zip(*cells, strict=True)]
     return [
-        "  ".join([row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:]))])
+        "  ".join(
+            cell.ljust(width) if place < left else cell.rjust(width)
+            for place, (cell, width) in enumerate(zip(row, widths, strict=True))
+        )
         for row in cells
     ]
 

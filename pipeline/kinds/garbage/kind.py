@@ -34,6 +34,15 @@ class Garbage(Kind):
     legend = "certain: at least the run's confidence in the class; same class: less; healed: another class"
     nothing_found = "no class was done: raise generations, or lower confidence, in [garbage]."
     methods = METHODS
+    starter = """\
+[search]
+method = "cppn"            # patterns drawn by small networks; or "direct" (pixels), "ascent"
+targets = "all"            # every net in turn, or the names of some: ["mlp-10"]
+
+[garbage]
+confidence = 0.99          # how sure a net has to be for an image to be kept
+generations = 200
+"""
     options = {"islands": ("garbage", "islands")}
 
     def schema(self) -> pa.Schema:
@@ -119,6 +128,13 @@ class Garbage(Kind):
 
     def batch(self, run: Recorded, usual: int) -> int:
         return run.sections["garbage"].population  # near certainty, the last bits that a batch changes count
+
+    def row(self, example: Example, run: Recorded) -> dict[str, str]:
+        return {
+            "read as": run.class_names[int(example["wrong_class"])],
+            "confidence": f"{example['confidence']:.4f}",
+            "encoding": example["encoding"].decode(),
+        }
 
     def about(self, example: Example, run: Recorded) -> str:
         born = f"born in generation {example['generation']} on island {example['island']}"

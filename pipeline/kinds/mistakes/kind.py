@@ -37,6 +37,19 @@ class Mistakes(Kind):
     whole_group = True
     nothing_found = "no mistake was found: lower the thresholds in [search], or widen the ranges in [operator]."
     methods = METHODS
+    starter = """\
+[search]
+targets = "all"            # every net in turn, or the names of some: ["mlp-10"]
+peer_confidence = 0.9      # how sure every peer has to stay of the right class
+target_confidence = 0.5    # how sure the target net has to be of a wrong one
+
+[operator]                 # one small random move; a find is several, composed
+rotation_degrees = 5.0
+translation_pixels = 1.0
+scale = 0.05
+stretch = 0.05
+shear_degrees = 5.0
+"""
 
     def schema(self) -> pa.Schema:
         from pipeline.kinds.mistakes import mining
@@ -110,6 +123,11 @@ class Mistakes(Kind):
         from pipeline.kinds.mistakes import checks
 
         return checks.status(examples, answers, target_net)
+
+    def row(self, example: Example, run: Recorded) -> dict[str, str]:
+        label, wrong = (run.class_names[int(example[name])] for name in ("label", "wrong_class"))
+        moves = str(len(example["transform"]["parameters"]))
+        return {"label": label, "read as": wrong, "moves": moves, "grade": example["grade"].decode()}
 
     def about(self, example: Example, run: Recorded) -> str:
         return f"{len(example['transform']['parameters'])} moves of {example['seed']['id'].decode()}"

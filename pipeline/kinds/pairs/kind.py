@@ -33,6 +33,14 @@ class Pairs(Kind):
     legend = "healed: the twin is read as its original; fooled: as anything else"
     nothing_found = "no adversarial twin was found: change aim, or raise eps or the number of steps, in [attack]."
     methods = METHODS
+    starter = """\
+[search]
+method = "lbfgs"           # box-constrained L-BFGS; or "pgd", "fgsm"
+targets = "all"            # every net in turn, or the names of some: ["mlp-10"]
+
+[attack]
+aim = "random"             # the class a net is to be misled to: any wrong one, or a number
+"""
 
     def schema(self) -> pa.Schema:
         from pipeline.kinds.pairs import mining
@@ -85,6 +93,10 @@ class Pairs(Kind):
         from pipeline.kinds.pairs import checks
 
         return checks.status(examples, answers, target_net)
+
+    def row(self, example: Example, run: Recorded) -> dict[str, str]:
+        label, wrong = (run.class_names[int(example[name])] for name in ("label", "wrong_class"))
+        return {"label": label, "read as": wrong, "distortion": f"{example['distortion']:.4f}"}
 
     def about(self, example: Example, run: Recorded) -> str:
         return f"distortion {example['distortion']:.4f} of {example['seed']['id'].decode()}"

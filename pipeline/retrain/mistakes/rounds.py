@@ -70,10 +70,11 @@ def run(material: Material, told: Told) -> dict[str, list[list[dict[str, Any]]]]
     done = 0
     for seed in range(plan.retraining.seeds):
         for name in plan.recipes:
-            chain = []
+            chain: list[dict[str, Any]] = []
+            told(f"{name}, seed {seed}, round 0", done, most)
             for record in _Chain(material, examiners, judge, name, seed).rounds():
                 done += 1
-                told(f"{name}, seed {seed}, round {record['round']}", done, most)
+                told(f"{name}, seed {seed}, round {record['round'] + 1}", done, most)
                 chain.append(record)
             results[name].append(chain)
     told("", most, most)

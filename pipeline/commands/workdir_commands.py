@@ -1,0 +1,123 @@
+"""The commands to begin with, and to find things again: `init`, `nets`, `list`, `show`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import pathlib
+
+from models import zoo
+from models.errors import InputError
+from pipeline.commands import libraries, options, outputs
+from pipeline.commands.dataset_commands import Command
+from pipeline.commands.outputs import OK
+from pipeline.kinds import registry
+from pipeline.report.tables import Table
+
+_KINDS = {kind.name.rpartition("_")[2] if kind.seeded else kind.name.partition("_")[0]: kind for kind in registry.KINDS}
+_NETS = ("mlp-10", "mlp-20", "mlp-30")
+_TRAINING = "[training]\nepochs = 30\nbatch_size = 32\n"
+
+
+def add(command: Command) -> None:
+    """Adds the commands to the command line; `command` takes a name, the function to call and a sentence about it."""
+    first = command("init", _init, "Write a short configuration that runs as it is.")
+    first.add_argument("kind", nargs="?", choices=list(_KINDS), default=next(iter(_KINDS)), help="what to look for")
+    first.add_argument("--dataset", default="", metavar="NAME", help="the TFDS dataset of seed images, such as mnist")
+    first.add_argument("--image_folder", default="", metavar="FOLDER", help="instead, a folder SPLIT/CLASS/PICTURE.png")
+    first.add_argument("--nets", nargs="+", default=[], metavar="NET", help="your .keras files or SavedModel folders")
+    first.add_argument("--out", default="", metavar="TOML", help="the file to write; by default KIND.toml")
+    command("nets", _nets, "List the architectures that can be trained here by name.")
+    options.workdir(command("list", _list, "List the tasks of a workdir: their runs, versions and retrained nets."))
+    options.show(command("show", _show, "Show a dataset's examples as a table, or all that is known of one."))
+
+
+def _init(arguments: argparse.Namespace) -> int:
+    path = pathlib.Path(arguments.out or f"{arguments.kind}.toml")
+    if path.exists():
+        raise InputError(f"{path} is there already; name another file with --out.")
+    text = _starter(arguments, path)
+    try:
+        path.write_text(text)
+    except OSError as error:
+        raise InputError(f"--out {path} cannot be written ({error.strerror}); name another file.") from error
+    print(f"{path} is written. Now:\n\n    peerpressure run --config {path} --workdir runs")
+    return OK
+
+
+def _starter(arguments: argparse.Namespace, path: pathlib.Path) -> str:
+    """Returns a configuration; the paths in it are relative to its folder."""
+    if arguments.dataset and arguments.image_folder:
+        raise InputError("--dataset and --image_folder are both given; give one of them.")
+    folder = path.resolve().parent
+    given = [net if "://" in net else os.path.relpath(net, folder) for net in arguments.nets]
+    if missing := [net for net in arguments.nets if "://" not in net and not os.path.exists(net)]:
+        raise InputError(f"--nets: {missing[0]} is not there; expected .keras files or SavedModel folders.")
+    peers = f"files = {json.dumps(given)}" if given else f"architectures = {json.dumps(_NETS)}  # trained here"
+    task = path.stem if path.stem.isidentifier() and path.stem.islower() else arguments.kind
+    return "\n".join(
+        [
+            f'# Looks for {_KINDS[arguments.kind].noun}. All keys: docs/configuration.md.\ntask = "{task}"\n',
+            f"[seeds]\n{_seeds(arguments, folder)}",
+            f"[peers]\n{peers}\n",
+            *([] if given else [_TRAINING]),
+            _KINDS[arguments.kind].starter,
+        ]
+    )
+
+
+def _seeds(arguments: argparse.Namespace, folder: pathlib.Path) -> str:
+    if not arguments.image_folder:
+        dataset = arguments.dataset or "digits"
+        about = "any TFDS dataset; digits needs no download" if dataset == "digits" else "any TFDS dataset"
+        return f'dataset = {json.dumps(dataset)}         # {about}\nsplits = ["train"]\n'
+    pictures = pathlib.Path(arguments.image_folder)
+    if not pictures.is_dir():
+        raise InputError(f"--image_folder: {pictures} is no folder; expected SPLIT/CLASS/PICTURE.png below it.")
+    splits = sorted(each.name for each in pictures.iterdir() if each.is_dir() and not each.name.startswith("."))
+    if not splits:
+        raise InputError(f"--image_folder: {pictures} has no folders; expected SPLIT/CLASS/PICTURE.png below it.")
+    name = json.dumps(os.path.relpath(pictures, folder))
+    return f"image_folder = {name}\nsplits = {json.dumps(splits)}\n"
+
+
+def _nets(arguments: argparse.Namespace) -> int:
+    rows = [[form.name, form.example, form.about] for form in zoo.FORMS]
+    note = (
+        "U: units, F: filters, K: classes. Other nets: save them as .keras or SavedModel; name them in [peers] files."
+    )
+    print(Table([["architecture", "such as", "what it is"], *rows], note=note, left=3).text())
+    return OK
+
+
+def _list(arguments: argparse.Namespace) -> int:
+    libraries.load()
+    from pipeline.versions import overview
+    from pipeline.workdir.ledger import Workdir
+
+    told = overview.tables(Workdir.at(arguments.workdir))
+    print("\n\n".join(table.text() for table in told) if told else f"{arguments.workdir}: no run yet.")
+    return OK
+
+
+def _show(arguments: argparse.Namespace) -> int:
+    published = outputs.open_dataset(arguments)
+    from pipeline.versions import examples
+    from pipeline.versions import published as datasets
+
+    if arguments.id:
+        example = datasets.find(published, arguments.id)
+        print(examples.record(published, example))
+        print(f"\n{_replay(arguments, example['id'].decode())}")
+        return OK
+    table, count = examples.table(published, arguments.limit)
+    print(table.text())
+    print(f"{min(count, arguments.limit):,} of {count:,} examples; more with --limit, one of them with its id")
+    if arguments.csv:
+        outputs.write_text("--csv", arguments.csv, examples.table(published, count)[0].csv())
+    return OK
+
+
+def _replay(arguments: argparse.Namespace, example_id: str) -> str:
+    return f"peerpressure replay {arguments.dataset} {example_id} --workdir {arguments.workdir} --picture example.png"

@@ -1,0 +1,61 @@
+"""What there is in a workdir: tasks with their runs and versions, and what was retrained."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tensorflow_datasets as tfds
+from etils import epath
+
+from pipeline.kinds import registry
+from pipeline.report.tables import Table
+from pipeline.workdir.ledger import RunFolder, Workdir
+
+
+def tables(workdir: Workdir) -> list[Table]:
+    """Returns tables of the tasks' runs, of the versions, and of retrained nets by recipe; none that is empty."""
+    tasks = [
+        (f"{kind.name}/{folder.name}", folder)
+        for kind in registry.KINDS
+        for folder in _folders(workdir.path / "ledger" / kind.name)
+    ]
+    runs = [_run(name, RunFolder(path)) for name, folder in tasks for path in _folders(folder)]
+    versions = [
+        [f"{kind.name}/{task.name}:{version.name}", f"{_examples(version):,}", str(version)]
+        for kind in registry.KINDS
+        for task in _folders(workdir.datasets / kind.name)
+        for version in sorted(_folders(task), key=_number)
+        if (version / "dataset_info.json").exists()
+    ]
+    retrained = [
+        [task.name, recipe.name.rpartition("-")[0], str(count), str(recipe)]
+        for task in _folders(workdir.path / "retrained")
+        for recipe in _folders(task)
+        if (count := len(list(recipe.glob("seed-*/retrained.json"))))
+    ]
+    told = [
+        Table([["run of", "run", "state", "examples", "finished"], *runs], "runs", left=3),
+        Table([["dataset", "examples", "folder"], *versions], "versions", left=3),
+        Table([["task", "recipe", "nets", "folder"], *retrained], "retrained nets", left=4),
+    ]
+    return [table for table in told if len(table.cells) > 1]
+
+
+def _folders(folder: epath.Path) -> list[epath.Path]:
+    return sorted(path for path in folder.iterdir() if path.is_dir()) if folder.exists() else []
+
+
+def _number(version: epath.Path) -> tuple[int, ...]:
+    return tuple(int(part) if part.isdigit() else 0 for part in version.name.split("."))
+
+
+def _run(name: str, folder: RunFolder) -> list[str]:
+    manifest, plan = folder.manifest(), folder.plan()
+    if manifest:
+        return [name, folder.run_id, "finished", f"{manifest['examples']:,}", manifest["finished_at"]]
+    units: list[Any] = plan["units"] if plan else []
+    return [name, folder.run_id, f"{len(folder.finished_units())} of {len(units)} units", "-", "-"]
+
+
+def _examples(version: epath.Path) -> int:
+    return sum(split.num_examples for split in tfds.builder_from_directory(version).info.splits.values())

@@ -1,0 +1,116 @@
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from models import zoo
+from pipeline.config import config_file
+from pipeline.kinds import registry
+from tests.pipeline.conftest import DATASET, call
+
+KINDS = {"mistakes": "high_value_mistakes", "pairs": "adversarial_pairs", "garbage": "garbage_images"}
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def _load(path):
+    return config_file.load(str(path), registry.methods())
+
+
+@pytest.mark.parametrize(("kind", "dataset"), KINDS.items())
+def test_init_writes_a_configuration_of_its_kind_with_its_comments_and_says_what_is_next(here, kind, dataset):
+    outcome = call("init", kind)
+    assert outcome.code == 0 and f"peerpressure run --config {kind}.toml" in outcome.out
+    config = _load(here / f"{kind}.toml")
+    assert registry.dataset_name(config) == f"{dataset}/{kind}"
+    assert (config.seeds.dataset, len(config.peers.architectures)) == ("digits", 3)
+    assert (here / f"{kind}.toml").read_text().count("#") >= 5
+
+
+def test_init_takes_ones_own_images_and_nets_by_paths_relative_to_the_file(here):
+    for split in ("train", "valid"):
+        (here / "pictures" / split / "cat").mkdir(parents=True)
+    (here / "a.keras").touch()
+    (here / "configs").mkdir()
+    given = ("--image_folder", "pictures", "--nets", "a.keras", "gs://nets/b.keras", "--out", "configs/my_task.toml")
+    assert call("init", *given).code == 0
+    config = _load(here / "configs" / "my_task.toml")
+    assert config.task == "my_task" and config.seeds.splits == ("train", "valid")
+    assert config.seeds.image_folder == str(here / "pictures")
+    assert config.peers.files == (str(here / "a.keras"), "gs://nets/b.keras")
+
+
+def test_init_takes_a_dataset(here):
+    assert call("init", "--dataset", "mnist:3.0.1").code == 0
+    assert _load(here / "mistakes.toml").seeds.dataset == "mnist:3.0.1"
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (("--dataset", "mnist", "--image_folder", "pictures"), "give one of them"),
+        (("--image_folder", "gone"), "gone is no folder"),
+        (("--image_folder", "."), "has no folders"),
+        (("--nets", "gone.keras"), "gone.keras is not there"),
+        (("--out", "gone/task.toml"), "cannot be written"),
+        (("--out", "there.toml"), "is there already"),
+        (("mistaks",), "invalid choice"),
+    ],
+)
+def test_what_init_cannot_write_is_one_sentence_and_no_file(here, given, told):
+    (here / "there.toml").write_text("mine")
+    outcome = call("init", *given)
+    assert outcome.code == 2 and told in outcome.err and outcome.err.count("\n") == 1
+    assert [path.name for path in here.iterdir()] == ["there.toml"] and (here / "there.toml").read_text() == "mine"
+
+
+def test_nets_lists_architectures_whose_examples_can_be_built():
+    outcome = call("nets")
+    for form in zoo.FORMS:
+        assert re.search(rf"^{re.escape(form.name)} +{re.escape(form.example)} ", outcome.out, re.MULTILINE)
+        assert zoo.build(form.example, (28, 28, 1), 10).output_shape == (None, 10)
+
+
+def test_list_tells_runs_versions_and_what_is_under_way(finished, tmp_path):
+    work = finished.copy(tmp_path / "work", ran=True)
+    (run,) = [path.name for path in work.ledger.iterdir() if path.is_dir()]
+    count = work.manifest(run)["examples"]
+    rows = {line.split()[0]: line.split() for line in call("list", "--workdir", work.path).out.splitlines() if line}
+    assert rows[DATASET][1:4] == [run, "finished", str(count)]
+    assert rows[f"{DATASET}:1.0.0"][1] == str(len(work.examples("1.0.0")))
+    (work.ledger / run / "manifest.json").unlink()
+    units = len(list((work.ledger / run / "chunks").iterdir()))
+    assert f"{run}  {units} of {units} units" in call("list", "--workdir", work.path).out
+
+
+def test_list_of_an_empty_workdir_says_so(tmp_path):
+    outcome = call("list", "--workdir", tmp_path / "new")
+    assert outcome.code == 0 and outcome.out.strip().endswith("no run yet.") and not (tmp_path / "new").exists()
+
+
+def test_show_has_a_row_for_each_example_and_all_that_is_known_of_one(finished, tmp_path):
+    examples = finished.examples()
+    outcome = call("show", DATASET, "--workdir", finished.path, "--limit", 3, "--csv", tmp_path / "all.csv")
+    assert outcome.code == 0 and f"3 of {len(examples)} examples" in outcome.out
+    rows = [line.split(",") for line in (tmp_path / "all.csv").read_text().splitlines()]
+    assert len(rows) == 1 + len(examples)
+    told = dict(zip(rows[0], rows[1], strict=True))
+    (example,) = (each for key, each in examples.items() if key.startswith(told["id"]))
+    assert told["label"] == str(example["label"]) and told["read as"] == str(example["wrong_class"])
+    assert told["moves"] == str(len(example["transform"]["parameters"]))
+    one = call("show", DATASET, told["id"], "--workdir", finished.path)
+    assert one.code == 0 and f"id: {example['id'].decode()}\n" in one.out
+    assert f"label: {example['label']} ({example['label']})" in one.out
+    command = next(line for line in one.out.splitlines() if line.startswith("peerpressure replay"))
+    replayed = call(*command.split()[1:-2])
+    assert replayed.code == 0 and "are equal" in replayed.out
+
+
+def test_show_of_an_id_that_is_not_there_is_one_sentence(finished):
+    outcome = call("show", DATASET, "zzz", "--workdir", finished.path)
+    assert outcome.code == 2 and "0 examples have an id" in outcome.err
