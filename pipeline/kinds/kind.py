@@ -80,6 +80,8 @@ class Kind(abc.ABC):
       class_column: the column, and feature, of the class that examples are counted by.
       statuses: what a recheck can say of an example.
       legend: what the statuses mean, for the note under a table.
+      checked: features that `failures` reads, a part of one as "seed/id".
+      rechecked: features that `status` reads, likewise.
       whole_group: whether a recheck shows an example to all nets of its run, for its peers count too.
       nothing_found: what to change when a run found nothing.
       methods: the ways to make it, the default first.
@@ -93,6 +95,8 @@ class Kind(abc.ABC):
     class_column: str = "label"
     statuses: tuple[str, ...]
     legend: str
+    checked: tuple[str, ...]
+    rechecked: tuple[str, ...]
     whole_group: bool = False
     nothing_found: str
     methods: tuple[Method, ...]
@@ -175,7 +179,7 @@ class Kind(abc.ABC):
         """Returns why each example, all of one run, does not hold.
 
         Args:
-          examples: of a published version.
+          examples: of a published version, with at least the features `checked`.
           run: their run.
           answers: float32 `[N, B, K]`, what the run's nets say of the stored images.
         """
@@ -189,7 +193,7 @@ class Kind(abc.ABC):
         """Returns what new nets make of examples of one run and one target net, each one of `statuses`.
 
         Args:
-          examples: of a published version.
+          examples: of a published version, with at least the features `rechecked`.
           run: their run.
           answers: float32 `[N, B, K]`, of the nets that are asked.
           target_net: the target net's place among them.
