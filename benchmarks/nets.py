@@ -181,11 +181,11 @@ def _commands(mistakes: Published, pairs: Published, group: PeerGroup) -> dict[s
         return len(recheck.recheck(mistakes, given, BATCH)) * len(group.classifiers)
 
     def transferred() -> int:
-        rows = transfer.table(list(pairs.examples()), group, [0.1], BATCH)
+        rows = transfer.table(list(pairs.examples(transfer.FEATURES)), group, [0.1], BATCH)
         return 2 * sum(row.twins for row in rows) * len(group.classifiers)
 
     def probed() -> int:
-        rows = probe.table(list(pairs.examples()), group, _NOISE, _DRAWS, BATCH)
+        rows = probe.table(list(pairs.examples(probe.FEATURES)), group, _NOISE, _DRAWS, BATCH)
         return 2 * _DRAWS * sum(row.pairs for row in rows)
 
     steps = {"verify": verify, "recheck": rechecked, "transfer": transferred, "probe": probed}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from models.errors import InputError
@@ -28,7 +29,7 @@ def _transfer(arguments: argparse.Namespace) -> int:
     for size in arguments.rescale:
         if not 0.0 < size <= 1.0:
             raise InputError(f"--rescale is {size:g}, expected a distortion above 0 and at most 1.")
-    examples, group = _pairs(arguments)
+    examples, group = _pairs(arguments, transfer.FEATURES)
     rows = transfer.table(examples, group, arguments.rescale, BATCH)
     table = transfer.formatted(rows, group.names)
     print(table.text())
@@ -48,7 +49,7 @@ def _probe(arguments: argparse.Namespace) -> int:
             raise InputError(f"--noise is {size:g}, expected a distortion above 0 and at most 1.")
     if not 1 <= arguments.draws <= 1000:
         raise InputError(f"--draws is {arguments.draws}, expected a number from 1 to 1000.")
-    examples, group = _pairs(arguments)
+    examples, group = _pairs(arguments, probe.FEATURES)
     rows = probe.table(examples, group, sorted(set(arguments.noise)), arguments.draws, BATCH)
     table = probe.formatted(rows)
     print(table.text())
@@ -59,8 +60,8 @@ def _probe(arguments: argparse.Namespace) -> int:
     return OK
 
 
-def _pairs(arguments: argparse.Namespace) -> tuple[list[dict[str, Any]], PeerGroup]:
-    """Opens a dataset of pairs: its examples, and the nets that its runs have in common."""
+def _pairs(arguments: argparse.Namespace, features: Sequence[str]) -> tuple[list[dict[str, Any]], PeerGroup]:
+    """Opens a dataset of pairs: its examples with these features, and the nets that its runs have in common."""
     if not arguments.dataset.startswith(f"{PAIRS.name}/"):
         raise InputError(
             f"`{arguments.command}` shows pairs, not '{arguments.dataset}'; expected {PAIRS.name}/TASK[:VERSION]."
@@ -69,7 +70,7 @@ def _pairs(arguments: argparse.Namespace) -> tuple[list[dict[str, Any]], PeerGro
     runs = list(published.runs.values())
     if any(run["nets"] != runs[0]["nets"] for run in runs):
         raise InputError(f"the runs of '{arguments.dataset}' are of different nets; name the version of the first run.")
-    group, examples = outputs.nets(published, arguments).group(runs[0]), list(published.examples())
+    group, examples = outputs.nets(published, arguments).group(runs[0]), list(published.examples(features))
     if not examples:
         raise InputError(f"'{arguments.dataset}' is empty; there is nothing to show to nets.")
     return examples, group

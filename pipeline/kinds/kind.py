@@ -80,6 +80,8 @@ class Kind(abc.ABC):
       class_column: the column, and feature, of the class that examples are counted by.
       statuses: what a recheck can say of an example.
       legend: what the statuses mean, for the note under a table.
+      checked: features that `failures` reads, a part of one as "seed/id".
+      rechecked: features that `status` reads, likewise.
       whole_group: whether a recheck shows an example to all nets of its run, for its peers count too.
       nothing_found: what to change when a run found nothing.
       starter: the sections of its method in a first configuration, TOML with comments.
@@ -94,6 +96,8 @@ class Kind(abc.ABC):
     class_column: str = "label"
     statuses: tuple[str, ...]
     legend: str
+    checked: tuple[str, ...]
+    rechecked: tuple[str, ...]
     whole_group: bool = False
     nothing_found: str
     starter: str
@@ -177,7 +181,7 @@ class Kind(abc.ABC):
         """Returns why each example, all of one run, does not hold.
 
         Args:
-          examples: of a published version.
+          examples: of a published version, with at least the features `checked`.
           run: their run.
           answers: float32 `[N, B, K]`, what the run's nets say of the stored images.
         """
@@ -191,7 +195,7 @@ class Kind(abc.ABC):
         """Returns what new nets make of examples of one run and one target net, each one of `statuses`.
 
         Args:
-          examples: of a published version.
+          examples: of a published version, with at least the features `rechecked`.
           run: their run.
           answers: float32 `[N, B, K]`, of the nets that are asked.
           target_net: the target net's place among them.

@@ -95,13 +95,15 @@ class Affine:
 
     def render(self, images: np.ndarray, chains: Sequence[np.ndarray]) -> np.ndarray:
         """Samples each image once, by the matrix of its whole chain."""
-        height, width = images.shape[1:3]
-        totals = [warp.compose(self.matrices(chain, height, width)) for chain in chains]
-        return warp.render(images, np.array(totals).reshape(-1, 2, 3), self.border)
+        return warp.render(images, self._totals(chains, *images.shape[1:3]), self.border)
 
-    def composed(self, chain: np.ndarray, height: int, width: int) -> dict[str, np.ndarray]:
-        """Returns the sampling matrix of all moves in one."""
-        return {"composed_matrix": warp.compose(self.matrices(chain, height, width))}
+    def composed(self, chains: Sequence[np.ndarray], height: int, width: int) -> dict[str, np.ndarray]:
+        """Returns the sampling matrices of all moves of a chain in one."""
+        return {"composed_matrix": self._totals(chains, height, width)}
+
+    def _totals(self, chains: Sequence[np.ndarray], height: int, width: int) -> np.ndarray:
+        moves = np.concatenate([np.zeros((0, len(self.parameter_names))), *chains])
+        return warp.compose_each(self.matrices(moves, height, width), [len(chain) for chain in chains])
 
     def realistic(self, chain: np.ndarray, height: int, width: int, limits: Limits) -> bool:
         """Tells whether all moves in one are within all limits; a mirrored image is not."""

@@ -57,8 +57,8 @@ class Operator(Protocol):
           uint8 `[B, H, W, C]`; the same arguments give the same bytes on every machine, whatever the batch.
         """
 
-    def composed(self, chain: np.ndarray, height: int, width: int) -> dict[str, np.ndarray]:
-        """Returns what is recorded of a chain `[M, P]` as a whole, float64 arrays of `composed_shapes`."""
+    def composed(self, chains: Sequence[np.ndarray], height: int, width: int) -> dict[str, np.ndarray]:
+        """Returns what is recorded of each of B chains `[M, P]` as a whole, float64 `[B, ...]` of `composed_shapes`."""
 
     def realistic(self, chain: np.ndarray, height: int, width: int, limits: Any) -> bool:
         """Tells whether all moves of a chain `[M, P]` in one are within `limits`, the section [grade]."""

@@ -36,10 +36,19 @@ def compose_tf(first: Entries, then: Entries) -> Entries:
 
 def compose(matrices: np.ndarray) -> np.ndarray:
     """Returns the float64 `[2, 3]` matrix of applying `[M, 2, 3]` sampling matrices one after the other."""
-    total = np.eye(3)
-    for matrix in matrices:
-        total = total @ np.vstack([matrix, [0.0, 0.0, 1.0]])
-    return total[:2]
+    return compose_each(matrices, [len(matrices)])[0]
+
+
+def compose_each(matrices: np.ndarray, counts: Sequence[int]) -> np.ndarray:
+    """`compose` for B chains, whose matrices `[sum of counts, 2, 3]` follow each other: float64 `[B, 2, 3]`."""
+    square = np.concatenate([matrices, np.broadcast_to([0.0, 0.0, 1.0], (len(matrices), 1, 3))], axis=1)
+    lengths = np.array(counts, int)
+    starts, totals = np.cumsum(lengths) - lengths, np.tile(np.eye(3), (len(lengths), 1, 1))
+    for move in range(lengths.max(initial=0)):
+        longer = np.flatnonzero(lengths > move)
+        with np.errstate(invalid="ignore"):  # what is not finite stays so
+            totals[longer] = totals[longer] @ square[starts[longer] + move]
+    return totals[:, :2]
 
 
 def pad_tf(images: tf.Tensor, border: Border) -> tf.Tensor:

@@ -17,6 +17,7 @@ from pipeline.report import picture
 from pipeline.report.tables import Table
 from pipeline.studies import noise
 
+FEATURES = ("distortion", "image", "label", "seed/id", "seed_image", "target_net", "wrong_class")  # of examples
 _PARTS = 4  # a part of so many of a batch is shown at all sizes together, so that batches are full
 
 
@@ -51,7 +52,7 @@ def table(
     """Probes the surroundings of originals and twins.
 
     Args:
-      examples: of adversarial pairs, as NumPy.
+      examples: of adversarial pairs, as NumPy, with at least `FEATURES`.
       group: the nets, among them all that twins were made for.
       sizes: distortions, in (0, 1], that the noise is given; see `noise.moved`.
       draws: how often noise is drawn for an image; an original and its twin, at every size, get the same directions.

@@ -19,6 +19,7 @@ from pipeline.report import picture
 from pipeline.report.tables import Table
 from pipeline.studies import noise
 
+FEATURES = ("image", "label", "seed/id", "seed_image", "target_net")  # of examples
 NATURAL = "natural"
 
 
@@ -50,7 +51,7 @@ def table(examples: Sequence[dict[str, Any]], group: PeerGroup, rescale: Sequenc
     """Shows twins, and noise of their size, to all nets.
 
     Args:
-      examples: of adversarial pairs, as NumPy; at least one.
+      examples: of adversarial pairs, as NumPy, with at least `FEATURES`; at least one.
       group: the nets to be asked.
       rescale: distortions, in (0, 1], to which perturbations are also rescaled; what clipping takes is made up for.
       batch: images that the nets see at a time.

@@ -16,6 +16,8 @@ from pipeline.versions.published import Published
 
 _TOLERANCE = 1e-3  # by which a probability may differ on another device
 
+_FEATURES = ("id", "image", "probabilities_after", "status")  # and those that the kind names
+
 OTHER_PROBABILITIES = "the nets give other probabilities than stored"
 OTHER_STATUS = "the status is none that a recheck gives"
 
@@ -46,7 +48,7 @@ def check(published: Published, groups: Mapping[str, PeerGroup], batch: int) -> 
         size = published.kind.batch(published.runs[run_id], batch)
         return groups[run_id].probabilities(np.stack([example["image"] for example in mine]), size)
 
-    for (run_id, mine), answers in ahead.asked(published.by_run(), ask):
+    for (run_id, mine), answers in ahead.asked(published.by_run((*_FEATURES, *published.kind.checked)), ask):
         for example, found in zip(mine, _failures(mine, published, published.runs[run_id], answers), strict=True):
             reasons.update(found)
             failed += [example["id"].decode()] if found else []

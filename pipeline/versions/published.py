@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import itertools
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any
 
 import tensorflow as tf
@@ -43,16 +43,34 @@ class Published:
         """Such as "1.0.0"."""
         return str(self.builder.info.version)
 
-    def examples(self) -> Iterator[Example]:
-        """Yields the examples of all splits, NumPy values."""
+    def examples(self, features: Collection[str] | None = None) -> Iterator[Example]:
+        """Yields the examples of all splits, NumPy values.
+
+        Args:
+          features: those to be read, others take their time; all if None. "seed/id" is a part of one, and one that this
+            version has not got is left out.
+        """
         once = tfds.ReadConfig(try_autocache=False)
+        decoders = None if features is None else tfds.decode.PartialDecoding(self._specs(features))
         for split in self.builder.info.splits:
             if self.builder.info.splits[split].num_examples:
-                yield from _as_numpy(self.builder.as_dataset(split=split, read_config=once))
+                yield from _as_numpy(self.builder.as_dataset(split=split, read_config=once, decoders=decoders))
 
-    def by_run(self) -> Iterator[tuple[str, list[Example]]]:
-        """Yields the examples of all splits with their run's id, at most 1,024 of one run at a time."""
-        examples = self.examples()
+    def _specs(self, features: Collection[str]) -> dict[str, Any]:
+        """Returns {"a": True, "b": {"c": True}} for "a" and "b/c"."""
+        specs: dict[str, Any] = {}
+        for whole, _, part in (name.partition("/") for name in features):
+            if whole in self.builder.info.features:
+                specs[whole] = {**specs.get(whole, {}), part: True} if part else True
+        return specs
+
+    def by_run(self, features: Collection[str]) -> Iterator[tuple[str, list[Example]]]:
+        """Yields the examples of all splits with their run's id, at most 1,024 of one run at a time.
+
+        Args:
+          features: those to be read besides; see `examples`.
+        """
+        examples = self.examples((*features, "run/id"))
         while chunk := list(itertools.islice(examples, 1024)):
             for run_id in sorted({_run_id(example) for example in chunk}):
                 yield run_id, [example for example in chunk if _run_id(example) == run_id]

@@ -6,13 +6,15 @@ import dataclasses
 import itertools
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from models import preflight
 from models.classifier import Classifier, PeerGroup
 from models.errors import InputError
+from pipeline import ahead
 from pipeline.config.recorded import Recorded
 from pipeline.kinds.kind import Example, Kind
 from pipeline.report.tables import Table
@@ -20,6 +22,7 @@ from pipeline.versions import statuses
 from pipeline.versions.published import Published
 from pipeline.versions.statuses import Rechecked
 
+_FEATURES = ("id", "image", "target_net")  # and those that the kind names
 _SAMPLE = 128  # images on which new nets are checked
 _KEY = re.compile(r"-[0-9a-f]{12}$")  # what a workdir adds to the name of a trained net's file
 
@@ -99,7 +102,7 @@ def check_new(published: Published, nets: Sequence[Classifier]) -> None:
     Raises:
       InputError: as `preflight.check_on`.
     """
-    for _, examples in itertools.islice(published.by_run(), 1):
+    for _, examples in itertools.islice(published.by_run(("image",)), 1):
         images = np.stack([one["image"] for one in examples[:_SAMPLE]]).astype(np.float32) / 255.0
         for net in nets:
             preflight.check_on(preflight.Asked(net), images)
@@ -132,15 +135,15 @@ def recheck(published: Published, groups: Groups, batch: int) -> list[Rechecked]
     Raises:
       InputError: there is no such example.
     """
-    found, empty = [], True
-    for run_id, examples in published.by_run():
-        empty = False
-        for target, group in groups[run_id].items():
-            mine = [example for example in examples if example["target_net"].decode() == target]
-            if mine:
-                given = _statuses(published, mine, group, batch)
-                found += [Rechecked(one["id"].decode(), target, name) for one, name in zip(mine, given, strict=True)]
-    if empty:
+
+    def ask(shown: _Shown) -> np.ndarray:
+        size = published.kind.batch(shown.run, batch)
+        return shown.group.probabilities(np.stack([one["image"] for one in shown.examples]), size)
+
+    found: list[Rechecked] = []
+    for shown, answers in ahead.asked(_shown(published, groups), ask):
+        found += _told(shown, answers, published.kind)
+    if not found and not any(published.by_run(())):
         raise InputError(f"'{published.builder.info.full_name}' is empty; there is nothing to show to nets.")
     if not found:
         names = sorted({name for of_run in groups.values() for name in of_run})
@@ -151,11 +154,33 @@ def recheck(published: Published, groups: Groups, batch: int) -> list[Rechecked]
     return found
 
 
-def _statuses(published: Published, examples: Sequence[Example], group: PeerGroup, batch: int) -> list[str]:
-    """Returns the statuses of examples of one run and target net."""
-    run, kind = published.run(examples[0]), published.kind
-    answers = group.probabilities(np.stack([one["image"] for one in examples]), kind.batch(run, batch))
-    return kind.status(examples, run, answers, group.names.index(examples[0]["target_net"].decode()))
+class _Shown(NamedTuple):
+    """Examples of one run that the same nets are asked about, and the target nets that they are of."""
+
+    run: Recorded
+    group: PeerGroup
+    targets: Sequence[str]
+    examples: Sequence[Example]
+
+
+def _shown(published: Published, groups: Groups) -> Iterator[_Shown]:
+    for run_id, examples in published.by_run((*_FEATURES, *published.kind.rechecked)):
+        for group in {id(group): group for group in groups[run_id].values()}.values():
+            targets = [target for target, asked in groups[run_id].items() if asked is group]
+            mine = [example for example in examples if example["target_net"].decode() in targets]
+            if mine:
+                yield _Shown(published.runs[run_id], group, targets, mine)
+
+
+def _told(shown: _Shown, answers: np.ndarray, kind: Kind) -> Iterator[Rechecked]:
+    """Yields the statuses of examples by target net, from what the nets say of them, `[N, B, K]`."""
+    names = [example["target_net"].decode() for example in shown.examples]
+    for target in shown.targets:
+        places = [place for place, name in enumerate(names) if name == target]
+        if places:
+            mine = [shown.examples[place] for place in places]
+            given = kind.status(mine, shown.run, answers[:, places], shown.group.names.index(target))
+            yield from (Rechecked(one["id"].decode(), target, name) for one, name in zip(mine, given, strict=True))
 
 
 def check_newest(published: Published, newest: Published, finished: Sequence[str], kept: int) -> None:

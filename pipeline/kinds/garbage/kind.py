@@ -32,6 +32,8 @@ class Garbage(Kind):
     class_column = "wrong_class"
     statuses = (HEALED, SAME_CLASS, CERTAIN)
     legend = "certain: at least the run's confidence in the class; same class: less; healed: another class"
+    checked = ("id", "image", "wrong_class", "target_net", "target_digest", "island", "confidence", "genome")
+    rechecked = ("wrong_class",)
     nothing_found = "no class was done: raise generations, or lower confidence, in [garbage]."
     methods = METHODS
     starter = """\

@@ -40,7 +40,7 @@ def render_final(operator: Operator, images: np.ndarray, chains: Sequence[np.nda
 
 def flat_composed(operator: Operator, chain: np.ndarray, height: int, width: int) -> np.ndarray:
     """Returns what an operator records of a chain as a whole, in the order of its `composed_shapes`, flattened."""
-    composed = operator.composed(chain, height, width)
+    composed = operator.composed([chain], height, width)
     return np.concatenate([np.zeros(0), *(composed[name].ravel() for name in operator.composed_shapes)])
 
 

@@ -33,34 +33,36 @@ def failures(examples: Sequence[Example], run: Recorded, answers: np.ndarray) ->
     labels = np.array([example["label"] for example in examples])
     nets = np.array([published.target_net(example, run) for example in examples])
     reasons = chains.failures(chains.judge(finder.criterion, answers, labels, nets))
+    checked = zip(examples, _rendered(examples, finder), _drew(examples, run, finder, nets), reasons, strict=True)
     return [
-        _record_failures(example, image, run, finder) + [reason] * bool(reason)
-        for example, image, reason in zip(examples, _rendered(examples, finder), reasons, strict=True)
+        _record_failures(example, image, drew, run) + [reason] * bool(reason)
+        for example, image, drew, reason in checked
     ]
 
 
-def _record_failures(example: Example, image: np.ndarray, run: Recorded, finder: Finder) -> list[str]:
-    """Checks what needs no net; `image` is what the record renders to."""
+def _record_failures(example: Example, image: np.ndarray, drew: bool, run: Recorded) -> list[str]:
+    """Tells what needs no net; `image` is what the record renders to, `drew` what `_drew` says of it."""
     other_pixels = [published.OTHER_PIXELS] * (not np.array_equal(image, example["image"]))
-    other_moves = [OTHER_MOVES] * (not _drew(example, run, finder))
-    return other_pixels + other_moves + published.id_failures(example, run)
+    return other_pixels + [OTHER_MOVES] * (not drew) + published.id_failures(example, run)
 
 
-def _drew(example: Example, run: Recorded, finder: Finder) -> bool:
-    """Tells whether the record is what the run seed draws for the accepted steps, and adds up."""
-    transform, (height, width) = example["transform"], example["seed_image"].shape[:2]
-    words = np.array(seeding.seed_key(example["seed"]["id"].decode()), np.uint32)
-    net, run_seed = published.target_net(example, run), int(example["run"]["seed"])
-    drawn = finder.drawn(run_seed, words, net, transform["steps"])
-    chain = transform["parameters"] if drawn is None else drawn
-    if chain.shape != transform["parameters"].shape or not _close(chain, transform["parameters"]):
-        return False
-    composed = finder.operator.composed(chain, height, width)
-    return all(_close(composed[name], transform[name]) for name in finder.operator.composed_shapes)
+def _drew(examples: Sequence[Example], run: Recorded, finder: Finder, nets: np.ndarray) -> list[bool]:
+    """Tells which records are what the run seed draws for the accepted steps, and add up; `nets` are the targets."""
+    transforms, (height, width) = [example["transform"] for example in examples], examples[0]["seed_image"].shape[:2]
+    words = np.array([seeding.seed_key(example["seed"]["id"].decode()) for example in examples], np.uint32)
+    stored = [transform["parameters"] for transform in transforms]
+    drawn = finder.drawn(run["run_seed"], words, nets, [transform["steps"] for transform in transforms]) or stored
+    composed = finder.operator.composed(drawn, height, width)
+    return [
+        example["run"]["seed"] == run["run_seed"]
+        and _close(drawn[place], stored[place])
+        and all(_close(composed[name][place], transforms[place][name]) for name in finder.operator.composed_shapes)
+        for place, example in enumerate(examples)
+    ]
 
 
 def _close(one: np.ndarray, other: np.ndarray) -> bool:
-    return np.allclose(one, other, rtol=0, atol=1e-9)
+    return one.shape == other.shape and bool((np.abs(one - other) <= 1e-9).all())
 
 
 def _rendered(examples: Sequence[Example], finder: Finder) -> Iterator[np.ndarray]:

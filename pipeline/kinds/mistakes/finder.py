@@ -98,5 +98,14 @@ class Finder(Protocol):
     def usable(self, probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
         """Tells, bool `[B]`, which seed images are trials, by the nets' float32 `[N, B, K]` and int32 labels `[B]`."""
 
-    def drawn(self, run_seed: int, words: np.ndarray, target_net: int, steps: np.ndarray) -> np.ndarray | None:
-        """Returns the chain `[M, P]` that a run seed draws for accepted `steps` `[M]`; None if steps say nothing."""
+    def drawn(
+        self, run_seed: int, words: np.ndarray, target_nets: np.ndarray, steps: Sequence[np.ndarray]
+    ) -> list[np.ndarray] | None:
+        """Returns the chains of T trials, `[M, P]` each; None if steps say nothing.
+
+        Args:
+          run_seed: uint32, by which they are drawn.
+          words: uint32 `[T, 2]`, `seeding.seed_key` of the seed images' ids.
+          target_nets: `[T]`.
+          steps: of each trial those accepted, `[M]`.
+        """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -70,11 +70,13 @@ class Hillclimbing:
         rows = np.repeat(held, len(search.target_nets))
         target_nets = np.tile(np.array(search.target_nets, np.int32), len(held))
         spent = trials.moves >= self.climb.max_moves
-        finds = []
-        for trial in np.flatnonzero(trials.found):
-            steps = trials.steps[trial, : trials.moves[trial]]
-            chain = self.drawn(search.run_seed, words[rows[trial]], int(target_nets[trial]), steps)
-            finds.append(Find(int(trial), chain, steps, trials.confidences[trial, : trials.moves[trial]]))
+        found = np.flatnonzero(trials.found)
+        steps = [trials.steps[trial, : trials.moves[trial]] for trial in found]
+        drawn = self.drawn(search.run_seed, words[rows[found]], target_nets[found], steps)
+        finds = [
+            Find(int(trial), chain, accepted, trials.confidences[trial, : len(accepted)])
+            for trial, chain, accepted in zip(found, drawn, steps, strict=True)
+        ]
         return Tried(
             probabilities=result.probabilities,
             finite=result.finite,
@@ -95,8 +97,11 @@ class Hillclimbing:
         """Tells which seed images every net gets right."""
         return seeded.all_right(probabilities, labels, self.class_from)
 
-    def drawn(self, run_seed: int, words: np.ndarray, target_net: int, steps: np.ndarray) -> np.ndarray:
-        """Draws a trial's accepted moves again."""
-        count, parameters = len(steps), len(self.operator.parameter_names)
-        uniform = seeding.draws(run_seed, np.tile(words, (count, 1)), np.full(count, target_net), steps, parameters)
-        return self.operator.parameters(uniform)
+    def drawn(
+        self, run_seed: int, words: np.ndarray, target_nets: np.ndarray, steps: Sequence[np.ndarray]
+    ) -> list[np.ndarray]:
+        """Draws the accepted moves of trials again, of all trials at once."""
+        counts, numbers = [len(of_trial) for of_trial in steps], np.concatenate([np.zeros(0, np.int32), *steps])
+        words, target_nets = np.repeat(words, counts, axis=0), np.repeat(target_nets, counts)
+        uniform = seeding.draws(run_seed, words, target_nets, numbers, len(self.operator.parameter_names))
+        return np.split(self.operator.parameters(uniform), np.cumsum(counts, dtype=int))[:-1]

@@ -34,6 +34,11 @@ class Mistakes(Kind):
         "healed: all nets are right; remaining: the target net alone is wrong; shared: a peer too; "
         "lost: a peer is wrong, the target net is not"
     )
+    checked = (
+        *("id", "image", "seed_image", "label", "target_net", "target_digest", "seed/id", "run/seed"),
+        "transform",  # as a whole: an operator names what is recorded of its moves together
+    )
+    rechecked = ("label",)
     whole_group = True
     nothing_found = "no mistake was found: lower the thresholds in [search], or widen the ranges in [operator]."
     methods = METHODS

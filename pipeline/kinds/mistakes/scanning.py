@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -68,6 +68,8 @@ class Scanning:
         """Tells which seed images all nets can judge."""
         return np.isfinite(probabilities).all(axis=(0, 2))
 
-    def drawn(self, run_seed: int, words: np.ndarray, target_net: int, steps: np.ndarray) -> np.ndarray:
-        """Returns a chain of no moves."""
-        return np.zeros((0, len(self.operator.parameter_names)))
+    def drawn(
+        self, run_seed: int, words: np.ndarray, target_nets: np.ndarray, steps: Sequence[np.ndarray]
+    ) -> list[np.ndarray]:
+        """Returns chains of no moves."""
+        return [np.zeros((0, len(self.operator.parameter_names)))] * len(steps)

@@ -31,6 +31,11 @@ class Pairs(Kind):
     noun = "adversarial pairs"
     statuses = (HEALED, FOOLED)
     legend = "healed: the twin is read as its original; fooled: as anything else"
+    checked = (
+        *("id", "image", "seed_image", "label", "wrong_class", "aimed_class", "target_net", "target_digest", "seed/id"),
+        *("distortion", "largest_change"),
+    )
+    rechecked = ("label",)
     nothing_found = "no adversarial twin was found: change aim, or raise eps or the number of steps, in [attack]."
     methods = METHODS
     starter = """\

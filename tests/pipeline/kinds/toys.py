@@ -59,8 +59,8 @@ class Brightness:
         levels = np.array([chain.sum() for chain in chains]).reshape(-1, 1, 1, 1)
         return np.rint(np.clip(images + levels, 0.0, 255.0)).astype(np.uint8)
 
-    def composed(self, chain: np.ndarray, height: int, width: int) -> dict[str, np.ndarray]:
-        return {"total": np.array(chain.sum())}
+    def composed(self, chains: Sequence[np.ndarray], height: int, width: int) -> dict[str, np.ndarray]:
+        return {"total": np.array([chain.sum() for chain in chains])}
 
     def realistic(self, chain: np.ndarray, height: int, width: int, limits: Any) -> bool:
         return bool(abs(chain.sum()) <= 60.0)
@@ -112,7 +112,7 @@ class Toss:
     def usable(self, probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
         return seeded.all_right(probabilities, labels, "label")
 
-    def drawn(self, run_seed: int, words: np.ndarray, target_net: int, steps: np.ndarray) -> None:
+    def drawn(self, run_seed: int, words: np.ndarray, target_nets: np.ndarray, steps: Sequence[np.ndarray]) -> None:
         return None
 
 
@@ -197,6 +197,8 @@ class Sure(Kind):
     noun = "sure images"
     statuses = ("sure", "unsure")
     legend = "sure: at least the run's least probability"
+    checked = ("id", "label", "seed/id", "seed_image", "target_digest", "target_net")
+    rechecked = ("label",)
     nothing_found = "no net is sure: lower least in [search]."
     methods = (Method("sure", {"search": SureSearch}, lambda sections: sections["search"].least),)
 

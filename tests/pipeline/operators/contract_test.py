@@ -158,9 +158,11 @@ def test_a_move_is_recorded_by_its_parameters_whatever_comes_before(operator):
 
 @pytest.mark.parametrize("moves", [0, 1, MOST_MOVES])
 def test_what_is_recorded_of_a_chain_has_the_shapes_that_are_declared(operator, images, moves):
-    chain = _chains(operator, _uniform(operator, moves))[7]
-    composed = operator.composed(chain, *images.shape[1:3])
-    assert {name: array.shape for name, array in composed.items()} == dict(operator.composed_shapes)
+    chains = _chains(operator, _uniform(operator, moves))[:3]
+    composed = operator.composed(chains, *images.shape[1:3])
+    assert {name: array.shape for name, array in composed.items()} == {
+        name: (3, *shape) for name, shape in operator.composed_shapes.items()
+    }
     assert all(array.dtype == np.float64 and np.isfinite(array).all() for array in composed.values())
 
 

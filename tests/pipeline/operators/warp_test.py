@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 import pytest
 import scipy.ndimage
@@ -47,6 +49,16 @@ def test_a_composed_matrix_applies_its_moves_in_order():
 
 def test_no_moves_compose_to_the_identity():
     np.testing.assert_array_equal(warp.compose(np.zeros((0, 2, 3))), warp.IDENTITY)
+
+
+def test_chains_compose_together_as_they_do_alone():
+    matrices, counts = moves.random_matrices(9, nets.SHAPE), [4, 0, 1, 3, 0, 1]
+    parts = np.split(matrices, np.cumsum(counts))[:-1]
+    together = warp.compose_each(matrices, counts)
+    assert [each.tobytes() for each in together] == [warp.compose(part).tobytes() for part in parts]
+    expected = functools.reduce(np.matmul, (np.vstack([matrix, [0.0, 0.0, 1.0]]) for matrix in parts[0]))
+    np.testing.assert_allclose(together[0], expected[:2], rtol=1e-12)
+    assert warp.compose_each(matrices[:0], []).shape == (0, 2, 3)
 
 
 def test_matrices_compose_alike_in_both():

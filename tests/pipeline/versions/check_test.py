@@ -34,6 +34,10 @@ def _stretch_the_matrix(feature):
     _add_to_the_first(feature["transform/composed_matrix"], 0.2)
 
 
+def _seed_otherwise(feature):
+    feature["run/seed"].int64_list.value[0] += 1
+
+
 def _rename(feature):
     feature["id"].bytes_list.value[0] = b"0" * 32
 
@@ -63,6 +67,7 @@ def test_every_example_of_a_run_passes(finished, peerpressure):
         (_flip_a_pixel, "the record renders to other pixels"),
         (_turn_further, "the run seed draws other moves"),
         (_stretch_the_matrix, "the run seed draws other moves"),
+        (_seed_otherwise, "the run seed draws other moves"),
         (_rename, "the id does not belong to the record"),
         (_swap_the_label, "a peer does not hold the class on the stored image"),
         (_shift_a_probability, "the nets give other probabilities than stored"),

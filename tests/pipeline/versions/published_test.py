@@ -58,6 +58,56 @@ def test_examples_are_read_as_tfds_reads_them(finished, monkeypatch):
             np.testing.assert_array_equal(value, wanted, strict=isinstance(value, np.ndarray))
 
 
+def test_features_that_are_named_are_read_and_no_others(finished):
+    ours = published.open_dataset(NAME, Workdir.at(str(finished.path)).datasets)
+    read = list(ours.examples(("id", "run/seed", "transform", "run/id", "of_a_later_format", "seed/id")))
+    for one, whole in zip(read, ours.examples(), strict=True):
+        assert one.keys() == {"id", "run", "seed", "transform"} and one["run"].keys() == {"id", "seed"}
+        assert one["seed"].keys() == {"id"} and one["transform"].keys() == whole["transform"].keys()
+        assert (one["id"], one["run"]["id"], one["seed"]["id"]) == (
+            whole["id"],
+            whole["run"]["id"],
+            whole["seed"]["id"],
+        )
+        np.testing.assert_array_equal(one["transform"]["parameters"], whole["transform"]["parameters"])
+
+
+class _Noted(dict):
+    """An example, or a part of one, that notes what is read of it, "seed/id" of a part."""
+
+    def __init__(self, values, read, whole=""):
+        super().__init__(values)
+        self._read, self._whole = read, whole
+
+    def __getitem__(self, key):
+        value = super().__getitem__(key)
+        if isinstance(value, dict):
+            return _Noted(value, self._read, f"{key}/")
+        self._read.add(self._whole + key)
+        return value
+
+
+def _assert_named(read, named):
+    """A feature that is named as a whole stands for its parts."""
+    assert {name if name in named else name.partition("/")[0] for name in read} == set(named)
+
+
+def test_a_kind_names_the_features_that_it_reads_and_no_others(made):
+    ours = published.open_dataset(made.dataset, Workdir.at(str(made.path)).datasets)
+    (run_id, examples), *_ = ours.by_run(("target_net", *ours.kind.checked, "probabilities_after"))
+    run, net = ours.runs[run_id], examples[0]["target_net"]
+    answers = np.stack([example["probabilities_after"] for example in examples], axis=1)
+    read: set[str] = set()
+    assert not any(ours.kind.failures([_Noted(example, read) for example in examples], run, answers))
+    _assert_named(read, ours.kind.checked)
+    read.clear()
+    mine = [place for place, example in enumerate(examples) if example["target_net"] == net]
+    place = [each["name"].encode() for each in run["nets"]].index(net)
+    told = ours.kind.status([_Noted(examples[one], read) for one in mine], run, answers[:, mine], place)
+    assert set(told) <= set(ours.kind.statuses) and len(told) == len(mine)
+    _assert_named(read, ours.kind.rechecked)
+
+
 def test_features_with_several_lengths_that_vary_are_read():
     given = [np.arange(6).reshape(2, 3), np.arange(4).reshape(4, 1)]
     ragged = tf.ragged.stack(given)

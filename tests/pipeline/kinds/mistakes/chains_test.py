@@ -82,8 +82,9 @@ class _Twofold(Brightness):
 
     composed_shapes = {"total": (), "both": (2, 1)}
 
-    def composed(self, chain, height, width):
-        return {"both": np.array([[height], [width]], np.float64), **super().composed(chain, height, width)}
+    def composed(self, chains, height, width):
+        both = np.array([[[height], [width]]] * len(chains), np.float64)
+        return {"both": both, **super().composed(chains, height, width)}
 
 
 class _Nothing(Brightness):
@@ -91,7 +92,7 @@ class _Nothing(Brightness):
 
     composed_shapes = {}
 
-    def composed(self, chain, height, width):
+    def composed(self, chains, height, width):
         return {}
 
 

@@ -242,7 +242,7 @@ def test_the_record_of_a_find_renders_to_its_image_and_adds_up(turned):
         seed_image = records.decode_png(row["seed_image"])
         rendered = operator.render(seed_image[None], [chain])[0]
         np.testing.assert_array_equal(records.decode_png(row["image"]), rendered)
-        assert row["composed"] == operator.composed(chain, 8, 8)["composed_matrix"].ravel().tolist()
+        assert row["composed"] == operator.composed([chain], 8, 8)["composed_matrix"].ravel().tolist()
 
 
 def test_an_image_that_a_scan_found_is_its_seed_image_without_a_move():

@@ -55,7 +55,9 @@ def trials(search) -> list[tuple[int, int, HillclimbResult]]:
 
 def _chain(search: UnitSearch, row: int, net: int, trial: HillclimbResult) -> np.ndarray:
     words, steps = nets.seeds(reference.COUNT).words[row], trial.steps[: trial.moves]
-    return Hillclimbing(search.searcher, search.class_from).drawn(search.run_seed, words, net, steps)
+    return Hillclimbing(search.searcher, search.class_from).drawn(
+        search.run_seed, words[None], np.array([net]), [steps]
+    )[0]
 
 
 def _assert_those_of_the_plain_search(search: UnitSearch, trials: list[tuple[int, int, HillclimbResult]]) -> None:
