@@ -301,7 +301,7 @@ class _Found(NamedTuple):
     def best_of(self, times: int) -> _Found:
         """Returns the best of the searches on each image, of images that `_again` repeated."""
         tried, found, candidates = (each.reshape(times, -1) for each in self[:3])
-        return _Found(tried[0], found.any(axis=0), candidates.min(axis=0), self.most)
+        return _Found(tried[0], found.max(axis=0), candidates.min(axis=0), self.most)
 
 
 class _Search:
