@@ -187,10 +187,10 @@ def _stars_told(measures: Measures, seeds: int, recipes: int) -> str:
     heads = ", ".join(measures.shown[name] for name in measures.main)
     several = f", Holm's correction for {recipes} recipes" if recipes > 1 else ""
     told = f"*: p < {significance.LEVEL:g} by flipping signs{several}; tested: {heads}"
-    if recipes * significance.least(seeds) < significance.LEVEL:
+    enough = [n for n in range(1, 15) if recipes * significance.least(n) < significance.LEVEL]
+    if not enough or enough[0] <= seeds:
         return told
-    enough = next(n for n in itertools.count(1) if recipes * significance.least(n) < significance.LEVEL)
-    return f"{told}\nno p is that low with [retrain] seeds = {seeds}: it takes {enough}"
+    return f"{told}\nno p is that low with [retrain] seeds = {seeds}: it takes {enough[0]}"
 
 
 class PValue(NamedTuple):
