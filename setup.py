@@ -19,6 +19,7 @@ INSTALL_REQUIRES = [
     "psutil>=5.9",
     "pyarrow>=16.0",
     "scikit-learn>=1.5,<2",
+    "scipy>=1.13,<2",
     "tensorflow>=2.20,<2.22",
     "tensorflow-datasets>=4.9.9,<4.10",
     "tqdm>=4.66,<5",
@@ -41,7 +42,6 @@ EXTRAS_REQUIRE = {
         "pytest-xdist>=3.8,<4",
         "pyyaml>=6",
         "ruff>=0.15,<0.18",  # The formatter's style moves with its minor version.
-        "scipy>=1.13,<2",
     ],
 }
 

@@ -64,13 +64,14 @@ def _retrain(arguments: argparse.Namespace) -> int:
         folder = experiment.folder(workdir, plan.task)
         controls = [name for name, recipe in plan.recipes.items() if not recipe.needs_mined()]
         shown = comparison.tables(results, controls, measures)
-        ledger.write_json(folder / "summary.json", comparison.summary(results, controls, measures.front))
-        ledger.write_whole(folder / "summary.csv", shown[0].csv().encode())
+        ledger.write_json(folder / "summary.json", comparison.summary(results, controls, measures))
+        every_mean = comparison.whole(results, measures).csv()
+        ledger.write_whole(folder / "summary.csv", every_mean.encode())
         if measures.front:
             points = experiment.points(plan, results, measures.front)
             ledger.write_whole(folder / "front.png", front.draw(points, *measures.front.labels))
     print("\n\n".join(table.text() for table in shown))
-    write_text("--csv", arguments.csv, shown[0].csv())
+    write_text("--csv", arguments.csv, every_mean)
     failures = [failure for requirement in required for failure in requirement.failures(results)]
     for failure in failures:
         print(failure, file=sys.stderr)

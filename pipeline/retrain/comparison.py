@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
@@ -10,7 +11,8 @@ import numpy as np
 
 from models.errors import InputError
 from pipeline.report.tables import Table, number
-from pipeline.retrain.subject import Front, Measures
+from pipeline.retrain import significance
+from pipeline.retrain.subject import Columns, Front, Measures
 
 _DRAWS = 10_000  # of the bootstrap
 _REQUIREMENT = re.compile(r"\s*(?:([A-Za-z0-9_.-]+):)?([a-z_0-9]+)\s*(<|>)\s*([0-9.eE+-]+)\s*")
@@ -116,32 +118,128 @@ def tables(results: Results, controls: Sequence[str], measures: Measures) -> lis
       controls: the recipes that use no mined examples.
       measures: what was measured.
     """
-    first, count = next(iter(results)), len(next(iter(results.values())))
-    rows = [["recipe", *measures.shown.values(), "learned", "asked"]]
-    for recipe, records in results.items():
-        mean, cost = means(records), records[0]["cost"]
-        shown = [number(mean[name], measures.digits.get(name, 1)) for name in measures.shown]
-        rows.append([recipe, *shown, f"{cost['gradients']:,}", f"{cost['passes']:,}"])
+    count = len(next(iter(results.values())))
     note = (
         f"means of {count} training seeds; errors and shares in %. {measures.note}"
         "\nlearned, asked: images of a step that the net learns from, and is only asked about"
     )
-    compared = [["recipe", *measures.shown.values()]]
-    for recipe in list(results)[1:]:
-        apart = {name: differences(results, recipe, name) for name in measures.shown}
-        compared.append([recipe, *(_difference(apart[name], measures.digits.get(name, 1)) for name in apart)])
+    rows = _with_cost(_means(results, measures.shown, measures), results)
+    shown = [Table(rows, "retrained nets", note)]
+    for columns in measures.further:
+        told = "\n".join([columns.note, *_orders_told(results, columns)])
+        shown.append(Table(_means(results, columns.shown, measures), columns.title, told))
+    return [*shown, *_difference_tables(results, measures), *_front_table(results, controls, measures)]
+
+
+def whole(results: Results, measures: Measures) -> Table:
+    """Returns all shown means in one table."""
+    heads = {**measures.shown, **{name: head for columns in measures.further for name, head in columns.shown.items()}}
+    return Table(_with_cost(_means(results, heads, measures), results))
+
+
+def _means(results: Results, heads: Mapping[str, str], measures: Measures) -> list[list[str]]:
+    rows = [["recipe", *heads.values()]]
+    for recipe, records in results.items():
+        mean = means(records)
+        rows.append([recipe, *(number(mean[name], measures.digits.get(name, 1)) for name in heads)])
+    return rows
+
+
+def _with_cost(rows: list[list[str]], results: Results) -> list[list[str]]:
+    costs = [records[0]["cost"] for records in results.values()]
+    cells = [["learned", "asked"], *([f"{cost['gradients']:,}", f"{cost['passes']:,}"] for cost in costs)]
+    return [[*row, *more] for row, more in zip(rows, cells, strict=True)]
+
+
+def _difference_tables(results: Results, measures: Measures) -> list[Table]:
+    first, *others = results
+    if not others:
+        return []
+    count = len(results[first])
     told = f"difference from '{first}' with the same training seed: mean [95% interval, bootstrap over {count} seeds]"
-    beside = [Table(compared, told)] if len(results) > 1 else []
-    return [Table(rows, "retrained nets", note), *beside, *_front_table(results, controls, measures)]
+    further = [
+        Table(_apart(results, columns.shown, measures), f"{columns.title}: difference from '{first}'")
+        for columns in measures.further
+    ]
+    note = _stars_told(measures, count, len(others)) if measures.main else ""
+    return [Table(_apart(results, measures.shown, measures), told, note), *further]
 
 
-def _difference(values: Sequence[float], digits: int) -> str:
+def _apart(results: Results, heads: Mapping[str, str], measures: Measures) -> list[list[str]]:
+    tested = {name: p_values(results, name) for name in measures.main if name in heads}
+    rows = [["recipe", *heads.values()]]
+    for recipe in list(results)[1:]:
+        stars = {name: "*" for name, told in tested.items() if told[recipe].holm < significance.LEVEL}
+        cells = (
+            _difference(differences(results, recipe, name), measures.digits.get(name, 1), stars.get(name, ""))
+            for name in heads
+        )
+        rows.append([recipe, *cells])
+    return rows
+
+
+def _difference(values: Sequence[float], digits: int, star: str) -> str:
     low, high = interval(values)
-    return f"{np.mean(values):+.{digits}f} [{low:+.{digits}f}, {high:+.{digits}f}]"
+    return f"{np.mean(values):+.{digits}f}{star} [{low:+.{digits}f}, {high:+.{digits}f}]"
 
 
-def summary(results: Results, controls: Sequence[str], front: Front | None) -> dict[str, Any]:
-    """Returns means, differences and what is gained over the front of controls, with their intervals, JSON-able."""
+def _stars_told(measures: Measures, seeds: int, recipes: int) -> str:
+    heads = ", ".join(measures.shown[name] for name in measures.main)
+    several = f", Holm's correction for {recipes} recipes" if recipes > 1 else ""
+    told = f"*: p < {significance.LEVEL:g} by flipping signs{several}; tested: {heads}"
+    enough = [n for n in range(1, 15) if recipes * significance.least(n) < significance.LEVEL]
+    if not enough or enough[0] <= seeds:
+        return told
+    return f"{told}\nno p is that low with [retrain] seeds = {seeds}: it takes {enough[0]}"
+
+
+class PValue(NamedTuple):
+    """Of the hypothesis that a recipe's differences from the first are as likely to have the other sign.
+
+    Attributes:
+      alone: of this recipe by itself.
+      holm: corrected for all recipes of the file.
+    """
+
+    alone: float
+    holm: float
+
+
+def p_values(results: Results, measure: str) -> dict[str, PValue]:
+    """Returns for every recipe but the first how likely differences like its would be by chance."""
+    others = list(results)[1:]
+    alone = [significance.sign_flip(differences(results, recipe, measure)) for recipe in others]
+    return dict(zip(others, map(PValue, alone, significance.holm(alone)), strict=True))
+
+
+def swapped(results: Results, measure: str, other: str) -> list[tuple[str, str]]:
+    """Returns the pairs of recipes that the means of two measures put in opposite orders."""
+    mean = {recipe: means(records) for recipe, records in results.items()}
+    return [
+        (one, two)
+        for one, two in itertools.combinations(results, 2)
+        if (mean[one][measure] - mean[two][measure]) * (mean[one][other] - mean[two][other]) < 0
+    ]
+
+
+def _orders_told(results: Results, columns: Columns) -> list[str]:
+    if len(results) < 2 or not columns.same_order:
+        return []
+    first, *others = columns.same_order
+    return [_order_told(results, columns, first, other) for other in others]
+
+
+def _order_told(results: Results, columns: Columns, first: str, other: str) -> str:
+    pairs, of = swapped(results, first, other), len(results) * (len(results) - 1) // 2
+    names = "; ".join(f"{one} and {two}" for one, two in pairs)
+    same = "the same" if not pairs else f"other for {len(pairs)} of {of} pairs: {names}"
+    return f"order of recipes by '{columns.shown[other]}' and by '{columns.shown[first]}': {same}"
+
+
+def summary(results: Results, controls: Sequence[str], measures: Measures) -> dict[str, Any]:
+    """Returns means, differences, p-values, orders and what is gained over the front of controls, JSON-able."""
+    front = measures.front
+    tested = {name: p_values(results, name) for name in measures.main}
     told: dict[str, dict[str, Any]] = {}
     for recipe, records in results.items():
         mean = means(records)
@@ -154,8 +252,22 @@ def summary(results: Results, controls: Sequence[str], front: Front | None) -> d
             },
             "cost": records[0]["cost"],
         }
+        for name, values in tested.items():
+            if recipe in values:
+                told[recipe]["difference"][name]["p"] = values[recipe]._asdict()
         if front and controls and recipe not in controls and (over := beyond(results, recipe, controls, front)):
             told[recipe]["beyond_front"] = over._asdict()
+        told[recipe]["swapped"] = _swapped_with(results, recipe, measures)
+    return told
+
+
+def _swapped_with(results: Results, recipe: str, measures: Measures) -> dict[str, list[str]]:
+    """Returns by measure the recipes that should stand on this one's other side; see `Columns.same_order`."""
+    told = {}
+    for columns in measures.further:
+        for other in columns.same_order[1:]:
+            pairs = [pair for pair in swapped(results, columns.same_order[0], other) if recipe in pair]
+            told[other] = [one if two == recipe else two for one, two in pairs]
     return told
 
 

@@ -149,6 +149,7 @@ def identity(material: Material, examiner: Examiner) -> dict[str, Any]:
     return {
         "retrain": determining(plan.retraining),
         "measure": determining(plan.measuring),
+        "measures": list(plan.subject.measures.names),  # a record of other ones is made again
         "mined": plan.mined.result_determining(),
         "parent": {"name": material.parent.name, "digest": material.parent.digest},
         "peers": list(material.group.digests),

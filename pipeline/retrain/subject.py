@@ -47,6 +47,22 @@ class Front(NamedTuple):
     labels: tuple[str, str]
 
 
+class Columns(NamedTuple):
+    """A further table of measures.
+
+    Attributes:
+      title: what they are measured on.
+      shown: those in the table, with the head of their column, unlike any other table's.
+      note: what stands below the table.
+      same_order: measures by which recipes should stand in one order, the first one's.
+    """
+
+    title: str
+    shown: Mapping[str, str]
+    note: str
+    same_order: tuple[str, ...] = ()
+
+
 class Measures(NamedTuple):
     """The measures of a subject.
 
@@ -56,6 +72,7 @@ class Measures(NamedTuple):
       note: what stands below the table.
       digits: behind the point, of those shown with other than one.
       front: None if there is nothing that nets trade.
+      further: tables beside the first.
     """
 
     names: tuple[str, ...]
@@ -63,6 +80,12 @@ class Measures(NamedTuple):
     note: str
     digits: Mapping[str, int]
     front: Front | None
+    further: tuple[Columns, ...] = ()
+
+    @property
+    def main(self) -> tuple[str, ...]:
+        """Those whose differences are tested: of the front, none without one."""
+        return (self.front.error, self.front.gain, *self.front.others) if self.front else ()
 
 
 @dataclasses.dataclass(frozen=True)

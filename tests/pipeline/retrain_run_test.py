@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from models import loading
 from pipeline.kinds.mistakes.kind import MISTAKES
+from pipeline.retrain.mistakes.subject import OnMistakes
 from tests.pipeline.conftest import Outcome, Work, call, write_config
 
 pytestmark = pytest.mark.slow
@@ -31,6 +32,7 @@ draws = 2
 worst_of = 3
 grid_images = 4
 searched_images = 16
+more_images = 8
 judge = "mlp-16"
 judge_epochs = 1
 """
@@ -78,6 +80,8 @@ def test_every_recipe_has_a_net_and_a_record_for_each_seed_and_the_results_stand
     assert "peerpressure: status=done nets=6 required=0 failed=0" in outcome.out
     folder = work.path / "retrained" / "again"
     assert (folder / "summary.csv").read_text().splitlines()[2].startswith("mistakes,")
+    assert "order of recipes by '4x candidates' and by '1x candidates': " in outcome.out
+    assert "no p is that low with [retrain] seeds = 2: it takes 7" in outcome.out
     assert json.loads((folder / "summary.json").read_text())["mixed"]["seeds"] == 2
     assert (folder / "front.png").read_bytes().startswith(b"\x89PNG")
 
@@ -130,6 +134,24 @@ def test_what_changes_a_result_makes_other_nets_and_what_does_not_makes_none(ret
     patient = {"search": {"patience": 31}}
     assert _retrain(work, tmp_path, plan=same + NOTHING, **patient).code == 0
     assert len(_folders(work)) == 5
+
+
+def test_a_record_of_other_measures_is_made_again(retrained, tmp_path, monkeypatch):
+    """As an older version left it: without the newest measure."""
+    made, _ = retrained
+    work = made.copy(tmp_path / "work", ran=True)
+    older = OnMistakes().measures
+    with monkeypatch.context() as patch:
+        patch.setattr(OnMistakes, "measures", older._replace(names=older.names[:-1]))
+        plan = PLAN.replace("seeds = 2", "seeds = 1") + NOTHING
+        assert _retrain(work, tmp_path, plan=plan).code == 0
+    known = {folder.name for folder in _folders(made)}
+    (old,) = (folder for folder in _folders(work) if folder.name not in known)
+    record = json.loads((old / "seed-0" / "retrained.json").read_text())
+    del record["measured"][older.names[-1]]
+    (old / "seed-0" / "retrained.json").write_text(json.dumps(record))
+    outcome = _retrain(work, tmp_path, plan=plan)
+    assert outcome.code == 0 and older.further[-1].shown[older.names[-1]] in outcome.out
 
 
 def test_from_scratch_every_seed_has_weights_of_its_own(retrained, tmp_path):
@@ -205,5 +227,6 @@ def test_measures_are_shares_of_the_images(retrained):
     work, _ = retrained
     for record in _records(work).values():
         measured = dict(record["measured"])
-        assert 0.0 <= measured.pop("candidates") <= 500.0
+        for name, most in (("", 500), ("usual_", 500), ("patient_", 2000), ("restarts_", 500)):
+            assert 0.0 <= measured.pop(f"{name}candidates") <= most
         assert all(0.0 <= value <= 100.0 for value in measured.values())

@@ -13,7 +13,7 @@ from models.classifier import Classifier
 from models.settings import determining
 from pipeline import records
 from pipeline.retrain import lessons
-from pipeline.retrain.mistakes import measures
+from pipeline.retrain.mistakes import corruptions, measures
 from pipeline.retrain.mistakes.recipes import Proposals
 from pipeline.retrain.subject import Material
 from pipeline.runs import progress
@@ -27,8 +27,9 @@ class Examiner:
         self._compiled: measures.Examiner | None = None
 
     def determined_by(self) -> dict[str, Any]:
-        """The strong net."""
-        return {"strong": self._strong.digest}
+        """The strong net, and what measures are made of that no key says."""
+        more = {"patience": measures.PATIENCE, "restarts": measures.RESTARTS}
+        return {"strong": self._strong.digest, "corruptions": corruptions.STRENGTHS, "more": more}
 
     def measure(self, model: tf.keras.Model) -> dict[str, float]:
         """See `measures.Measured`."""

@@ -2,7 +2,8 @@
 
 A net that learned to agree with its peers passes a search that its peers filter, however weak it is. So the search that
 counts has one strong net as its only peer, which vouches for the label; the peer-filtered one stands beside it, with
-how often the net agrees with its peers.
+how often the net agrees with its peers. Two more kinds of measures tell whether recipes stand in the same order where
+more is searched, and where images are changed as no recipe changes them.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from pipeline.operators.affine import Affine
 from pipeline.operators.operator import Operator
 from pipeline.retrain.mistakes import chains
 from pipeline.retrain.mistakes.chains import Chains
+from pipeline.retrain.mistakes.corruptions import CORRUPTIONS
 from pipeline.retrain.mistakes.measuring import Measuring
 from pipeline.search.moves.hillclimb import Hillclimb
 from pipeline.search.moves.lanes import Runner, pad_rows
@@ -29,6 +31,7 @@ from pipeline.search.moves.unit import SeedArrays, UnitSearch
 from pipeline.seeds.source import SeedBatch
 
 WIDER = 1.5  # times the ranges that the search has
+PATIENCE, RESTARTS = 4, 10  # of searches with more effort: times the patience; searches of which the best counts
 _BATCH = 1024  # images that a net sees at a time
 _LANES = 256  # candidates, likewise, in a search
 _MOVED, _WIDE, _WORST = range(3)  # streams of random numbers
@@ -36,7 +39,7 @@ _GRID = (31, 5, 5)  # turns from -30 to 30 degrees, shifts from -3 to 3 pixels o
 
 
 class Measured(NamedTuple):
-    """Errors and shares in percent, but for `candidates`.
+    """Errors and shares in percent, but for candidates.
 
     Attributes:
       clean_error: on the images as they are.
@@ -49,6 +52,10 @@ class Measured(NamedTuple):
       success_10 to success_250: found within so many candidates.
       peer_success: of peer-filtered searches, those that found a mistake.
       agreement: of randomly changed images, those that the net reads as its peers do together (by mean probability).
+      elastic_error to noise_error: on images that are changed as no recipe does; see `corruptions`.
+      usual_success, usual_candidates: `success` and `candidates` on the images that are searched with more effort.
+      patient_success, patient_candidates: likewise, with 4 times the patience and the most candidates.
+      restarts_success, restarts_candidates: likewise, of the best of 10 searches with random numbers of their own.
     """
 
     clean_error: float
@@ -64,6 +71,17 @@ class Measured(NamedTuple):
     success_250: float
     peer_success: float
     agreement: float
+    elastic_error: float
+    perspective_error: float
+    thickness_error: float
+    blur_error: float
+    noise_error: float
+    usual_success: float
+    usual_candidates: float
+    patient_success: float
+    patient_candidates: float
+    restarts_success: float
+    restarts_candidates: float
 
 
 class Examiner:
@@ -98,9 +116,18 @@ class Examiner:
         self._moved = _Moved(net, self._operator, seeds.images)
         self._on_grid = _Moved(net, _grid_operator(seeds.images.shape[2]), seeds.images[: measuring.grid_images])
         self._votes = self._votes_of_peers()
-        self._search = _Search(climb, PeerGroup((net, strong)), 0, seeds, measuring)
+        self._corrupted = {
+            name: corrupt(seeds.images, seeds.ids, measuring.seed, 1.0) for name, corrupt in CORRUPTIONS.items()
+        }
+        alone, most = PeerGroup((net, strong)), measuring.most_candidates
+        searched = _first(seeds, measuring.searched_images)
+        self._more = _first(searched, measuring.more_images)
+        self._search = _Search(climb, alone, 0, searched, measuring.seed, most)
+        patient = dataclasses.replace(climb, patience=PATIENCE * climb.patience)
+        self._patient = _Search(patient, alone, 0, self._more, measuring.seed, PATIENCE * most)
+        self._restarts = _Search(climb, alone, 0, _again(self._more, RESTARTS), measuring.seed, most)
         group = (*peers.classifiers[:target], net, *peers.classifiers[target + 1 :])
-        self._peer_filtered = _Search(climb, PeerGroup(group), target, seeds, measuring)
+        self._peer_filtered = _Search(climb, PeerGroup(group), target, searched, measuring.seed, most)
 
     def measure(self, model: tf.keras.Model) -> Measured:
         """Returns how good a net of the same architecture is; raises InputError if there is nothing to search on."""
@@ -109,24 +136,40 @@ class Examiner:
         answers = self._changed(_MOVED, measuring.draws, 1.0)
         wide = self._changed(_WIDE, measuring.draws, WIDER)
         worst = self._changed(_WORST, measuring.worst_of, 1.0)
-        clean = self._net.probabilities(self._seeds.images, _BATCH)[0].argmax(axis=1)
+        clean = self._read(self._seeds.images)
         grid = np.stack([self._on_grid.answers(numbers) for numbers in _grid()])
         searched, filtered = self._search.run(), self._peer_filtered.run()
+        more = self._more_searched(searched)
         return Measured(
             _percent(clean != labels),
             _percent(answers != labels),
             _percent(wide != labels),
             _percent((worst != labels).any(axis=0)),
             _percent((grid != labels[: grid.shape[1]]).any(axis=0)),
-            _percent(searched.found),
-            float(np.minimum(searched.candidates, measuring.most_candidates).mean()),
+            searched.success(),
+            searched.mean(),
             searched.within(10),
             searched.within(30),
             searched.within(100),
             searched.within(250),
-            _percent(filtered.found),
+            filtered.success(),
             _percent(answers == self._votes),
+            **{f"{name}_error": _percent(self._read(images) != labels) for name, images in self._corrupted.items()},
+            **{f"{name}_success": found.success() for name, found in more.items()},
+            **{f"{name}_candidates": found.mean() for name, found in more.items()},
         )
+
+    def _read(self, images: np.ndarray) -> np.ndarray:
+        """Returns the net's classes, int `[B]`, of uint8 images."""
+        return self._net.probabilities(images, _BATCH)[0].argmax(axis=1)
+
+    def _more_searched(self, searched: _Found) -> dict[str, _Found]:
+        """Returns what is found on the first images as usual, with more patience, and by restarts."""
+        return {
+            "usual": searched.first(len(self._more.ids)),
+            "patient": self._patient.run(),
+            "restarts": self._restarts.run().best_of(RESTARTS),
+        }
 
     def _changed(self, stream: int, draws: int, wider: float) -> np.ndarray:
         """Returns the net's classes of randomly changed images, int `[draws, B]`."""
@@ -213,25 +256,63 @@ class _Moved:
         return np.concatenate(parts)[: self._count]
 
 
+def _first(seeds: SeedBatch, count: int) -> SeedBatch:
+    return dataclasses.replace(seeds, ids=seeds.ids[:count], images=seeds.images[:count], labels=seeds.labels[:count])
+
+
+def _again(seeds: SeedBatch, times: int) -> SeedBatch:
+    """Returns all images so many times one after the other, each time with ids, and so random numbers, of their own."""
+    ids = [f"{seed_id} restart {time}" for time in range(times) for seed_id in seeds.ids]
+    images, labels = np.tile(seeds.images, (times, 1, 1, 1)), np.tile(seeds.labels, times)
+    return dataclasses.replace(seeds, ids=ids, images=images, labels=labels)
+
+
 class _Found(NamedTuple):
-    found: np.ndarray  # bool `[T]`
-    candidates: np.ndarray  # `[T]`, until it was found; the most there are where nothing was
+    """What became of the searches on T images.
+
+    Attributes:
+      tried: bool `[T]`, all other nets read the image right; the others do not count.
+      found: bool `[T]`, a mistake was found, be it the image as it is.
+      candidates: int `[T]`, until it was found; the most that count where nothing was.
+      most: that number.
+    """
+
+    tried: np.ndarray
+    found: np.ndarray
+    candidates: np.ndarray
+    most: int
+
+    def success(self) -> float:
+        """Returns the share that was found, in percent."""
+        return _percent(self.found[self.tried])
+
+    def mean(self) -> float:
+        """Returns the mean number of candidates, none counted as more than the most."""
+        return float(np.minimum(self.candidates, self.most)[self.tried].mean())
 
     def within(self, budget: int) -> float:
         """Returns the share that was found within so many candidates, in percent."""
-        return _percent(self.found & (self.candidates <= budget))
+        return _percent((self.found & (self.candidates <= budget))[self.tried])
+
+    def first(self, count: int) -> _Found:
+        """Returns what became of the first images."""
+        return _Found(self.tried[:count], self.found[:count], self.candidates[:count], self.most)
+
+    def best_of(self, times: int) -> _Found:
+        """Returns the best of the searches on each image, of images that `_again` repeated."""
+        tried, found, candidates = (each.reshape(times, -1) for each in self[:3])
+        return _Found(tried[0], found.max(axis=0), candidates.min(axis=0), self.most)
 
 
 class _Search:
-    """Searches for mistakes of one net of a group on the first images."""
+    """Searches for mistakes of one net of a group on images; one that found nothing counts as `most` candidates."""
 
-    def __init__(self, climb: Hillclimb, group: PeerGroup, target: int, seeds: SeedBatch, measuring: Measuring):
-        count = min(measuring.searched_images, len(seeds.images))
-        words = np.array([seeding.seed_key(seed_id) for seed_id in seeds.ids[:count]], np.uint32)
-        self._arrays = SeedArrays(seeds.images[:count], seeds.labels[:count], words)
-        self._search = UnitSearch(climb, group, (target,), "label", measuring.seed, _LANES, count)
+    def __init__(self, climb: Hillclimb, group: PeerGroup, target: int, seeds: SeedBatch, run_seed: int, most: int):
+        words = np.array([seeding.seed_key(seed_id) for seed_id in seeds.ids], np.uint32)
+        self._arrays = SeedArrays(seeds.images, seeds.labels, words)
+        self._search = UnitSearch(climb, group, (target,), "label", run_seed, _LANES, len(words))
         self._runner: Runner = self._search.runner()
-        self._target, self._most = target, measuring.most_candidates
+        self._target, self._most = target, most
 
     def run(self) -> _Found:
         """Searches on every image that all other nets read right; one that the net misreads as it is takes none."""
@@ -242,9 +323,11 @@ class _Search:
             names = ", ".join(np.delete(self._search.group.names, self._target))
             raise InputError(
                 f"[measure] images: of the {len(others)} that are searched, none is read rightly by all of {names}; "
-                "raise searched_images, or train these nets longer (the strong one: judge_epochs)."
+                "raise searched_images and more_images, or train these nets longer (the strong one: judge_epochs)."
             )
-        at_once = np.zeros(int((others & ~right[self._target]).sum()), np.int64)
         results: Any = unit.searched.results
-        candidates = np.where(results.found, results.drawn, self._most)
-        return _Found(np.append(at_once == 0, results.found), np.append(at_once, candidates))
+        found: np.ndarray = others & ~right[self._target]
+        candidates = np.zeros(len(others), np.int64)
+        found[unit.held] = results.found
+        candidates[unit.held] = np.where(results.found, results.drawn, self._most)
+        return _Found(found | unit.held, found, candidates, self._most)

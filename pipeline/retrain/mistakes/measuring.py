@@ -18,5 +18,8 @@ class Measuring(subject.Measuring):
     grid_images: int = setting(500, "images that are shown on the grid of 775 shifts and turns", low=1, high=10**9)
     searched_images: int = setting(400, "images on which mistakes are searched for", low=1, high=10**9)
     most_candidates: int = setting(500, "a search that found nothing counts as so many candidates", low=1, high=10**6)
+    more_images: int = setting(
+        50, "images of these on which is searched with more patience and restarts, too", low=1, high=10**9
+    )
     judge: str = setting("cnn", "architecture of the strong net that vouches for the label; trained on moved images")
     judge_epochs: int = setting(3, "how long it is trained", low=1, high=10_000)

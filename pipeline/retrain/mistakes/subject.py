@@ -13,7 +13,7 @@ from pipeline.retrain import subject
 from pipeline.retrain.mistakes.measuring import Measuring
 from pipeline.retrain.mistakes.recipes import RECIPES
 from pipeline.retrain.recipe import Recipe
-from pipeline.retrain.subject import Examiner, Front, Material, Measures
+from pipeline.retrain.subject import Columns, Examiner, Front, Material, Measures
 
 if TYPE_CHECKING:
     import numpy as np
@@ -38,6 +38,32 @@ _NOTE = (
     "\nturns and shifts; found, candidates: a search with a strong net as the only peer; by peers: the peer-filtered"
     "\nsearch; agrees: with the peers' mean answer to moved images"
 )
+_UNSEEN = Columns(
+    "on changes that no recipe is trained on",
+    {
+        "elastic_error": "elastic",
+        "perspective_error": "perspective",
+        "thickness_error": "thickness",
+        "blur_error": "blur",
+        "noise_error": "noise",
+    },
+    "misread where pixels are moved by a smooth field; corners are moved; strokes are thicker or thinner; images are"
+    "\nblurred; noise is added; in %",
+)
+_MORE = Columns(
+    "where more is searched, on the first of the searched images",
+    {
+        "usual_success": "1x found",
+        "usual_candidates": "1x candidates",
+        "patient_success": "4x found",
+        "patient_candidates": "4x candidates",
+        "restarts_success": "10 tries found",
+        "restarts_candidates": "10 tries candidates",
+    },
+    "1x: as in the first table; 4x: with four times the patience, a search that found nothing counts four times as"
+    "\nmuch; 10 tries: the best of ten searches with random numbers of their own",
+    ("usual_candidates", "patient_candidates", "restarts_candidates"),
+)
 _FRONT = Front(
     "moved_error",
     "candidates",
@@ -58,7 +84,7 @@ class OnMistakes:
         """See `Subject`."""
         from pipeline.retrain.mistakes.measures import Measured
 
-        return Measures(Measured._fields, _SHOWN, _NOTE, {"clean_error": 2}, _FRONT)
+        return Measures(Measured._fields, _SHOWN, _NOTE, {"clean_error": 2}, _FRONT, (_UNSEEN, _MORE))
 
     def check(self, mined: Config, measuring: Any) -> None:
         """See `Subject`."""

@@ -11,6 +11,7 @@ from models.classifier import Classifier, PeerGroup
 from models.errors import InputError
 from pipeline.criteria import PeerPressure
 from pipeline.operators.affine import Affine
+from pipeline.retrain.mistakes.corruptions import CORRUPTIONS
 from pipeline.retrain.mistakes.measures import Examiner, Measured
 from pipeline.retrain.mistakes.measuring import Measuring
 from pipeline.search.moves.hillclimb import Hillclimb
@@ -21,7 +22,9 @@ pytestmark = pytest.mark.slow
 STILL = Affine(rotation_degrees=0.0, translation_pixels=0.0, scale=0.0, stretch=0.0, shear_degrees=0.0)
 MOVING = Affine(rotation_degrees=15.0)
 SHAPE, CLASSES, COUNT = (9, 9, 1), 3, 40
-MEASURING = Measuring(draws=3, moves=3, worst_of=8, grid_images=10, searched_images=30, most_candidates=50)
+MEASURING = Measuring(
+    draws=3, moves=3, worst_of=8, grid_images=10, searched_images=30, most_candidates=50, more_images=20
+)
 RNG = np.random.default_rng(5)
 IMAGES = RNG.integers(0, 256, (COUNT, *SHAPE), np.uint8)
 
@@ -85,6 +88,47 @@ def test_a_search_that_finds_counts_its_candidates_and_others_the_most(moving):
     assert 0.0 < measured.success_10 <= measured.success_30 <= measured.success
     least = (1.0 - measured.success / 100.0) * 50.0
     assert least <= measured.candidates < 50.0
+
+
+def test_an_error_on_changed_images_is_that_of_the_net_on_these_images(still):
+    measured, ids = still.measure(_model(3))._asdict(), [str(row) for row in range(COUNT)]
+    for name, corrupt in CORRUPTIONS.items():
+        images = corrupt(IMAGES, ids, 0, 1.0) / np.float32(255.0)
+        wrong = np.mean(_model(3)(images).numpy().argmax(axis=1) != CLASSES_OF) * 100.0
+        np.testing.assert_allclose(measured[f"{name}_error"], wrong, atol=1e-6)
+    assert len({measured[f"{name}_error"] for name in CORRUPTIONS}) > 2
+
+
+def test_more_search_finds_no_less_and_the_best_of_many_is_found_sooner(moving):
+    """The patient search draws the same candidates as the usual one, and goes on where that one gives up."""
+    measured = moving.measure(_model(3))
+    assert 0.0 < measured.usual_success < measured.patient_success
+    assert measured.usual_success < measured.restarts_success
+    assert measured.restarts_candidates < measured.usual_candidates <= measured.patient_candidates <= 200.0
+
+
+def test_a_search_that_finds_nothing_counts_as_the_most_however_long_it_was(still):
+    measured = still.measure(MODEL)
+    assert (measured.usual_candidates, measured.patient_candidates, measured.restarts_candidates) == (50.0, 200.0, 50.0)
+    assert measured.patient_success == measured.restarts_success == 0.0
+
+
+def test_images_that_the_net_misreads_as_they_are_take_no_candidate_in_any_search(still):
+    """Nothing moves: what is found is what is misread, of 20 images in place of 40."""
+    measured = still.measure(_model(3))
+    misread = _model(3)(IMAGES[:20] / np.float32(255.0)).numpy().argmax(axis=1) != CLASSES_OF[:20]
+    assert measured.usual_success == measured.patient_success == measured.restarts_success == misread.mean() * 100.0
+    assert measured.patient_candidates == 4 * measured.usual_candidates == (1.0 - misread.mean()) * 200.0
+
+
+def test_a_net_that_misreads_all_is_measured(still):
+    """Nothing is left to search on."""
+    wrong = tf.keras.models.clone_model(MODEL)
+    weights = [array.copy() for array in MODEL.get_weights()]
+    weights[-2], weights[-1] = np.roll(weights[-2], 1, axis=1), np.roll(weights[-1], 1)
+    wrong.set_weights(weights)
+    measured = still.measure(wrong)
+    assert measured.clean_error == measured.restarts_success == 100.0 and measured.patient_candidates == 0.0
 
 
 def test_measures_are_a_function_of_the_net_whatever_was_measured_before(moving):
