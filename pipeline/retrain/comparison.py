@@ -12,12 +12,10 @@ import numpy as np
 from models.errors import InputError
 from pipeline.report.tables import Table, number
 from pipeline.retrain import significance
-from pipeline.retrain.subject import Columns, Front, Measures
+from pipeline.retrain.subject import Columns, Front, Measures, Results
 
 _DRAWS = 10_000  # of the bootstrap
 _REQUIREMENT = re.compile(r"\s*(?:([A-Za-z0-9_.-]+):)?([a-z_0-9]+)\s*(<|>)\s*([0-9.eE+-]+)\s*")
-
-Results = Mapping[str, Sequence[Mapping[str, Any]]]  # recipe -> one record a training seed, in their order
 
 
 def means(records: Sequence[Mapping[str, Any]]) -> dict[str, float]:
@@ -111,7 +109,7 @@ def _front_table(results: Results, controls: Sequence[str], measures: Measures) 
 
 
 def tables(results: Results, controls: Sequence[str], measures: Measures) -> list[Table]:
-    """Returns the tables of means, of differences from the first recipe, and of what is gained over the front.
+    """Returns tables: means, differences from the first recipe, what is gained over the front, the subject's own.
 
     Args:
       results: at least one record of each recipe.
@@ -128,7 +126,8 @@ def tables(results: Results, controls: Sequence[str], measures: Measures) -> lis
     for columns in measures.further:
         told = "\n".join([columns.note, *_orders_told(results, columns)])
         shown.append(Table(_means(results, columns.shown, measures), columns.title, told))
-    return [*shown, *_difference_tables(results, measures), *_front_table(results, controls, measures)]
+    compared = [*_difference_tables(results, measures), *_front_table(results, controls, measures)]
+    return [*shown, *compared, *measures.tables(results)]
 
 
 def whole(results: Results, measures: Measures) -> Table:

@@ -1,6 +1,7 @@
 """Retrains nets by every recipe of a file and measures them; what is there already is not made again.
 
     WORKDIR/retrained/TASK/RECIPE-DIGEST/seed-N/net.keras          a retrained net
+    WORKDIR/retrained/TASK/RECIPE-DIGEST/seed-N/training.json      what its lesson notes
     WORKDIR/retrained/TASK/RECIPE-DIGEST/seed-N/retrained.json     where it comes from, and how good it is
     WORKDIR/retrained/TASK/summary.json, summary.csv, front.png    recipes beside each other
 
@@ -24,7 +25,7 @@ from models.errors import InputError
 from models.settings import determining
 from pipeline import formats, records
 from pipeline.retrain import lessons
-from pipeline.retrain.recipe import Recipe
+from pipeline.retrain.recipe import Lesson, Recipe
 from pipeline.retrain.settings import Plan
 from pipeline.retrain.subject import Examiner, Front, Material
 from pipeline.runs import job as jobs
@@ -48,6 +49,7 @@ def prepare(plan: Plan, workdir: str, data_dir: str | None, device: str) -> Mate
     job = jobs.open_job(plan.mined, workdir, data_dir, device)
     group, _ = steps.train(job).load()
     target = _place(plan.retraining.net, group)
+    _check_nets(plan, group.classifiers[target].source)
     learned = _read(job, plan.retraining.learn_from, "[retrain] learn_from")
     others = [_read_part(job, part) for part in run_nets.learned_parts(plan.mined, job.source)]
     known = [learned.images, *(batch.images for batch in others)]
@@ -83,6 +85,15 @@ def _place(name: str, group: PeerGroup) -> int:
     if not group.classifiers[place].source.endswith(".keras"):
         raise InputError(f"net '{group.names[place]}' is no .keras file, and only such nets can be retrained.")
     return place
+
+
+def _check_nets(plan: Plan, source: str) -> None:
+    """Tells what cannot be trained before anything is."""
+    for name, recipe in plan.recipes.items():
+        try:
+            recipe.net(tf.keras.models.load_model(source, compile=False))
+        except InputError as error:
+            raise InputError(f"recipe '{name}': {error}") from error
 
 
 def _read(job: Job, part: str, key: str) -> SeedBatch:
@@ -159,8 +170,8 @@ def identity(material: Material, examiner: Examiner) -> dict[str, Any]:
     }
 
 
-def retrained(material: Material, recipe: Recipe, source: str, seed: int) -> tf.keras.Model:
-    """Returns the net of a `.keras` file retrained by a recipe; equal arguments give equal weights."""
+def retrained(material: Material, recipe: Recipe, source: str, seed: int) -> tuple[tf.keras.Model, Lesson]:
+    """Returns the net of a `.keras` file retrained by a recipe, and its lesson; equal arguments give equal weights."""
     tf.keras.utils.set_random_seed(seed)
     strategy = devices.strategy(material.job.device)
     with strategy.scope():
@@ -168,8 +179,7 @@ def retrained(material: Material, recipe: Recipe, source: str, seed: int) -> tf.
         if material.plan.retraining.start == "scratch":
             model = tf.keras.models.clone_model(model)  # new weights
     how, sections = material.plan.retraining, material.plan.mined.sections
-    lessons.teach(model, recipe, how, material.learned, material.mined, sections, seed, strategy)
-    return model
+    return model, lessons.teach(model, recipe, how, material.learned, material.mined, sections, seed, strategy)
 
 
 class _Worker:
@@ -191,20 +201,33 @@ class _Worker:
             formats.check(there, str(where / "retrained.json"), "retrain under another task's name")
             return there
         path = where / "net.keras"
-        training.cached(path, lambda: retrained(material, recipe, material.parent.source, seed))
+        training.cached(path, lambda: self._trained(recipe, seed, where))
         model = tf.keras.models.load_model(path, compile=False)
-        size, count = lessons.steps(self._material.learned, material.plan.retraining)
+        lesson = ledger.read_json(where / "training.json") or {"asked": 0, "notes": {}}
         record = {
             "format": formats.FORMAT,
             "name": name,
             "seed": seed,
             **own,
             "digest": loading.digest(model),
-            "cost": {**recipe.cost(size)._asdict(), "steps": count * material.plan.retraining.epochs},
+            "cost": self._cost(recipe, lesson["asked"]),
+            "training": lesson["notes"],
             "measured": self._measured(model),
         }
         ledger.write_json(where / "retrained.json", record)
         return record
+
+    def _cost(self, recipe: Recipe, asked: int) -> dict[str, int]:
+        """Returns what a step takes; what was asked between epochs is spread over all steps."""
+        size, count = lessons.steps(self._material.learned, self._material.plan.retraining)
+        cost, steps = recipe.cost(size), count * self._material.plan.retraining.epochs
+        return {"gradients": cost.gradients, "passes": cost.passes + -(-asked // steps), "steps": steps}
+
+    def _trained(self, recipe: Recipe, seed: int, where: epath.Path) -> tf.keras.Model:
+        model, lesson = retrained(self._material, recipe, self._material.parent.source, seed)
+        where.mkdir(parents=True, exist_ok=True)
+        ledger.write_json(where / "training.json", {"asked": lesson.asked, "notes": lesson.notes()})
+        return model
 
     def _measured(self, model: tf.keras.Model) -> dict[str, float]:
         with tf.device(devices.device_name(self._material.job.device)):

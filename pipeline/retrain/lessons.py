@@ -37,7 +37,7 @@ def teach(
     seed: int,
     strategy: tf.distribute.Strategy,
     progress: training.Progress | None = None,
-) -> None:
+) -> Lesson:
     """Trains a net in place by a recipe; equal arguments give equal weights on a CPU with as many cores.
 
     Args:
@@ -50,6 +50,9 @@ def teach(
       seed: decides the order of images and all that is random.
       strategy: see `models.devices.strategy`.
       progress: see `training.fit`.
+
+    Returns:
+      The lesson, with its notes.
 
     Raises:
       InputError: the net cannot be trained so.
@@ -65,12 +68,14 @@ def teach(
         return lesson.loss(net, batch, extra if extra != () else None, moment)
 
     def after_epoch(epoch: int, epochs: int, mean: float) -> None:
-        lesson.after_epoch(epoch)
+        with strategy.scope():
+            lesson.after_epoch(epoch)
         if progress:
             progress(epoch, epochs, mean)
 
     batches = _stream(lesson, learned, size, seed)
     training.fit(model, batches, loss, count, how.epochs, how.learning_rate, strategy, after_epoch)
+    return lesson
 
 
 def _stream(lesson: Lesson, learned: SeedBatch, size: int, seed: int) -> tf.data.Dataset:

@@ -53,15 +53,22 @@ class Start(NamedTuple):
     steps: int
     seed: int
 
+    @property
+    def epochs(self) -> int:
+        """Passes over the images in the whole training."""
+        return self.steps // (len(self.learned.images) // self.batch)
+
 
 class Lesson:
     """The training of one net by a recipe; it may keep something between steps, in variables.
 
     Attributes:
       stream: endless, what each step is given besides the batch; None if that is nothing.
+      asked: about how many images the net was asked so far, not counting those of steps.
     """
 
     stream: tf.data.Dataset | None = None
+    asked: int = 0
 
     def loss(self, net: Net, batch: dict[str, tf.Tensor], extra: Any, moment: Moment) -> tf.Tensor:
         """Returns the loss of a step, a scalar.
@@ -76,6 +83,10 @@ class Lesson:
 
     def after_epoch(self, epoch: int) -> None:
         """Is called after each epoch, with its number, from 1."""
+
+    def notes(self) -> dict[str, Any]:
+        """Returns what is worth keeping of the training, JSON-able; it stands in the net's record."""
+        return {}
 
 
 class Recipe(Protocol):
@@ -94,7 +105,11 @@ class Recipe(Protocol):
         """Returns what a step of so many images takes once its schedule has risen."""
 
     def net(self, parent: tf.keras.Model) -> tf.keras.Model:
-        """Returns the net to train, of the parent's weights; mostly the parent itself."""
+        """Returns the net to train, of the parent's weights; mostly the parent itself.
+
+        Raises:
+          InputError: a net like the parent cannot be trained so.
+        """
 
     def lesson(self, start: Start) -> Lesson:
         """Returns the training of one net; raises InputError if it cannot be trained so."""

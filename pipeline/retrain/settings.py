@@ -68,7 +68,6 @@ class Plan:
     Attributes:
       task: its name, of which the results' folder is named.
       mined: the task whose nets and mistakes are used.
-      subject: what they are retrained on.
       subject: the kind of dataset that they are retrained on.
       retraining, measuring: the sections, `measuring` as the subject has it.
       rounds: the section.
@@ -149,4 +148,7 @@ def _recipe(entry: dict[str, Any], kinds: dict[str, type], where: str, path: str
         raise InputError(f"{path}: {where}: kind is {kind!r}, expected {' or '.join(repr(name) for name in kinds)}.")
     fields = [field.name for field in dataclasses.fields(kinds[kind])]
     known(entry, ["name", "kind", *fields], f"{path}: {where}", "key")
-    return section(kinds[kind], f"recipe '{entry['name']}'", entry, path)
+    try:
+        return section(kinds[kind], f"recipe '{entry['name']}'", entry, path)
+    except InputError as error:
+        raise InputError(str(error) if str(error).startswith(path) else f"{path}: {where}: {error}") from error

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from models.errors import InputError
 from models.settings import setting
 from pipeline.config.config import Config
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
     import tensorflow as tf
 
     from models.classifier import Classifier, PeerGroup
+    from pipeline.report.tables import Table
     from pipeline.retrain.recipe import Recipe
     from pipeline.retrain.settings import Plan
     from pipeline.runs.job import Job
@@ -63,6 +65,13 @@ class Columns(NamedTuple):
     same_order: tuple[str, ...] = ()
 
 
+Results = Mapping[str, Sequence[Mapping[str, Any]]]  # recipe -> one record a training seed, in their order
+
+
+def _no_tables(results: Results) -> list[Table]:
+    return []
+
+
 class Measures(NamedTuple):
     """The measures of a subject.
 
@@ -73,6 +82,7 @@ class Measures(NamedTuple):
       digits: behind the point, of those shown with other than one.
       front: None if there is nothing that nets trade.
       further: tables beside the first.
+      tables: makes what stands below the tables that all subjects have.
     """
 
     names: tuple[str, ...]
@@ -81,11 +91,18 @@ class Measures(NamedTuple):
     digits: Mapping[str, int]
     front: Front | None
     further: tuple[Columns, ...] = ()
+    tables: Callable[[Results], list[Table]] = _no_tables
 
     @property
     def main(self) -> tuple[str, ...]:
         """Those whose differences are tested: of the front, none without one."""
         return (self.front.error, self.front.gain, *self.front.others) if self.front else ()
+
+
+def require_labels(mined: Config) -> None:
+    """Raises InputError if a mined task's images have no labels."""
+    if not mined.seeds.labeled:
+        raise InputError("mined has [seeds] labeled = false, and nets cannot be retrained without labels.")
 
 
 @dataclasses.dataclass(frozen=True)

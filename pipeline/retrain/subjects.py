@@ -5,10 +5,11 @@ from __future__ import annotations
 from models.errors import InputError
 from pipeline.config.config import Config
 from pipeline.kinds import registry
+from pipeline.retrain.garbage.subject import GARBAGE
 from pipeline.retrain.mistakes.subject import MISTAKES
 from pipeline.retrain.subject import Subject
 
-SUBJECTS: tuple[Subject, ...] = (MISTAKES,)
+SUBJECTS: tuple[Subject, ...] = (MISTAKES, GARBAGE)
 
 
 def of(mined: Config) -> Subject:

@@ -92,8 +92,7 @@ class OnMistakes:
             raise InputError(
                 f"mined has [search] method '{mined.method.name}', expected one that finds mistakes by moves."
             )
-        if not mined.seeds.labeled:
-            raise InputError("mined has [seeds] labeled = false, and nets cannot be retrained without labels.")
+        subject.require_labels(mined)
         try:
             zoo.check(measuring.judge)
         except InputError as error:
