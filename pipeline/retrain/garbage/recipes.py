@@ -135,14 +135,15 @@ class _ByLabel(_Evolved):
     def __init__(self, recipe: GarbageClass, start: Start):
         self._garbage = start.model.output_shape[-1] - 1
         super().__init__(recipe, start, self._garbage)
-        self._added = share_of(recipe.share, start.batch)
+        self._share = recipe.share
 
     def loss(self, net: Net, batch: dict[str, tf.Tensor], extra: Any, moment: Moment) -> tf.Tensor:
         """Mean cross-entropy of the images and of garbage, whose class is the last."""
-        garbage = self.pool.draw(self._added, moment.seed)
+        size = batch["image"].shape[0]
+        garbage = self.pool.draw(share_of(self._share, size), moment.seed)
         probabilities = net(tf.concat([shown(batch["image"]), garbage], axis=0))
-        known = cross_entropy(probabilities[: -self._added], batch["label"])
-        return tf.reduce_mean(tf.concat([known, surprise(probabilities[-self._added :, self._garbage])], axis=0))
+        known = cross_entropy(probabilities[:size], batch["label"])
+        return tf.reduce_mean(tf.concat([known, surprise(probabilities[size:, self._garbage])], axis=0))
 
 
 @dataclasses.dataclass(frozen=True)

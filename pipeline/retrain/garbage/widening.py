@@ -25,7 +25,7 @@ def widened(parent: tf.keras.Model) -> tf.keras.Model:
             "class can be added; save the net with such a layer."
         )
     wider = type(last).from_config({**last.get_config(), "units": last.units + 1})
-    model = tf.keras.Model(parent.inputs, wider(last.input), name=parent.name)
+    model = tf.keras.Model(parent.inputs[0], wider(last.input), name=parent.name)
     kernel, *bias = [tf.convert_to_tensor(weights) for weights in last.get_weights()]
     grown = [tf.concat([kernel, tf.reduce_mean(kernel, axis=1, keepdims=True)], axis=1)]
     grown += [tf.concat([each, [tf.reduce_mean(each) - _BELOW]], axis=0) for each in bias]
