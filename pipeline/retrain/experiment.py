@@ -1,7 +1,8 @@
 """Retrains nets by every recipe of a file and measures them; what is there already is not made again.
 
     WORKDIR/retrained/TASK/RECIPE-DIGEST/seed-N/net.keras          a retrained net
-    WORKDIR/retrained/TASK/RECIPE-DIGEST/seed-N/retrained.json     where it comes from, and how good it is
+    WORKDIR/retrained/TASK/RECIPE-DIGEST/seed-N/training.json      what the recipe tells of its training
+    WORKDIR/retrained/TASK/RECIPE-DIGEST/seed-N/retrained.json     all of that, where it comes from, and how good it is
     WORKDIR/retrained/TASK/summary.json, summary.csv, front.png    recipes beside each other
 
 The digest is of all that determines the net and its measures.
@@ -64,15 +65,20 @@ def with_published(material: Material) -> Material:
     plan, job = material.plan, material.job
     if not any(recipe.needs_mined() for recipe in plan.recipes.values()):
         return material
+    return with_examples(material, mined_dataset(plan, job))
+
+
+def mined_dataset(plan: Plan, job: Job) -> Published:
+    """Opens the mined dataset that a plan names; raises InputError if it is not there."""
     version = plan.retraining.dataset_version
-    name = job.dataset_name + (f":{version}" if version else "")
-    return with_examples(material, published.open_dataset(name, job.workdir.datasets))
+    return published.open_dataset(job.dataset_name + (f":{version}" if version else ""), job.workdir.datasets)
 
 
 def with_examples(material: Material, dataset: Published) -> Material:
     """Returns the material with the examples of a dataset, but for those whose seed image is measured on."""
     held_out = {_pixels(image) for image in material.measured.images}
-    mined = material.plan.subject.read(dataset, lambda image: _pixels(image) in held_out, material.group)
+    plan, group, target = material.plan, material.group, material.target
+    mined = plan.subject.read(dataset, lambda image: _pixels(image) in held_out, group, target, plan.measuring)
     return dataclasses.replace(material, dataset=dataset, mined=mined)
 
 
@@ -159,8 +165,12 @@ def identity(material: Material, examiner: Examiner) -> dict[str, Any]:
     }
 
 
-def retrained(material: Material, recipe: Recipe, source: str, seed: int) -> tf.keras.Model:
-    """Returns the net of a `.keras` file retrained by a recipe; equal arguments give equal weights."""
+def retrained(material: Material, recipe: Recipe, source: str, seed: int) -> tuple[tf.keras.Model, dict[str, Any]]:
+    """Retrains the net of a `.keras` file by a recipe; equal arguments give equal weights.
+
+    Returns:
+      The net, and what is told of its training, JSON-able.
+    """
     tf.keras.utils.set_random_seed(seed)
     strategy = devices.strategy(material.job.device)
     with strategy.scope():
@@ -168,8 +178,7 @@ def retrained(material: Material, recipe: Recipe, source: str, seed: int) -> tf.
         if material.plan.retraining.start == "scratch":
             model = tf.keras.models.clone_model(model)  # new weights
     how, sections = material.plan.retraining, material.plan.mined.sections
-    lessons.teach(model, recipe, how, material.learned, material.mined, sections, seed, strategy)
-    return model
+    return model, lessons.teach(model, recipe, how, material.learned, material.mined, sections, seed, strategy)
 
 
 class _Worker:
@@ -191,7 +200,7 @@ class _Worker:
             formats.check(there, str(where / "retrained.json"), "retrain under another task's name")
             return there
         path = where / "net.keras"
-        training.cached(path, lambda: retrained(material, recipe, material.parent.source, seed))
+        training.cached(path, lambda: self._trained(recipe, seed, where / "training.json"))
         model = tf.keras.models.load_model(path, compile=False)
         size, count = lessons.steps(self._material.learned, material.plan.retraining)
         record = {
@@ -202,9 +211,16 @@ class _Worker:
             "digest": loading.digest(model),
             "cost": {**recipe.cost(size)._asdict(), "steps": count * material.plan.retraining.epochs},
             "measured": self._measured(model),
+            "training": ledger.read_json(where / "training.json"),
         }
         ledger.write_json(where / "retrained.json", record)
         return record
+
+    def _trained(self, recipe: Recipe, seed: int, path: epath.Path) -> tf.keras.Model:
+        """Trains a net, and writes what is told of its training before the net is in place."""
+        model, told = retrained(self._material, recipe, self._material.parent.source, seed)
+        ledger.write_json(path, told)
+        return model
 
     def _measured(self, model: tf.keras.Model) -> dict[str, float]:
         with tf.device(devices.device_name(self._material.job.device)):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import tensorflow as tf
 
 from models import training
 from pipeline import records
-from pipeline.retrain.recipe import Lesson, Moment, Recipe, Start
+from pipeline.retrain.recipe import STREAMS, Lesson, Moment, Recipe, Start
 from pipeline.retrain.settings import Retraining
 from pipeline.seeds.source import SeedBatch
 
@@ -37,7 +38,7 @@ def teach(
     seed: int,
     strategy: tf.distribute.Strategy,
     progress: training.Progress | None = None,
-) -> None:
+) -> dict[str, Any]:
     """Trains a net in place by a recipe; equal arguments give equal weights on a CPU with as many cores.
 
     Args:
@@ -51,6 +52,9 @@ def teach(
       strategy: see `models.devices.strategy`.
       progress: see `training.fit`.
 
+    Returns:
+      What a record keeps of the training, JSON-able.
+
     Raises:
       InputError: the net cannot be trained so.
     """
@@ -59,10 +63,15 @@ def teach(
     with strategy.scope():
         lesson = recipe.lesson(Start(model, learned, mined, sections, size, total, seed))
 
+    def moment(step: tf.Tensor) -> Moment:
+        return Moment(tf.cast(step, tf.float32) / float(total), tf.stack([tf.constant(seed), STREAMS * step]))
+
     def loss(net: Any, element: Any, step: tf.Tensor) -> tf.Tensor:
         batch, extra = element
-        moment = Moment(tf.cast(step, tf.float32) / float(total), tf.stack([tf.constant(seed), 4 * step]))
-        return lesson.loss(net, batch, extra if extra != () else None, moment)
+        return lesson.loss(net, batch, extra if extra != () else None, moment(step))
+
+    def learns(step: tf.Tensor) -> Sequence[tf.Tensor | None] | None:
+        return lesson.learns(moment(step))
 
     def after_epoch(epoch: int, epochs: int, mean: float) -> None:
         lesson.after_epoch(epoch)
@@ -70,7 +79,8 @@ def teach(
             progress(epoch, epochs, mean)
 
     batches = _stream(lesson, learned, size, seed)
-    training.fit(model, batches, loss, count, how.epochs, how.learning_rate, strategy, after_epoch)
+    training.fit(model, batches, loss, count, how.epochs, how.learning_rate, strategy, after_epoch, learns)
+    return lesson.told()
 
 
 def _stream(lesson: Lesson, learned: SeedBatch, size: int, seed: int) -> tf.data.Dataset:

@@ -6,9 +6,10 @@ from models.errors import InputError
 from pipeline.config.config import Config
 from pipeline.kinds import registry
 from pipeline.retrain.mistakes.subject import MISTAKES
+from pipeline.retrain.pairs.subject import PAIRS
 from pipeline.retrain.subject import Subject
 
-SUBJECTS: tuple[Subject, ...] = (MISTAKES,)
+SUBJECTS: tuple[Subject, ...] = (MISTAKES, PAIRS)
 
 
 def of(mined: Config) -> Subject:

@@ -8,7 +8,6 @@ more is searched, and where images are changed as no recipe changes them.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -21,6 +20,7 @@ from models.errors import InputError
 from pipeline import seeding
 from pipeline.operators.affine import Affine
 from pipeline.operators.operator import Operator
+from pipeline.retrain import live
 from pipeline.retrain.mistakes import chains
 from pipeline.retrain.mistakes.chains import Chains
 from pipeline.retrain.mistakes.corruptions import CORRUPTIONS
@@ -109,7 +109,7 @@ class Examiner:
     ):
         self._model, self._seeds, self._measuring = model, seeds, measuring
         self._operator = climb.operator
-        net = _as_classifier(model, peers.classifiers[target])
+        net = live.classifier(model, peers.classifiers[target])
         self._net = PeerGroup((net,))
         others = tuple(other for place, other in enumerate(peers.classifiers) if place != target)
         self._peers = PeerGroup(others)
@@ -192,14 +192,6 @@ class Examiner:
 
 def _percent(which: np.ndarray) -> float:
     return 100.0 * float(np.mean(which))
-
-
-def _as_classifier(model: tf.keras.Model, like: Classifier) -> Classifier:
-    def predict(images: tf.Tensor) -> tf.Tensor:
-        return model(images, training=False)
-
-    fastest = kernels.fastest(predict, like.input_shape)
-    return dataclasses.replace(like, predict=predict, digest="", source="", kernels=fastest)
 
 
 def _grid_operator(width: int) -> Affine:
