@@ -186,7 +186,7 @@ class _Chain:
         for place, name in enumerate(material.group.names):
             path = epath.Path(self._file(number, name))
             before, seed = self._file(number - 1, name), _numbered(place, self._seed, number)
-            training.cached(path, functools.partial(experiment.retrained, material, self._recipe, before, seed))
+            training.cached(path, functools.partial(_retrained, material, self._recipe, before, seed))
 
     def _measured(self, number: int) -> dict[str, dict[str, float]]:
         """Returns the measures of every net after so many rounds, and of their ensemble."""
@@ -217,3 +217,7 @@ def _mined(manifest: dict[str, Any], name: str) -> dict[str, int]:
     found = counts.get(records.FOUND, 0)
     trials = sum(counts.get(outcome, 0) for outcome in records.TRIAL_OUTCOMES)
     return {"trials": trials, "found": found, "candidates": manifest["passes"][name]["candidates"]}
+
+
+def _retrained(material: Material, recipe: Recipe, source: str, seed: int) -> tf.keras.Model:
+    return experiment.retrained(material, recipe, source, seed)[0]
