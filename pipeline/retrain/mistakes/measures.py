@@ -8,6 +8,7 @@ more is searched, and where images are changed as no recipe changes them.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
