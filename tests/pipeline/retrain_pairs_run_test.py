@@ -148,7 +148,7 @@ def test_pairs_that_are_held_out_are_never_learned_from(mined, retrained, tmp_pa
     ("old", "new", "told"),
     [
         ('layers = ["input", "#1"]', 'layers = ["input", "#2"]', "expected one of 'input', "),
-        ("size = 32", "size = 1000", "a batch has 32"),
+        ("\nsize = 32", "\nsize = 1000", "a batch has 32"),
         ('net = "mlp-8"', 'net = "mlp-4"', "0 are of the net to retrain"),
         ('images = "test[:50%]"', 'images = "test"', "none is left to learn from"),
         ('kind = "selective"\n', 'kind = "selective"\nlayer = "top"\n', "layer is 'top', which the net has not"),
