@@ -6,7 +6,7 @@ import math
 import os
 import re
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,7 @@ from models.recipe import Training
 
 Progress = Callable[[int, int, float], None]
 Loss = Callable[[Callable[[tf.Tensor], tf.Tensor], Any, tf.Tensor], tf.Tensor]
+Learns = Callable[[tf.Tensor], "Sequence[tf.Tensor | None] | None"]
 
 # Of sparse autoencoders: how active a unit is to be, on average, and what departing from it weighs. `digest` does not
 # hold them: with other values, `ae` nets in a cache are no longer what would be trained.
@@ -82,6 +83,7 @@ def fit(
     learning_rate: float,
     strategy: tf.distribute.Strategy,
     progress: Progress | None = None,
+    learns: Learns | None = None,
 ) -> None:
     """Trains a net in place on any stream, by any loss, with Adam and a learning rate that falls to 0 as a cosine.
 
@@ -95,9 +97,11 @@ def fit(
       learning_rate: at the start.
       strategy: that in whose scope the model was built (`devices.strategy`).
       progress: called after each epoch with its number (from 1), the number of epochs, and the mean loss of the epoch.
+      learns: called with the number of the step; gives None, or for each trainable weight bools that broadcast to it,
+        or None for all of it. What is False stays as it is in that step, and the optimizer sees no gradient of it.
     """
     with strategy.scope():
-        by_loss = _ByLoss(model, loss)
+        by_loss = _ByLoss(model, loss, learns)
         falling = tf.keras.optimizers.schedules.CosineDecay(learning_rate, steps * epochs)
         by_loss.compile(tf.keras.optimizers.Adam(falling), jit_compile=_by_xla(model, strategy))
     callbacks = _callbacks(epochs, progress, "loss")
@@ -107,9 +111,9 @@ def fit(
 class _ByLoss(tf.keras.Model):
     """A net that is trained by a function of the net and what a step is given."""
 
-    def __init__(self, net: tf.keras.Model, loss_of: Loss):
+    def __init__(self, net: tf.keras.Model, loss_of: Loss, learns: Learns | None):
         super().__init__(name="by_loss")
-        self.net, self._loss_of = net, loss_of
+        self.net, self._loss_of, self._learns = net, loss_of, learns
         self._mean = tf.keras.metrics.Mean("loss")
         self.built = True  # the net is, and there is no weight besides
 
@@ -125,9 +129,25 @@ class _ByLoss(tf.keras.Model):
             loss = self._loss_of(lambda images: self.net(images, training=True), batch, step)
             loss += sum(self.net.losses)
         weights = self.net.trainable_variables
-        self.optimizer.apply_gradients(zip(tape.gradient(loss, weights), weights, strict=True))
+        self._apply(tape.gradient(loss, weights), weights, self._learns(step) if self._learns else None)
         self._mean.update_state(loss)
         return {"loss": self._mean.result()}
+
+    def _apply(self, gradients: list[Any], weights: list[Any], learn: Sequence[tf.Tensor | None] | None) -> None:
+        """Changes weights, but where they are not to learn: there momentum would move them without a gradient, too."""
+        learn = [None] * len(weights) if learn is None else learn
+        held = [
+            (weight, where, tf.identity(weight))
+            for weight, where in zip(weights, learn, strict=True)
+            if where is not None
+        ]
+        shown = [
+            gradient if where is None or gradient is None else tf.where(where, gradient, 0.0)
+            for gradient, where in zip(gradients, learn, strict=True)
+        ]
+        self.optimizer.apply_gradients(zip(shown, weights, strict=True))
+        for weight, where, before in held:
+            weight.assign(tf.where(where, weight, before))
 
 
 def pretrain(

@@ -66,15 +66,20 @@ def with_published(material: Material) -> Material:
     plan, job = material.plan, material.job
     if not any(recipe.needs_mined() for recipe in plan.recipes.values()):
         return material
+    return with_examples(material, mined_dataset(plan, job))
+
+
+def mined_dataset(plan: Plan, job: Job) -> Published:
+    """Opens the mined dataset that a plan names; raises InputError if it is not there."""
     version = plan.retraining.dataset_version
-    name = job.dataset_name + (f":{version}" if version else "")
-    return with_examples(material, published.open_dataset(name, job.workdir.datasets))
+    return published.open_dataset(job.dataset_name + (f":{version}" if version else ""), job.workdir.datasets)
 
 
 def with_examples(material: Material, dataset: Published) -> Material:
     """Returns the material with the examples of a dataset, but for those whose seed image is measured on."""
     held_out = {_pixels(image) for image in material.measured.images}
-    mined = material.plan.subject.read(dataset, lambda image: _pixels(image) in held_out, material.group)
+    plan, group, target = material.plan, material.group, material.target
+    mined = plan.subject.read(dataset, lambda image: _pixels(image) in held_out, group, target, plan.measuring)
     return dataclasses.replace(material, dataset=dataset, mined=mined)
 
 

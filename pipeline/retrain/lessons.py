@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import tensorflow as tf
 
 from models import training
 from pipeline import records
-from pipeline.retrain.recipe import Lesson, Moment, Recipe, Start
+from pipeline.retrain.recipe import STREAMS, Lesson, Moment, Recipe, Start
 from pipeline.retrain.settings import Retraining
 from pipeline.seeds.source import SeedBatch
 
@@ -62,10 +63,15 @@ def teach(
     with strategy.scope():
         lesson = recipe.lesson(Start(model, learned, mined, sections, size, total, seed))
 
+    def moment(step: tf.Tensor) -> Moment:
+        return Moment(tf.cast(step, tf.float32) / float(total), tf.stack([tf.constant(seed), STREAMS * step]))
+
     def loss(net: Any, element: Any, step: tf.Tensor) -> tf.Tensor:
         batch, extra = element
-        moment = Moment(tf.cast(step, tf.float32) / float(total), tf.stack([tf.constant(seed), 4 * step]))
-        return lesson.loss(net, batch, extra if extra != () else None, moment)
+        return lesson.loss(net, batch, extra if extra != () else None, moment(step))
+
+    def learns(step: tf.Tensor) -> Sequence[tf.Tensor | None] | None:
+        return lesson.learns(moment(step))
 
     def after_epoch(epoch: int, epochs: int, mean: float) -> None:
         with strategy.scope():
@@ -74,7 +80,7 @@ def teach(
             progress(epoch, epochs, mean)
 
     batches = _stream(lesson, learned, size, seed)
-    training.fit(model, batches, loss, count, how.epochs, how.learning_rate, strategy, after_epoch)
+    training.fit(model, batches, loss, count, how.epochs, how.learning_rate, strategy, after_epoch, learns)
     return lesson
 
 

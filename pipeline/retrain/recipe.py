@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
 if TYPE_CHECKING:
@@ -13,16 +13,24 @@ if TYPE_CHECKING:
     Net = Callable[[tf.Tensor], tf.Tensor]  # images float32 `[B, H, W, C]` in [0, 1] -> probabilities `[B, K]`
 
 
+STREAMS = 4  # of random numbers that a step can have, the second word of whose seeds follow each other
+
+
 class Moment(NamedTuple):
     """Where training stands.
 
     Attributes:
       done: float32 scalar, the share of all steps that are done, from 0 to 1.
-      seed: int32 `[2]`, of the step's random numbers.
+      seed: int32 `[2]`, of the step's random numbers: the training's seed, and `STREAMS` times the step.
     """
 
     done: Any
     seed: Any
+
+    @property
+    def step(self) -> tf.Tensor:
+        """The number of the step, int32 scalar from 0."""
+        return self.seed[1] // STREAMS
 
 
 class Cost(NamedTuple):
@@ -80,6 +88,13 @@ class Lesson:
           moment: where training stands.
         """
         raise NotImplementedError
+
+    def learns(self, moment: Moment) -> Sequence[tf.Tensor | None] | None:
+        """Returns which of the net's trainable weights a step changes, in their order; None: it may change all.
+
+        Of each, bools that broadcast to it, or None if all of it learns. The others stay as they are, to the bit.
+        """
+        return None
 
     def after_epoch(self, epoch: int) -> None:
         """Is called after each epoch, with its number, from 1."""

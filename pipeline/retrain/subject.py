@@ -165,8 +165,22 @@ class Subject(Protocol):
     def check(self, mined: Config, measuring: Any) -> None:
         """Raises InputError if nets cannot be retrained on such a task, or not measured so; loads no library."""
 
-    def read(self, dataset: Published, held_out: Callable[[np.ndarray], bool], group: PeerGroup) -> Any:
+    def read(
+        self,
+        dataset: Published,
+        held_out: Callable[[np.ndarray], bool],
+        group: PeerGroup,
+        target: int,
+        measuring: Any,
+    ) -> Any:
         """Returns what recipes need of the mined examples, but for those whose seed image is held out.
+
+        Args:
+          dataset: the mined dataset.
+          held_out: tells of a seed image, uint8 `[H, W, C]`, whether it is measured on.
+          group: the mined task's nets.
+          target: the place of the net to retrain.
+          measuring: the [measure] section.
 
         Raises:
           InputError: there is none, or they are not of the nets' shape or classes.

@@ -7,9 +7,10 @@ from pipeline.config.config import Config
 from pipeline.kinds import registry
 from pipeline.retrain.garbage.subject import GARBAGE
 from pipeline.retrain.mistakes.subject import MISTAKES
+from pipeline.retrain.pairs.subject import PAIRS
 from pipeline.retrain.subject import Subject
 
-SUBJECTS: tuple[Subject, ...] = (MISTAKES, GARBAGE)
+SUBJECTS: tuple[Subject, ...] = (MISTAKES, PAIRS, GARBAGE)
 
 
 def of(mined: Config) -> Subject:

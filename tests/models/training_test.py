@@ -251,12 +251,14 @@ def _stream(count: int = 200) -> tf.data.Dataset:
     return rows.shuffle(count, seed=0).repeat().batch(20, drop_remainder=True)
 
 
-def _fit(loss, steps: int = 10, epochs: int = 4, progress=None) -> tf.keras.Model:
+def _fit(loss, steps: int = 10, epochs: int = 4, progress=None, learns=None, seen=None) -> tf.keras.Model:
     strategy = devices.strategy("cpu")
     tf.keras.utils.set_random_seed(0)
     with strategy.scope():
         model = zoo.build("mlp-8", (6, 6, 1), 2)
-    training.fit(model, _stream(), loss, steps, epochs, 0.01, strategy, progress)
+    if seen is not None:
+        progress = lambda *_: seen.append(model.get_weights())  # noqa: E731
+    training.fit(model, _stream(), loss, steps, epochs, 0.01, strategy, progress, learns)
     return model
 
 
@@ -272,6 +274,23 @@ def test_any_loss_on_any_stream_trains_and_equal_arguments_give_equal_weights():
     assert told[-1][2] < told[0][2]
     for ours, again in zip(model.get_weights(), _fit(_cross_entropy).get_weights(), strict=True):
         np.testing.assert_array_equal(ours, again)
+
+
+def test_what_is_not_to_learn_in_a_step_stays_to_the_bit_though_momentum_would_move_it():
+    """Half of the hidden units learn in the first step alone, everything else in all steps."""
+    half, seen = tf.range(8) < 4, []
+
+    def learns(step):
+        return [half | (step == 0), half | (step == 0), None, None]
+
+    _fit(_cross_entropy, 1, 3, learns=learns, seen=seen)
+    for place, weights in enumerate(zip(*seen, strict=True)):
+        first, second, third = (weight.T if place == 0 else weight for weight in weights)
+        if place < 2:
+            np.testing.assert_array_equal(first[4:], second[4:])
+            np.testing.assert_array_equal(first[4:], third[4:])
+            first, second, third = first[:4], second[:4], third[:4]
+        assert (first != second).any() and (second != third).any()
 
 
 def test_a_loss_hears_the_number_of_its_step():

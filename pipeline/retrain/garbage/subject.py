@@ -51,7 +51,14 @@ class OnGarbage:
         """See `Subject`."""
         subject.require_labels(mined)
 
-    def read(self, dataset: Published, held_out: Callable[[np.ndarray], bool], group: PeerGroup) -> np.ndarray:
+    def read(
+        self,
+        dataset: Published,
+        held_out: Callable[[np.ndarray], bool],
+        group: PeerGroup,
+        target: int,
+        measuring: Any,
+    ) -> np.ndarray:
         """Returns the images, uint8 `[T, H, W, C]`; see `Subject`."""
         import numpy as np
 

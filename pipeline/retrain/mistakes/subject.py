@@ -98,7 +98,14 @@ class OnMistakes:
         except InputError as error:
             raise InputError(f"[measure] judge: {error}") from error
 
-    def read(self, dataset: Published, held_out: Callable[[np.ndarray], bool], group: PeerGroup) -> Mined:
+    def read(
+        self,
+        dataset: Published,
+        held_out: Callable[[np.ndarray], bool],
+        group: PeerGroup,
+        target: int,
+        measuring: Any,
+    ) -> Mined:
         """See `Subject`."""
         from pipeline.kinds.mistakes import mined
 
