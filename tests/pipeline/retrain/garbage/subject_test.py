@@ -62,7 +62,9 @@ class _Dataset:
 
 
 def _read(*shapes: tuple[int, int, int]) -> np.ndarray:
-    return GARBAGE.read(_Dataset([np.zeros(shape, np.uint8) for shape in shapes]), lambda image: False, nets.group())
+    return GARBAGE.read(
+        _Dataset([np.zeros(shape, np.uint8) for shape in shapes]), lambda image: False, nets.group(), 0, None
+    )
 
 
 def test_a_dataset_for_other_nets_or_an_empty_one_is_one_sentence():
