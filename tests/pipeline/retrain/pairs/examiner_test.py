@@ -60,6 +60,7 @@ def test_of_a_linear_net_every_measure_is_what_can_be_worked_out(examined):
     needed = np.where(wrong, 0.0, np.abs(seeds.images[:, 0, 0, 0] / 255.0 - 0.5))[:16]
     np.testing.assert_allclose(measured.distortion, np.median(needed), atol=1.5 / 255)
     assert measured.attacked_error == 100.0 * np.mean(needed < 0.1)
+    assert (nets._distortions(nets._descent, ~wrong)[:4] == 0.0).all()  # though descent starts at random
     assert wrong.mean() * 100.0 <= measured.noise_error < measured.attacked_error
     # A twin here is its original's negative: misread wherever the original is not.
     assert (measured.held_in_error, measured.group_error, measured.twin_error) == (100.0, 0.0, 25.0)
