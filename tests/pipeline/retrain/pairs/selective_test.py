@@ -143,7 +143,7 @@ def test_equal_arguments_give_equal_weights():
         with strategy.scope():
             model = tiny.net()
         how = Retraining(epochs=2, batch_size=tiny.BATCH)
-        told = lessons.teach(model, Selective(), how, tiny.SEEDS, tiny.PAIRED, {}, 0, strategy)
+        told = lessons.teach(model, Selective(), how, tiny.SEEDS, tiny.PAIRED, {}, 0, strategy).notes()
         assert -1.0 not in told["held_in_accuracy"] and len(told["held_in_accuracy"]) == 6
         made.append(model.get_weights())
     assert all(np.array_equal(one, other) for one, other in zip(*made, strict=True))
