@@ -28,8 +28,8 @@ def test_auroc_is_how_often_a_clean_image_is_the_surer_one():
 
 def test_fpr95_is_how_many_clean_images_are_flagged_with_95_of_100_garbage_images():
     garbage = np.arange(1, 101) / 100.0
-    clean = np.array([0.2, 0.95, 0.9501, 0.97, 1.0, 1.0, 1.0, 1.0])
-    assert fpr95(clean, garbage) == pytest.approx(100.0 * 3 / 8)  # up to 0.96, the first with at least 95% below it
+    clean = np.array([0.2, 0.95, 0.9501, 0.96, 0.97, 1.0, 1.0, 1.0])
+    assert fpr95(clean, garbage) == pytest.approx(100.0 * 4 / 8)  # up to 0.96, the first with at least 95% below it
     assert fpr95(np.ones(3), np.zeros(50)) == 0.0
     assert fpr95(np.zeros(3), np.ones(50)) == 100.0
 
@@ -82,6 +82,7 @@ def test_a_net_that_calls_all_garbage_is_fooled_by_nothing_and_wrong_about_all(e
     net.set_weights([*weights, bias + np.float32([0, 0, 0, 60])])
     measured = examiner.measure(net)
     assert measured["clean_error"] == measured["clean_garbage"] == 100.0
+    assert measured["clean_certain"] == 0.0
     for encoding in ("direct", "cppn"):
         assert measured[f"{encoding}_fooled"] == 0.0 and measured[f"{encoding}_confidence"] < 1.0
         assert measured[f"{encoding}_evaluations"] == 26 * 20
