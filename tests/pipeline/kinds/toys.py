@@ -200,6 +200,7 @@ class Sure(Kind):
     checked = ("id", "label", "seed/id", "seed_image", "target_digest", "target_net")
     rechecked = ("label",)
     nothing_found = "no net is sure: lower least in [search]."
+    starter = '[search]\nmethod = "sure"\nleast = 0.9           # how sure a net has to be\n'
     methods = (Method("sure", {"search": SureSearch}, lambda sections: sections["search"].least),)
 
     def schema(self) -> pa.Schema:
@@ -236,6 +237,9 @@ class Sure(Kind):
     def status(self, examples: Any, run: Recorded, answers: np.ndarray, target_net: int) -> list[str]:
         own = answers[target_net, np.arange(len(examples)), [one["label"] for one in examples]]
         return np.where(own >= np.float32(run.sections["search"].least), "sure", "unsure").tolist()
+
+    def row(self, example: Example, run: Recorded) -> dict[str, str]:
+        return {"class": run.class_names[int(example["label"])], "surplus": f"{example['surplus']:.2f}"}
 
     def about(self, example: Example, run: Recorded) -> str:
         return f"sure by {example['surplus']:.2f} more than needed"
