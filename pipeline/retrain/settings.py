@@ -109,7 +109,7 @@ def load(path: str, methods: dict[str, Method], subject_of: Callable[[Config], S
     retraining = _section(Retraining, "retrain", table, path)
     try:
         subject = subject_of(mined)
-        measuring = _section(subject.measuring, "measure", table, path)
+        measuring = _section(subject.measuring, "measure", table, path, f", where mined makes {subject.kind}")
         subject.check(mined, measuring)
     except InputError as error:
         raise InputError(str(error) if str(error).startswith(path) else f"{path}: {error}") from error
@@ -117,11 +117,11 @@ def load(path: str, methods: dict[str, Method], subject_of: Callable[[Config], S
     return Plan(task, mined, subject, retraining, measuring, rounds, _recipes(table, subject.recipes, path))
 
 
-def _section(cls: type, name: str, table: dict[str, Any], path: str) -> Any:
+def _section(cls: type, name: str, table: dict[str, Any], path: str, where: str = "") -> Any:
     given = table.get(name, {})
     if not isinstance(given, dict):
         raise InputError(f"{path}: '{name}' is a section, expected [{name}] with keys below it.")
-    known(given, [field.name for field in dataclasses.fields(cls)], f"{path}: [{name}]", "key")
+    known(given, [field.name for field in dataclasses.fields(cls)], f"{path}: [{name}]{where}", "key")
     return section(cls, name, given, path)
 
 

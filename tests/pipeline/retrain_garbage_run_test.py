@@ -131,5 +131,5 @@ def test_a_garbage_class_for_another_kind_of_net_is_one_sentence_before_any_net_
     peers = {"peers": {"files": [str(tmp_path / "apart.keras")], "names": ["mlp-8"]}}
     outcome = _retrain(work, tmp_path, PLAN + NOTHING + CLASS, **peers)
     assert outcome.code == 2 and outcome.err.count("peerpressure: error") == 1
-    assert "recipe 'class': the net's last layer, 'softmax'" in outcome.err
+    assert "recipe 'class': the net's last layer, 'softmax" in outcome.err
     assert not (work.path / "retrained").exists()

@@ -206,7 +206,10 @@ def test_a_mistake_is_one_sentence_and_nothing_is_written(finished, tmp_path, ol
     ("mined", "told"),
     [
         ({"search": {"method": "scan"}}, "mined has [search] method 'scan'"),
-        ({"search": {"method": "pgd"}, "attack": {"eps": 0.1}}, "mined has [search] method 'pgd'"),
+        (
+            {"search": {"method": "pgd"}, "attack": {"eps": 0.1}},
+            "[measure], where mined makes adversarial_pairs: unknown",
+        ),
         (
             {
                 "seeds": {"dataset": "digits", "labeled": False},

@@ -49,8 +49,6 @@ def check(plan: Plan) -> None:
         raise InputError(
             f"mined has [search] method '{plan.mined.method.name}', expected one that finds mistakes by moves."
         )
-    if len(plan.mined.peers.architectures or plan.mined.peers.files) < 2:
-        raise InputError("mined has one net in [peers], expected two or more, which are each other's peers.")
 
 
 def run(material: Material, told: Told) -> dict[str, list[list[dict[str, Any]]]]:
