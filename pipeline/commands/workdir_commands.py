@@ -102,6 +102,8 @@ def _list(arguments: argparse.Namespace) -> int:
 
 
 def _show(arguments: argparse.Namespace) -> int:
+    if arguments.limit < 1:
+        raise InputError(f"--limit is {arguments.limit}, expected 1 or more examples.")
     published = outputs.open_dataset(arguments)
     from pipeline.versions import examples
     from pipeline.versions import published as datasets

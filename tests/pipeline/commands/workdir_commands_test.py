@@ -111,6 +111,11 @@ def test_show_has_a_row_for_each_example_and_all_that_is_known_of_one(finished, 
     assert replayed.code == 0 and "are equal" in replayed.out
 
 
+def test_show_of_less_than_one_example_is_one_sentence(finished):
+    outcome = call("show", DATASET, "--workdir", finished.path, "--limit", 0)
+    assert outcome.code == 2 and "--limit is 0, expected 1 or more" in outcome.err and outcome.err.count("\n") == 1
+
+
 def test_show_of_an_id_that_is_not_there_is_one_sentence(finished):
     outcome = call("show", DATASET, "zzz", "--workdir", finished.path)
     assert outcome.code == 2 and "0 examples have an id" in outcome.err
