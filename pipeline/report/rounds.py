@@ -31,11 +31,12 @@ def draw(panels: Mapping[str, Mapping[str, Sequence[Sequence[float]]]]) -> bytes
         place.set_xlabel("rounds of retraining")
         place.set_title(label, fontsize=10)
         place.xaxis.get_major_locator().set_params(integer=True)
-        place.set_ylim(bottom=0)
+        place.set_ylim(0, 1.08 * max(max(values) for steps in recipes.values() for values in steps) or 1)
         place.grid(alpha=0.25)
-    for text in axes[0][0].legend(frameon=False, fontsize=8).get_texts():
+    legend = figure.legend(*axes[0][0].get_legend_handles_labels(), loc="lower center", ncols=6, frameon=False)
+    for text in legend.get_texts():
         text.set_parse_math(False)
-    figure.tight_layout()
+    figure.tight_layout(rect=(0, 0.08, 1, 1))
     stream = io.BytesIO()
     figure.savefig(stream, format="png", dpi=120, metadata={"Software": None})
     pyplot.close(figure)
