@@ -6,12 +6,14 @@ import argparse
 import json
 import os
 import pathlib
+import re
 
 from models import zoo
 from models.errors import InputError
 from pipeline.commands import libraries, options, outputs
 from pipeline.commands.dataset_commands import Command
 from pipeline.commands.outputs import OK
+from pipeline.config import config_file
 from pipeline.kinds import registry
 from pipeline.report.tables import Table
 
@@ -40,8 +42,12 @@ def _init(arguments: argparse.Namespace) -> int:
     text = _starter(arguments, path)
     try:
         path.write_text(text)
+        config_file.load(str(path), registry.methods())  # it is to run as it is
     except OSError as error:
         raise InputError(f"--out {path} cannot be written ({error.strerror}); name another file.") from error
+    except InputError:
+        path.unlink()
+        raise
     print(f"{path} is written. Now:\n\n    peerpressure run --config {path} --workdir runs")
     return OK
 
@@ -55,7 +61,7 @@ def _starter(arguments: argparse.Namespace, path: pathlib.Path) -> str:
     if missing := [net for net in arguments.nets if "://" not in net and not os.path.exists(net)]:
         raise InputError(f"--nets: {missing[0]} is not there; expected .keras files or SavedModel folders.")
     peers = f"files = {json.dumps(given)}" if given else f"architectures = {json.dumps(_NETS)}  # trained here"
-    task = path.stem if path.stem.isidentifier() and path.stem.islower() else arguments.kind
+    task = path.stem if re.fullmatch("[a-z][a-z0-9_]*", path.stem) else arguments.kind
     return "\n".join(
         [
             f'# Looks for {_KINDS[arguments.kind].noun}. All keys: docs/configuration.md.\ntask = "{task}"\n',
@@ -104,6 +110,8 @@ def _list(arguments: argparse.Namespace) -> int:
 def _show(arguments: argparse.Namespace) -> int:
     if arguments.limit < 1:
         raise InputError(f"--limit is {arguments.limit}, expected 1 or more examples.")
+    if arguments.id and arguments.csv:
+        raise InputError("--csv is for the table of all examples; leave out the id, or --csv.")
     published = outputs.open_dataset(arguments)
     from pipeline.versions import examples
     from pipeline.versions import published as datasets

@@ -20,7 +20,7 @@ import tensorflow as tf
 from etils import epath
 
 from models import devices, loading, training
-from models.classifier import PeerGroup
+from models.classifier import Classifier, PeerGroup
 from models.errors import InputError
 from models.settings import determining
 from pipeline import formats, records
@@ -87,9 +87,14 @@ def _place(name: str, group: PeerGroup) -> int:
     if name and name not in group.names:
         raise InputError(f"[retrain] net is '{name}', expected one of {', '.join(group.names)}.")
     place = group.names.index(name) if name else len(group.names) - 1
-    if not group.classifiers[place].source.endswith(".keras"):
-        raise InputError(f"net '{group.names[place]}' is no .keras file, and only such nets can be retrained.")
+    require_keras(group.classifiers[place])
     return place
+
+
+def require_keras(net: Classifier) -> None:
+    """Raises InputError if a net is no file that can be trained on."""
+    if not net.source.endswith(".keras"):
+        raise InputError(f"net '{net.name}' is no .keras file, and only such nets can be retrained.")
 
 
 def _check_nets(plan: Plan, source: str) -> None:

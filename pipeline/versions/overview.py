@@ -4,16 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-import tensorflow_datasets as tfds
 from etils import epath
 
 from pipeline.kinds import registry
 from pipeline.report.tables import Table
+from pipeline.versions import published
 from pipeline.workdir.ledger import RunFolder, Workdir
 
 
 def tables(workdir: Workdir) -> list[Table]:
-    """Returns tables of the tasks' runs, of the versions, and of retrained nets by recipe; none that is empty."""
+    """Returns tables of the tasks' runs, of the versions, and of retrained nets by recipe; none that is empty.
+
+    Raises:
+      InputError: a manifest or a version is damaged, or of another format.
+    """
     tasks = [
         (f"{kind.name}/{folder.name}", folder)
         for kind in registry.KINDS
@@ -21,7 +25,7 @@ def tables(workdir: Workdir) -> list[Table]:
     ]
     runs = [_run(name, RunFolder(path)) for name, folder in tasks for path in _folders(folder)]
     versions = [
-        [f"{kind.name}/{task.name}:{version.name}", f"{_examples(version):,}", str(version)]
+        [name := f"{kind.name}/{task.name}:{version.name}", f"{_examples(name, workdir):,}", str(version)]
         for kind in registry.KINDS
         for task in _folders(workdir.datasets / kind.name)
         for version in sorted(_folders(task), key=_number)
@@ -57,5 +61,6 @@ def _run(name: str, folder: RunFolder) -> list[str]:
     return [name, folder.run_id, f"{len(folder.finished_units())} of {len(units)} units", "-", "-"]
 
 
-def _examples(version: epath.Path) -> int:
-    return sum(split.num_examples for split in tfds.builder_from_directory(version).info.splits.values())
+def _examples(dataset: str, workdir: Workdir) -> int:
+    splits = published.open_dataset(dataset, workdir.datasets).builder.info.splits
+    return sum(split.num_examples for split in splits.values())

@@ -37,6 +37,7 @@ searched_images = 16
 judge = "mlp-16"
 judge_epochs = 1
 """
+FILES = ["a.keras", "b.keras"]
 MIXED = '[[recipe]]\nname = "mixed"\nkind = "proposals"\ncandidates = 3\nmined = 0.5\n'
 
 
@@ -148,11 +149,14 @@ def test_a_chain_ends_where_little_changes(went, tmp_path):
     [
         ({"search": PGD, "attack": ATTACK}, "expected one that finds mistakes by moves"),
         ({"peers": {"architectures": ["mlp-4"]}}, "expected at least 2: a target and its peers"),
+        ({"peers": {"files": FILES, "names": ["a", "ensemble"]}}, "a net is named 'ensemble'"),
     ],
 )
 def test_what_cannot_go_round_is_one_sentence(finished, tmp_path, mined, told):
     work = finished.copy(tmp_path / "work", ran=False)
     plan = PLAN.partition("[measure]")[0] + '[[recipe]]\nname = "nothing"\nkind = "plain"\n'
+    for file, net in zip(FILES, work.nets(), strict=False):
+        shutil.copy(net, tmp_path / file)
     outcome = _rounds(work, tmp_path, plan=plan, **mined)
     assert outcome.code == 2 and told in outcome.err and outcome.err.count("\n") == 1
     assert not (work.path / "retrained").exists() and TASK not in outcome.out

@@ -60,7 +60,11 @@ def run(material: Material, told: Told) -> dict[str, list[list[dict[str, Any]]]]
 
     Returns:
       recipe -> for each training seed, the records of its rounds, from round 0: the nets as they were.
+
+    Raises:
+      InputError: a net is no `.keras` file, or has the ensemble's name.
     """
+    _check_nets(material.group)
     plan = material.plan
     examiners, judge = _examiners(material), _judge(material.job)
     results: dict[str, list[list[dict[str, Any]]]] = {name: [] for name in plan.recipes}
@@ -79,6 +83,13 @@ def run(material: Material, told: Told) -> dict[str, list[list[dict[str, Any]]]]
     return results
 
 
+def _check_nets(group: PeerGroup) -> None:
+    for net in group.classifiers:
+        experiment.require_keras(net)
+    if ENSEMBLE in group.names:
+        raise InputError(f"a net is named '{ENSEMBLE}', as all nets together are; name it otherwise in [peers] names.")
+
+
 def rate(record: Mapping[str, Any]) -> float:
     """Returns the share of a round's trials that found a mistake, mean over the nets, in percent."""
     return float(np.mean([100.0 * mined["found"] / max(mined["trials"], 1) for mined in record["mined"].values()]))
@@ -90,7 +101,8 @@ def _examiners(material: Material) -> dict[str, Examiner]:
     told = {
         name: subject.examiner(dataclasses.replace(material, target=place)) for place, name in enumerate(group.names)
     }
-    path = experiment.folder(material.job.workdir, material.plan.task) / "rounds" / f"{ENSEMBLE}.keras"
+    name = f"{ENSEMBLE}-{records.digest(list(group.digests))[:12]}.keras"
+    path = experiment.folder(material.job.workdir, material.plan.task) / "rounds" / name
     net = _ensemble(path, [classifier.source for classifier in group.classifiers], group.input_shape)
     together = PeerGroup((*group.classifiers, net))
     told[ENSEMBLE] = subject.examiner(dataclasses.replace(material, group=together, target=len(group.names)))
@@ -177,10 +189,10 @@ class _Chain:
 
     def _retrain(self, number: int) -> None:
         """Retrains every net on what all rounds before found."""
-        material, job = self._material, self._job(number - 1)
+        material = self._material
         if self._recipe.needs_mined():
-            dataset = published.open_dataset(job.dataset_name, self._workdir.datasets)
-            material = experiment.with_examples(material, dataset)
+            dataset = self._round(number - 1)["dataset"]  # and no later version
+            material = experiment.with_examples(material, published.open_dataset(dataset, self._workdir.datasets))
         for place, name in enumerate(material.group.names):
             path = epath.Path(self._file(number, name))
             before, seed = self._file(number - 1, name), _numbered(place, self._seed, number)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from models.errors import InputError
 from pipeline.config.config import Config
 from pipeline.kinds.pairs import kind
 from pipeline.retrain import subject
@@ -60,8 +59,7 @@ class OnPairs:
 
     def check(self, mined: Config, measuring: Any) -> None:
         """See `Subject`."""
-        if not mined.seeds.labeled:
-            raise InputError("mined has [seeds] labeled = false, and nets cannot be retrained without labels.")
+        subject.require_labels(mined)
 
     def read(
         self,

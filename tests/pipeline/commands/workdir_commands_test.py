@@ -57,6 +57,7 @@ def test_init_takes_a_dataset(here):
         (("--image_folder", "gone"), "gone is no folder"),
         (("--image_folder", "."), "has no folders"),
         (("--nets", "gone.keras"), "gone.keras is not there"),
+        (("--nets", "there.toml"), "[peers] has 1 net, expected at least 2"),
         (("--out", "gone/task.toml"), "cannot be written"),
         (("--out", "there.toml"), "is there already"),
         (("mistaks",), "invalid choice"),
@@ -86,6 +87,13 @@ def test_list_tells_runs_versions_and_what_is_under_way(finished, tmp_path):
     (work.ledger / run / "manifest.json").unlink()
     units = len(list((work.ledger / run / "chunks").iterdir()))
     assert f"{run}  {units} of {units} units" in call("list", "--workdir", work.path).out
+
+
+def test_a_damaged_version_in_a_list_is_one_sentence(finished, tmp_path):
+    work = finished.copy(tmp_path / "work", ran=True)
+    (work.published / "1.0.0" / "dataset_info.json").write_text("{")
+    outcome = call("list", "--workdir", work.path)
+    assert outcome.code == 2 and f"{DATASET}:1.0.0" in outcome.err and outcome.err.count("\n") == 1
 
 
 def test_list_of_an_empty_workdir_says_so(tmp_path):
