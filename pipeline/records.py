@@ -145,7 +145,7 @@ def read_table(path: epath.PathLike, columns: list[str] | None = None) -> pa.Tab
 
 def table_of(data: bytes, columns: list[str] | None = None) -> pa.Table:
     """Returns the table, or some of its columns, that a Parquet file's bytes hold."""
-    return pq.read_table(pa.BufferReader(data), columns=columns)
+    return pq.ParquetFile(pa.BufferReader(data)).read(columns)
 
 
 class _ForArrow(io.RawIOBase):

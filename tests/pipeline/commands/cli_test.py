@@ -9,6 +9,7 @@ import pathlib
 import re
 import shutil
 import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -365,3 +366,25 @@ def test_a_reader_that_leaves_ends_a_command_silently(finished, at_once):
         with contextlib.redirect_stderr(err):
             code = cli._main(cli._parse(["peerpressure", "diff", NAME, NAME, "--workdir", str(finished.path)]))
     assert (code, err.getvalue()) == (141, "")
+
+
+_ABORTS_LATE = """
+import os, sys
+
+class Late:
+    def __del__(self):
+        os.abort()
+
+late = Late()  # torn down with the modules, as libraries' threads are
+from pipeline.__main__ import console
+sys.argv = ["peerpressure", *sys.argv[1:]]
+console()
+"""
+
+
+@pytest.mark.parametrize(("words", "code"), [(["nets"], 0), (["verify", "none", "--workdir", "{}"], 2), (["nest"], 2)])
+def test_a_library_that_aborts_when_torn_down_does_not_change_the_exit_code(tmp_path, words, code):
+    given = [word.format(tmp_path) for word in words]
+    done = subprocess.run([sys.executable, "-c", _ABORTS_LATE, *given], capture_output=True, text=True)
+    assert done.returncode == code, done.stderr
+    assert ("mlp-30" in done.stdout) == (code == 0) and ("peerpressure: error: " in done.stderr) == (code != 0)
