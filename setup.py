@@ -11,8 +11,9 @@ INSTALL_REQUIRES = [
     "apache-beam>=2.70,<3",
     "etils[epath]>=1.9",
     "importlib_resources>=6.0",  # TFDS imports it without declaring it for every Python.
+    "jinja2>=3.1,<4",
     "keras>=3.12,<4",
-    "matplotlib>=3.8,<4",
+    "matplotlib>=3.10,<4",
     "mlcroissant>=1.0,<2",  # The `tfds` command imports it.
     "numpy>=2.0,<3",
     "pillow>=11.0",
@@ -42,6 +43,7 @@ EXTRAS_REQUIRE = {
         "pytest-xdist>=3.8,<4",
         "pyyaml>=6",
         "ruff>=0.15,<0.18",  # The formatter's style moves with its minor version.
+        "selenium>=4.27,<5",
     ],
 }
 
@@ -71,7 +73,7 @@ setuptools.setup(
     # Naming the root makes an editable install a plain path entry, which TFDS, type checkers and editors can follow.
     package_dir={"": "."},
     packages=setuptools.find_packages(include=["pipeline*", "models*", "tfds_builders*"]),
-    package_data={"": ["README.md", "CITATIONS.bib", "TAGS.txt", "*.html"]},
+    package_data={"": ["README.md", "CITATIONS.bib", "TAGS.txt", "*.html", "*.css", "*.js"]},
     install_requires=INSTALL_REQUIRES,
     extras_require=EXTRAS_REQUIRE,
     entry_points={"console_scripts": ["peerpressure = pipeline.__main__:console"]},

@@ -50,8 +50,9 @@ class RunsBuilder(DeterministicFiles, tfds.core.GeneratorBasedBuilder, skip_regi
     def _run_features(self, manifest: dict[str, Any]) -> dict[str, Any]:
         """Returns the features of a run's examples but for `status`, which no run gives them."""
 
+    @staticmethod
     @abc.abstractmethod
-    def _run_example(self, row: dict[str, Any], manifest: dict[str, Any]) -> dict[str, Any]:
+    def run_example(row: dict[str, Any], manifest: dict[str, Any]) -> dict[str, Any]:
         """Returns the example that one row of a run's chunk makes."""
 
     def _info(self) -> tfds.core.DatasetInfo:
@@ -75,7 +76,7 @@ class RunsBuilder(DeterministicFiles, tfds.core.GeneratorBasedBuilder, skip_regi
                 for row in records.read_examples(path):
                     if (run.manifest["run_id"], row["id"]) not in config.left_out:
                         status = {"status": config.statuses.get(row["id"], "")}
-                        yield row["id"], {**self._run_example(row, run.manifest), **status}
+                        yield row["id"], {**self.run_example(row, run.manifest), **status}
 
 
 def _metadata(config: RunsConfig) -> dict[str, Any]:

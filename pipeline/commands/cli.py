@@ -27,6 +27,7 @@ from pipeline.commands import (
     garbage_commands,
     libraries,
     pair_commands,
+    report_commands,
     retrain_commands,
     run_commands,
     workdir_commands,
@@ -212,6 +213,14 @@ def _parser() -> tuple[Any, Any]:
         added.set_defaults(call=call)
         return added
 
-    for family in (run_commands, dataset_commands, pair_commands, garbage_commands, retrain_commands, workdir_commands):
+    for family in (
+        run_commands,
+        dataset_commands,
+        pair_commands,
+        garbage_commands,
+        retrain_commands,
+        workdir_commands,
+        report_commands,
+    ):
         family.add(command)
     return parser, commands

@@ -72,6 +72,12 @@ def show(parser: Any) -> None:
     _file(parser, "--csv", "FILE", "write the table of all examples here")
 
 
+def report(parser: Any) -> None:
+    """Adds what `report` takes."""
+    _dataset(parser, f"{_ANY}, or KIND/TASK@RUN for one run")
+    _file(parser, "--out", "FOLDER", "write index.html and its pictures here, in place of WORKDIR/reports/...")
+
+
 def recheck(parser: Any) -> None:
     """Adds what `recheck` takes."""
     _dataset(parser, _ANY)

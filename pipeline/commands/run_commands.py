@@ -100,7 +100,7 @@ def _mine(arguments: argparse.Namespace) -> int:
         folder = _mined(job, arguments)
     _tell(folder)
     print(f"run {folder.run_id}: {folder.path}")
-    _end(_of_run(folder))
+    _end({**_of_run(folder), **_reported(job, folder)})
     return OK
 
 
@@ -118,7 +118,7 @@ def _run(arguments: argparse.Namespace) -> int:
         packaged = _packaged(job)
     _tell(folder)
     _tell_version(job, packaged)
-    _end({**_of_run(folder), **packaged.fields()})
+    _end({**_of_run(folder), **packaged.fields(), **_reported(job, folder)})
     return OK
 
 
@@ -151,6 +151,17 @@ def _of_run(folder: RunFolder) -> dict[str, Any]:
     assert manifest is not None
     counted = {"examples": manifest["examples"], "set_aside": manifest["set_aside"]}
     return {"run": folder.run_id, **counted, "manifest": folder.path / "manifest.json"}
+
+
+def _reported(job: Job, folder: RunFolder) -> dict[str, Any]:
+    """Writes the page of a finished run, if it is not there, and returns where it is."""
+    from pipeline.versions import pages
+    from pipeline.versions.of_run import RunExamples
+
+    where = pages.folder(job.workdir, job.dataset_name, folder.run_id)
+    if not (where / "index.html").exists():
+        pages.write(pages.of_run(RunExamples(folder), job.workdir), where)
+    return {"report": where / "index.html"}
 
 
 def _end(fields: dict[str, Any]) -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from models.classifier import Classifier, PeerGroup
+    from pipeline.report.page import Picture
     from pipeline.report.tables import Table
     from pipeline.seeds.plan import Unit
     from pipeline.seeds.source import SeedSource
@@ -83,6 +84,10 @@ class Kind(abc.ABC):
       checked: features that `failures` reads, a part of one as "seed/id".
       rechecked: features that `status` reads, likewise.
       whole_group: whether a recheck shows an example to all nets of its run, for its peers count too.
+      measures: heads of `row` that are numbers.
+      chosen: what a report shows first, head of `row` -> text; the rest is one choice away.
+      drawn: features that `pictures` reads of all examples; small ones.
+      questions: what else can be asked of a dataset: what it tells -> the command, "{}" for the dataset.
       nothing_found: what to change when a run found nothing.
       starter: the sections of its method in a first configuration, TOML with comments.
       methods: the ways to make it, the default first.
@@ -99,6 +104,10 @@ class Kind(abc.ABC):
     checked: tuple[str, ...]
     rechecked: tuple[str, ...]
     whole_group: bool = False
+    measures: tuple[str, ...] = ()
+    chosen: Mapping[str, str] = types.MappingProxyType({})
+    drawn: tuple[str, ...] = ()
+    questions: Mapping[str, str] = types.MappingProxyType({})
     nothing_found: str
     starter: str
     methods: tuple[Method, ...]
@@ -213,6 +222,20 @@ class Kind(abc.ABC):
     @abc.abstractmethod
     def row(self, example: Example, run: Recorded) -> dict[str, str]:
         """Returns what a table shows of an example besides its id and its target net: head -> text."""
+
+    def pictures(
+        self, examples: Sequence[Example], whole: Sequence[Example], run: Recorded, folder: RunFolder
+    ) -> list[Picture]:
+        """Returns the pictures of a report.
+
+        Args:
+          examples: at least one, with at least the features `drawn`.
+          whole: some of them with all features: one of each target net and class, at most a few hundred.
+          run: the newest of their runs; all have the same classes and shape.
+          folder: that run's, whose files may be gone.
+        """
+        del examples, whole, run, folder
+        return []
 
     @abc.abstractmethod
     def about(self, example: Example, run: Recorded) -> str:

@@ -105,6 +105,10 @@ class Affine:
         moves = np.concatenate([np.zeros((0, len(self.parameter_names))), *chains])
         return warp.compose_each(self.matrices(moves, height, width), [len(chain) for chain in chains])
 
+    def amounts(self, chain: np.ndarray, height: int, width: int) -> dict[str, float]:
+        """Returns all moves in one, as one move's parameters; not finite where they cannot be split."""
+        return decompose(warp.compose(self.matrices(chain, height, width)), height, width)._asdict()
+
     def realistic(self, chain: np.ndarray, height: int, width: int, limits: Limits) -> bool:
         """Tells whether all moves in one are within all limits; a mirrored image is not."""
         parts = decompose(warp.compose(self.matrices(chain, height, width)), height, width)

@@ -62,3 +62,6 @@ class Operator(Protocol):
 
     def realistic(self, chain: np.ndarray, height: int, width: int, limits: Any) -> bool:
         """Tells whether all moves of a chain `[M, P]` in one are within `limits`, the section [grade]."""
+
+    def amounts(self, chain: np.ndarray, height: int, width: int) -> dict[str, float]:
+        """Returns what all moves of a chain `[M, P]` come to, for people: name -> number; may be empty."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import IO
 
 import matplotlib
@@ -25,13 +25,13 @@ def draw_session(
     target_net: str,
     class_names: Sequence[str],
     label: int,
-    path: str,
+    path: str | IO[bytes],
 ) -> None:
     """Draws a session as PNG.
 
     Args:
       images: uint8 `[S, H, W, C]`, the seed image and the image after each move.
-      probabilities: float32 `[N, S, K]`, every net on every image.
+      probabilities: float32 `[N, S, K]`, every net on every image; NaN, no bar, where it is not known.
       net_names: the nets' names, `[N]`.
       target_net: the one that is misled.
       class_names: the classes' names, `[K]`.
@@ -60,7 +60,7 @@ def draw_session(
     _save(figure, path)
 
 
-def draw_pairs(originals: np.ndarray, twins: np.ndarray, titles: Sequence[str], path: str) -> None:
+def draw_pairs(originals: np.ndarray, twins: np.ndarray, titles: Sequence[str], path: str | IO[bytes]) -> None:
     """Draws pairs as PNG, a column each: the original, what was changed ten times magnified (grey: nothing), the twin.
 
     Args:
@@ -83,7 +83,9 @@ def draw_pairs(originals: np.ndarray, twins: np.ndarray, titles: Sequence[str], 
     _save(figure, path)
 
 
-def draw_table(shares: np.ndarray, rows: Sequence[str], columns: Sequence[str], path: str) -> None:
+def draw_table(
+    shares: np.ndarray, rows: Sequence[str], columns: Sequence[str], path: str | IO[bytes], title: str = "% misread by"
+) -> None:
     """Draws shares `[R, N]` in [0, 1] as a heat map, PNG, with their figures in percent."""
     figure, axis = pyplot.subplots(figsize=(0.9 * len(columns) + 2.4, 0.34 * len(rows) + 1.2))
     axis.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
@@ -93,7 +95,7 @@ def draw_table(shares: np.ndarray, rows: Sequence[str], columns: Sequence[str], 
         axis.text(column, row, f"{100 * share:.1f}", ha="center", va="center", fontsize=7, color=color)
     axis.set_xticks(np.arange(len(columns)), columns, fontsize=7, rotation=30, ha="right")
     axis.set_yticks(np.arange(len(rows)), rows, fontsize=7)
-    axis.set_title("% misread by", fontsize=8)
+    axis.set_title(title, fontsize=8)
     figure.tight_layout()
     _save(figure, path)
 
@@ -139,7 +141,7 @@ def draw_probe(
     _save(figure, path)
 
 
-def draw_sheet(images: np.ndarray, titles: Sequence[str], path: str) -> None:
+def draw_sheet(images: np.ndarray, titles: Sequence[str], path: str | IO[bytes]) -> None:
     """Draws images, uint8 `[B, H, W, C]` with B >= 1, as a contact sheet, PNG, each under its title `[B]`."""
     columns = min(len(images), 10)
     rows = -(-len(images) // columns)
@@ -170,6 +172,106 @@ def draw_curves(curves: Sequence[np.ndarray], stream: IO[bytes]) -> None:
     below.set_xlabel("generation", fontsize=8)
     figure.tight_layout()
     _save(figure, stream)
+
+
+def draw_confusions(
+    counts: np.ndarray, nets: Sequence[str], class_names: Sequence[str], to: str | IO[bytes], most: int = 25
+) -> None:
+    """Draws for each net how many images of a class (row) it takes for which other (column), as PNG.
+
+    Args:
+      counts: `[R, K, K]`.
+      nets: `[R]`, R >= 1.
+      class_names: `[K]`; above `most` of them, classes are not named.
+      to: the file to write.
+      most: see `class_names`.
+    """
+    across = min(len(nets), 3)
+    down = -(-len(nets) // across)
+    figure, axes = pyplot.subplots(
+        down, across, figsize=(3.1 * across + 0.4, 2.9 * down + 0.3), squeeze=False, layout="constrained"
+    )
+    for axis, net, each in zip(axes.flat, nets, counts):
+        drawn = axis.imshow(np.ma.masked_equal(each, 0), cmap="Blues", vmin=0)
+        axis.set_title(f"{net}: {int(each.sum())}", fontsize=8)
+        figure.colorbar(drawn, ax=axis, shrink=0.8).ax.tick_params(labelsize=6)
+        if len(class_names) <= most:
+            axis.set_xticks(np.arange(len(class_names)), class_names, fontsize=6, rotation=90)
+            axis.set_yticks(np.arange(len(class_names)), class_names, fontsize=6)
+    for axis in axes.flat[len(nets) :]:
+        axis.axis("off")
+    figure.supylabel("class of the seed image", fontsize=8)
+    figure.supxlabel("class that the target net takes it for", fontsize=8)
+    _save(figure, to)
+
+
+def draw_spreads(spreads: Mapping[str, Mapping[str, Sequence[float]]], to: str | IO[bytes]) -> None:
+    """Draws numbers as boxes (quartiles; whiskers at the 5th and 95th percentile), as PNG.
+
+    Args:
+      spreads: panel -> row -> its numbers; the same rows in each panel, at least one of either.
+      to: the file to write.
+    """
+    across = min(len(spreads), 3)
+    down, rows = -(-len(spreads) // across), list(next(iter(spreads.values())))
+    size = (2.7 * across + 0.8, (0.26 * len(rows) + 0.75) * down + 0.1)
+    figure, axes = pyplot.subplots(down, across, figsize=size, squeeze=False, sharey=True, layout="constrained")
+    for axis, (name, numbers) in zip(axes.flat, spreads.items()):
+        style = {"showfliers": False, "patch_artist": True, "medianprops": {"color": _WRONG}}
+        boxes = axis.boxplot(list(numbers.values()), orientation="horizontal", whis=(5, 95), widths=0.6, **style)
+        for box in boxes["boxes"]:
+            box.set(facecolor="#d7e3ef", edgecolor=_RIGHT)
+        axis.set_title(name, fontsize=8)
+        axis.tick_params(labelsize=7)
+        axis.set_yticks(np.arange(1, len(rows) + 1), rows, fontsize=7)
+    axes[0, 0].invert_yaxis()
+    for axis in axes.flat[len(spreads) :]:
+        axis.axis("off")
+    _save(figure, to)
+
+
+def draw_histograms(values: Mapping[str, Sequence[float]], label: str, to: str | IO[bytes]) -> None:
+    """Draws a histogram of each row's numbers over one axis, as lines, PNG.
+
+    Args:
+      values: row -> its numbers, at least one.
+      label: what they are.
+      to: the file to write.
+    """
+    figure, axis = pyplot.subplots(figsize=(6, 3), layout="constrained")
+    every = np.concatenate([np.asarray(numbers, np.float64) for numbers in values.values()])
+    edges = np.histogram_bin_edges(every, bins=40)
+    for name, numbers in values.items():
+        axis.hist(numbers, bins=list(edges), histtype="step", label=name, linewidth=1.2)
+    axis.set_xlabel(label, fontsize=8)
+    axis.set_ylabel("examples", fontsize=8)
+    axis.tick_params(labelsize=7)
+    axis.legend(fontsize=7, frameon=False)
+    _save(figure, to)
+
+
+def draw_lines(
+    lines: Mapping[str, Sequence[float]], places: Sequence[str], label: str, to: str | IO[bytes], most: int = 12
+) -> None:
+    """Draws lines over named places, as PNG; NaN leaves a gap.
+
+    Args:
+      lines: name -> a number for each place.
+      places: what stands below, from left to right; at most about `most` of them are written.
+      label: what the numbers are.
+      to: the file to write.
+      most: see `places`.
+    """
+    figure, axis = pyplot.subplots(figsize=(6, 3), layout="constrained")
+    for name, numbers in lines.items():
+        axis.plot(numbers, marker="o", markersize=3, linewidth=1.2, label=name)
+    step = max(1, -(-len(places) // most))
+    axis.set_xticks(np.arange(0, len(places), step), places[::step], fontsize=7, rotation=30, ha="right")
+    axis.set_ylim(bottom=0)
+    axis.set_ylabel(label, fontsize=8)
+    axis.tick_params(labelsize=7)
+    axis.legend(fontsize=7, frameon=False)
+    _save(figure, to)
 
 
 def _save(figure: pyplot.Figure, to: str | IO[bytes]) -> None:

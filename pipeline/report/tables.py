@@ -22,12 +22,21 @@ class Table:
       title: what it shows, "" if its heads say so.
       note: what its heads mean.
       left: how many columns, from the first, stand to the left; numbers stand to the right.
+      heat: whether the numbers are percentages that a page shades, the darker the larger.
     """
 
     cells: Cells
     title: str = ""
     note: str = ""
     left: int = 1
+    heat: bool = False
+
+    def shade(self, cell: str) -> float:
+        """Returns how dark a page is to show a cell, 0 to 1."""
+        try:
+            return min(max(float(cell) / 100.0, 0.0), 1.0) if self.heat else 0.0
+        except ValueError:
+            return 0.0
 
     def text(self) -> str:
         """Formats the table for a terminal."""

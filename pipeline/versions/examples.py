@@ -13,7 +13,7 @@ from pipeline.report.tables import Table
 from pipeline.versions.published import Published
 
 _ID = 12  # characters of an id in a table; enough to find the example by
-_MANY = 12  # values of an array that are printed
+_MANY = 100  # values of an array that are printed
 
 
 def table(published: Published, limit: int) -> tuple[Table, int]:
@@ -32,8 +32,13 @@ def table(published: Published, limit: int) -> tuple[Table, int]:
 def record(published: Published, example: Example) -> str:
     """Returns all features of an example, one a line; images and long arrays by their shape."""
     run = published.run(example)
-    lines = [f"{name}: {text}" for name, text in _lines("", example, run.class_names)]
-    return "\n".join([f"{published.name}:{published.version}, {published.kind.about(example, run)}", *lines])
+    told = [f"{name}: {text}" for name, text in lines(example, run.class_names)]
+    return "\n".join([f"{published.name}:{published.version}, {published.kind.about(example, run)}", *told])
+
+
+def lines(example: Example, class_names: list[str]) -> Iterator[tuple[str, str]]:
+    """Yields all features of an example, name and text; images and long arrays by their shape."""
+    return _lines("", example, class_names)
 
 
 def _lines(above: str, value: Any, class_names: list[str]) -> Iterator[tuple[str, str]]:
@@ -43,7 +48,7 @@ def _lines(above: str, value: Any, class_names: list[str]) -> Iterator[tuple[str
     elif isinstance(value, bytes):
         yield above, value.decode() or "-"
     elif isinstance(value, np.ndarray) and value.size > _MANY:
-        yield above, f"{value.dtype} {list(value.shape)}"
+        yield above, f"array {list(value.shape)}"
     elif isinstance(value, np.ndarray):
         yield above, ", ".join(_text(each) for each in value.ravel().tolist()) or "-"
     else:

@@ -21,7 +21,7 @@ import tensorflow_datasets as tfds
 from absl import logging
 from PIL import Image
 
-from pipeline.commands import cli
+from pipeline.commands import cli, run_commands
 from pipeline.kinds import registry
 from pipeline.kinds.mistakes.kind import MISTAKES
 from pipeline.kinds.pairs.kind import PAIRS as PAIRS_KIND
@@ -53,6 +53,9 @@ BRIEF: dict[str, Any] = {
 
 # Where the brief run changes its workdir: the nets, the chunks, the dataset.
 STAGES = ("nets/", f"ledger/{DATASET}/first/chunks/", f"datasets/{DATASET}/")
+
+
+REPORTED = run_commands._reported  # as it is outside of tests
 
 
 class Outcome(NamedTuple):
@@ -136,6 +139,14 @@ def write_config(path: pathlib.Path, **sections: Any) -> pathlib.Path:
 @pytest.fixture(scope="session", autouse=True)
 def _quiet() -> None:
     logging.set_verbosity(logging.ERROR)  # as the installed command does
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_page_at_the_end_of_runs() -> Iterator[None]:
+    """Runs in this process draw no page: it would take longer than a tiny run. Those of other processes do."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(run_commands, "_reported", lambda job, folder: {})
+        yield
 
 
 @pytest.fixture

@@ -195,7 +195,7 @@ def test_two_runs_started_at_once_are_as_one_after_the_other(finished, tmp_path,
             assert not work.ledger.exists()
         for process in waiting:
             said = process.communicate(timeout=300)
-            assert process.returncode == 0, print(*said)  # in full
+            assert process.returncode == 0, pytest.fail("\n".join(said))  # in full
     finally:
         for process in waiting:
             process.kill()

@@ -34,7 +34,8 @@ class Builder(runs.RunsBuilder, skip_registration=True):  # type: ignore[call-ar
             "evaluations": np.int64,
         }
 
-    def _run_example(self, row: dict[str, Any], manifest: dict[str, Any]) -> dict[str, Any]:
+    @staticmethod
+    def run_example(row: dict[str, Any], manifest: dict[str, Any]) -> dict[str, Any]:
         common = runs.find_values(row, manifest)
         label, wrong_class = row["label"], row["wrong_class"]
         copied = ("aimed_class", "distortion", "unrounded_distortion", "broken_by_rounding", "largest_change", "c")

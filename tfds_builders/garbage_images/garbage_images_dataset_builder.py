@@ -35,7 +35,8 @@ class Builder(runs.RunsBuilder, skip_registration=True):  # type: ignore[call-ar
             "natural_confidence": np.float32,
         }
 
-    def _run_example(self, row: dict[str, Any], manifest: dict[str, Any]) -> dict[str, Any]:
+    @staticmethod
+    def run_example(row: dict[str, Any], manifest: dict[str, Any]) -> dict[str, Any]:
         common = runs.find_values(row, manifest)
         answers = common["probabilities_after"]
         copied = ("genome", "island", "generation", "individual", "parents")

@@ -40,7 +40,8 @@ class Builder(runs.RunsBuilder, skip_registration=True):  # type: ignore[call-ar
             "inferences": np.int64,
         }
 
-    def _run_example(self, row: dict[str, Any], manifest: dict[str, Any]) -> dict[str, Any]:
+    @staticmethod
+    def run_example(row: dict[str, Any], manifest: dict[str, Any]) -> dict[str, Any]:
         peers = [net for net in manifest["nets"] if net["name"] != row["target_net"]]
         operator = manifest["operator"]
         return {

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from models.classifier import Classifier, PeerGroup
+    from pipeline.report.page import Picture
     from pipeline.report.tables import Table
     from pipeline.seeds.plan import Unit
     from pipeline.seeds.source import SeedSource
@@ -34,6 +35,13 @@ class Garbage(Kind):
     legend = "certain: at least the run's confidence in the class; same class: less; healed: another class"
     checked = ("id", "image", "wrong_class", "target_net", "target_digest", "island", "confidence", "genome")
     rechecked = ("wrong_class",)
+    measures = ("confidence", "generation")
+    questions = {
+        "From which images each descends": "lineage {} ID",
+        "A contact sheet of one net": "sheet {} --net NET --out sheet.png",
+        "A pattern drawn again, at any size": "render {} ID --size 512 --out pattern.png",
+    }
+    drawn = ("wrong_class", "target_net", "confidence", "encoding", "generation")
     nothing_found = "no class was done: raise generations, or lower confidence, in [garbage]."
     methods = METHODS
     starter = """\
@@ -135,8 +143,16 @@ generations = 200
         return {
             "read as": run.class_names[int(example["wrong_class"])],
             "confidence": f"{example['confidence']:.4f}",
+            "generation": str(int(example["generation"])),
             "encoding": example["encoding"].decode(),
         }
+
+    def pictures(
+        self, examples: Sequence[Example], whole: Sequence[Example], run: Recorded, folder: RunFolder
+    ) -> list[Picture]:
+        from pipeline.kinds.garbage import pictures
+
+        return pictures.pictures(examples, whole, run) + pictures.curves(folder)
 
     def about(self, example: Example, run: Recorded) -> str:
         born = f"born in generation {example['generation']} on island {example['island']}"

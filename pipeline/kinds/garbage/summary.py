@@ -114,7 +114,7 @@ def formatted(
     cross = [["", *nets], *([row.target_net, *(number(100 * share) for share in row.fooled)] for row in found)]
     note = f"confidence: median over the classes; natural: on natural images ({natural_images})"
     about = "% of the garbage found for a net (row) to which each net (column) gives the same class:"
-    return [Table(lines, note=note), Table(cross, about)]
+    return [Table(lines, note=note), Table(cross, about, heat=True)]
 
 
 def draw_curves(folder: RunFolder, units: Sequence[int]) -> None:

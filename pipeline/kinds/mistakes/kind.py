@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from models.classifier import PeerGroup
+    from pipeline.report.page import Picture
     from pipeline.report.tables import Table
     from pipeline.seeds.plan import Unit
     from pipeline.seeds.source import SeedSource
@@ -40,6 +41,9 @@ class Mistakes(Kind):
     )
     rechecked = ("label",)
     whole_group = True
+    measures = ("confidence", "margin", "moves")
+    chosen = {"grade": "high"}
+    drawn = ("label", "wrong_class", "target_net", "transform")
     nothing_found = "no mistake was found: lower the thresholds in [search], or widen the ranges in [operator]."
     methods = METHODS
     starter = """\
@@ -130,9 +134,24 @@ shear_degrees = 5.0
         return checks.status(examples, answers, target_net)
 
     def row(self, example: Example, run: Recorded) -> dict[str, str]:
+        from pipeline.kinds import published
+
         label, wrong = (run.class_names[int(example[name])] for name in ("label", "wrong_class"))
-        moves = str(len(example["transform"]["parameters"]))
-        return {"label": label, "read as": wrong, "moves": moves, "grade": example["grade"].decode()}
+        return {
+            "label": label,
+            "read as": wrong,
+            "confidence": f"{published.confidence(example, run):.4f}",
+            "margin": f"{example['peer_margin']:.4f}",
+            "moves": str(len(example["transform"]["parameters"])),
+            "grade": example["grade"].decode(),
+        }
+
+    def pictures(
+        self, examples: Sequence[Example], whole: Sequence[Example], run: Recorded, folder: RunFolder
+    ) -> list[Picture]:
+        from pipeline.kinds.mistakes import pictures
+
+        return pictures.pictures(examples, whole, run)
 
     def about(self, example: Example, run: Recorded) -> str:
         return f"{len(example['transform']['parameters'])} moves of {example['seed']['id'].decode()}"

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from models.classifier import PeerGroup
+    from pipeline.report.page import Picture
     from pipeline.report.tables import Table
     from pipeline.seeds.plan import Unit
     from pipeline.seeds.source import SeedSource
@@ -36,6 +37,12 @@ class Pairs(Kind):
         *("distortion", "largest_change"),
     )
     rechecked = ("label",)
+    measures = ("confidence", "distortion")
+    questions = {
+        "Who else is fooled, with noise of the same size beside it": "transfer {} --picture transfer.png",
+        "How much noise the originals and the twins withstand": "probe {} --picture probe.png",
+    }
+    drawn = ("label", "wrong_class", "target_net", "distortion")
     nothing_found = "no adversarial twin was found: change aim, or raise eps or the number of steps, in [attack]."
     methods = METHODS
     starter = """\
@@ -100,8 +107,23 @@ aim = "random"             # the class a net is to be misled to: any wrong one, 
         return checks.status(examples, answers, target_net)
 
     def row(self, example: Example, run: Recorded) -> dict[str, str]:
+        from pipeline.kinds import published
+
         label, wrong = (run.class_names[int(example[name])] for name in ("label", "wrong_class"))
-        return {"label": label, "read as": wrong, "distortion": f"{example['distortion']:.4f}"}
+        confidence = f"{published.confidence(example, run):.4f}"
+        return {
+            "label": label,
+            "read as": wrong,
+            "confidence": confidence,
+            "distortion": f"{example['distortion']:.4f}",
+        }
+
+    def pictures(
+        self, examples: Sequence[Example], whole: Sequence[Example], run: Recorded, folder: RunFolder
+    ) -> list[Picture]:
+        from pipeline.kinds.pairs import pictures
+
+        return pictures.pictures(examples, whole, run)
 
     def about(self, example: Example, run: Recorded) -> str:
         return f"distortion {example['distortion']:.4f} of {example['seed']['id'].decode()}"

@@ -92,7 +92,7 @@ def formatted(found: Sequence[Row], nets: Sequence[str]) -> list[Table]:
     attacks = [[*_HEADS, "broken", "before", "after"], *(_cells(row) for row in found)]
     induced = [["", *nets], *([row.target_net, *(number(100 * share) for share in row.induced)] for row in found)]
     about = "% of the twins made for a net (row) that each net (column) misreads:"
-    return [Table(attacks, note=_NOTE), Table(induced, about)]
+    return [Table(attacks, note=_NOTE), Table(induced, about, heat=True)]
 
 
 def _cells(row: Row) -> list[str]:

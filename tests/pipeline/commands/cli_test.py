@@ -35,6 +35,7 @@ _OPTIONS = {
     "diff": {"--workdir": "runs", "--json": ""},
     "transfer": {"--workdir": "runs", "--peers": "", "--rescale": "[0.1]", "--csv": "", "--picture": ""},
     "probe": {"--workdir": "runs", "--peers": "", "--noise": "", "--draws": "10", "--csv": "", "--picture": ""},
+    "report": {"--workdir": "runs", "--out": ""},
     "render": {"--workdir": "runs", "--size": "512", "--genome": ""},
     "sheet": {"--workdir": "runs", "--net": "", "--encoding": "", "--limit": "100"},
     "lineage": {"--workdir": "runs", "--csv": ""},

@@ -65,6 +65,9 @@ class Brightness:
     def realistic(self, chain: np.ndarray, height: int, width: int, limits: Any) -> bool:
         return bool(abs(chain.sum()) <= 60.0)
 
+    def amounts(self, chain: np.ndarray, height: int, width: int) -> dict[str, float]:
+        return {"levels": float(chain.sum())}
+
 
 @dataclasses.dataclass(frozen=True)
 class Toss:
@@ -128,7 +131,8 @@ class Builder(runs.RunsBuilder, skip_registration=True):  # type: ignore[call-ar
     def _run_features(self, manifest: dict[str, Any]) -> dict[str, Any]:
         return {**runs.find_features(manifest), **runs.seeded_features(manifest), "surplus": np.float32}
 
-    def _run_example(self, row: dict[str, Any], manifest: dict[str, Any]) -> dict[str, Any]:
+    @staticmethod
+    def run_example(row: dict[str, Any], manifest: dict[str, Any]) -> dict[str, Any]:
         return {**runs.find_values(row, manifest), **runs.seeded_values(row, manifest), "surplus": row["surplus"]}
 
 
