@@ -6,14 +6,7 @@ import re
 
 import pytest
 
-from pipeline.commands import (
-    dataset_commands,
-    garbage_commands,
-    pair_commands,
-    retrain_commands,
-    run_commands,
-    workdir_commands,
-)
+from pipeline.commands import cli, run_commands
 
 ROOT = pathlib.Path(__file__).parent.parent
 PAGES = [page for part in ("*.md", "docs/**/*.md", "deploy/*.md", "tfds_builders/*/*.md") for page in ROOT.glob(part)]
@@ -59,7 +52,7 @@ def test_the_code_of_a_seam_is_that_of_a_toy_that_works(page):
 def _commands() -> dict[str, str]:
     """Returns the help of every command."""
     parsers: dict[str, argparse.ArgumentParser] = {}
-    for family in (run_commands, dataset_commands, pair_commands, garbage_commands, retrain_commands, workdir_commands):
+    for family in cli.FAMILIES:
         family.add(lambda name, call, about: parsers.setdefault(name, argparse.ArgumentParser()))
     return {name: parser.format_help() for name, parser in parsers.items()}
 

@@ -34,6 +34,15 @@ from pipeline.commands import (
 )
 from pipeline.commands.outputs import OK
 
+FAMILIES = (
+    run_commands,
+    dataset_commands,
+    pair_commands,
+    garbage_commands,
+    retrain_commands,
+    workdir_commands,
+    report_commands,
+)
 DISK_FAILED, FAILED = 4, 5
 INTERRUPTED, UNREAD = 130, 141  # as of a process that SIGINT or SIGPIPE ended
 _HELP = ("-h", "--help", "--helpshort", "--helpfull")
@@ -213,14 +222,6 @@ def _parser() -> tuple[Any, Any]:
         added.set_defaults(call=call)
         return added
 
-    for family in (
-        run_commands,
-        dataset_commands,
-        pair_commands,
-        garbage_commands,
-        retrain_commands,
-        workdir_commands,
-        report_commands,
-    ):
+    for family in FAMILIES:
         family.add(command)
     return parser, commands

@@ -50,14 +50,14 @@ def _lines(above: str, value: Any, class_names: list[str]) -> Iterator[tuple[str
     elif isinstance(value, np.ndarray) and value.size > _MANY:
         yield above, f"array {list(value.shape)}"
     elif isinstance(value, np.ndarray):
-        yield above, ", ".join(_text(each) for each in value.ravel().tolist()) or "-"
+        yield above, ", ".join(_text(each, 4) for each in value.ravel().tolist()) or "-"
     else:
         number = np.asarray(value).item()
         named = above in ("label", "wrong_class") and 0 <= number < len(class_names)
         yield above, f"{number} ({class_names[number]})" if named else _text(number)
 
 
-def _text(value: Any) -> str:
+def _text(value: Any, digits: int = 6) -> str:
     if isinstance(value, bytes):
         return value.decode()
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
+    return f"{value:.{digits}g}" if isinstance(value, float) else str(value)

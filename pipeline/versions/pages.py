@@ -13,6 +13,7 @@ from etils import epath
 
 from models.errors import InputError
 from pipeline.config.recorded import Recorded
+from pipeline.kinds import targets
 from pipeline.kinds.kind import Example, Kind
 from pipeline.report import picture, rates, tables
 from pipeline.report.page import Fact, Gallery, Page, Picture, Section, files
@@ -214,7 +215,7 @@ def _found(folder: RunFolder, kind: Kind) -> Section:
 def _over_time(published: Published, workdir: Workdir) -> Section:
     """Tells how runs and rechecks of a task followed each other."""
     runs = [run.manifest for run in published.runs.values()]
-    nets = list(dict.fromkeys(net for run in runs for net in run["counts"] if net))
+    nets = list(dict.fromkeys(net for run in reversed(runs) for net in targets.names(run)))
     rows = [
         [run["run_id"], f"{run['examples']:,}", *(_percent(_share(*rates.rate(run, net))) for net in nets)]
         for run in runs
