@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from pipeline.commands import libraries, options
 from pipeline.commands.dataset_commands import Command
@@ -108,16 +108,15 @@ def _rounds(arguments: argparse.Namespace) -> int:
 
 def _bar(what: str, unit: str) -> Told:
     """Returns what shows how far the retraining is."""
-    from tqdm import tqdm
+    from pipeline.progress import Bar
 
-    bars: list[Any] = []
+    bars: list[Bar] = []
 
     def told(now: str, done: int, of: int) -> None:
         """Shows how much is done, and what is next."""
         if not bars:
-            bars.append(tqdm(total=of, desc=what, unit=unit, file=sys.stderr))
-        bars[0].update(done - bars[0].n)
-        bars[0].set_postfix_str(now)
+            bars.append(Bar(what, of, unit))
+        bars[0].show(done, now)
         if done == of:
             bars[0].close()
 

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from models.classifier import Classifier, PeerGroup
+    from pipeline.progress import Standing
     from pipeline.report.page import Picture
     from pipeline.report.tables import Table
     from pipeline.seeds.plan import Unit
@@ -58,16 +59,6 @@ class Task(Protocol):
 
     def miner(self, group: PeerGroup, judge: PeerGroup | None) -> Miner:
         """Returns what mines units with loaded nets."""
-
-
-class Standing(Protocol):
-    """How far a run is, for its bar."""
-
-    total: int
-    unit: str
-
-    def now(self) -> tuple[int, str]:
-        """Returns how many of `total` are done, and a note."""
 
 
 class Kind(abc.ABC):

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import pyarrow.compute as pc
+
+from pipeline import records
 from pipeline.seeds.plan import Unit
 from pipeline.workdir import under_way
 from pipeline.workdir.ledger import RunFolder
+
+_READ = 100  # chunks that are read at a look: a run that goes on may have thousands
 
 
 class Images:
@@ -18,8 +23,13 @@ class Images:
         self._folder = folder
         self._sizes = {unit.number: len(unit.positions) for unit in units}
         self.total = sum(self._sizes.values())
+        self._found: dict[int, int] = {}  # of finished units, whose chunks no longer change
 
     def now(self) -> tuple[int, str]:
-        """Returns the number, and no note."""
+        """Returns the number, and how many examples the finished units have."""
         finished = self._folder.finished_units()  # first, so that a unit that ends meanwhile does not count twice
-        return sum(self._sizes.get(unit, 0) for unit in finished) + under_way.images_behind(self._folder), ""
+        for unit in sorted(finished - self._found.keys())[:_READ]:
+            outcomes = records.read_table(self._folder.chunk(unit), ["outcome"])["outcome"]
+            self._found[unit] = pc.sum(pc.equal(outcomes, records.FOUND)).as_py() or 0
+        behind = sum(self._sizes.get(unit, 0) for unit in finished) + under_way.images_behind(self._folder)
+        return behind, f"{sum(self._found.values()):,} found"

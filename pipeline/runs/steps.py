@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from models.classifier import PeerGroup
-from pipeline import interruption, records
+from pipeline import interruption, progress, records
 from pipeline.kinds.kind import Task
-from pipeline.runs import failures, finish, identity, progress, sample, stages
+from pipeline.runs import failures, finish, identity, sample, stages
 from pipeline.runs import nets as run_nets
 from pipeline.runs.job import Job
 from pipeline.runs.nets import NetFiles
@@ -110,7 +110,7 @@ def _mine_missing(
     if not missing:
         return
     material = kind.material(config, group, job.source.for_workers())
-    with progress.mining(kind.standing(config, folder, units)):
+    with progress.watching("mine", kind.standing(config, folder, units)):
         search = functools.partial(stages.mine, missing, material, task, nets, folder, job.device, beam_arguments)
         if stages.searches_here(beam_arguments):
             interruption.listen_during(search)

@@ -6,7 +6,6 @@ import collections
 import functools
 import hashlib
 import math
-import sys
 from collections.abc import Sequence
 from concurrent import futures
 from typing import Any, NamedTuple
@@ -14,9 +13,9 @@ from typing import Any, NamedTuple
 import tensorflow as tf
 from etils import epath
 from PIL import Image, UnidentifiedImageError
-from tqdm import tqdm
 
 from models.errors import InputError
+from pipeline.progress import Bar
 from pipeline.seeds import pixels
 from pipeline.seeds.source import grouped, printable
 
@@ -108,11 +107,10 @@ class ImageFolder:
         paths = [self._root / path for path, _ in self.pictures(split)]
         batches = [paths[start : start + _BATCH] for start in range(0, len(paths), _BATCH)]
         looks: list[Look] = []
-        said: Any = {"desc": f"look at {split}", "unit": "picture", "delay": 2, "mininterval": 1.0, "file": sys.stderr}
-        with futures.ThreadPoolExecutor(_THREADS) as pool, tqdm(total=len(paths), **said) as bar:
+        with futures.ThreadPoolExecutor(_THREADS) as pool, Bar(f"look at {split}", len(paths), "picture") as bar:
             for found in pool.map(lambda batch: [_look(path) for path in batch], batches):
                 looks += found
-                bar.update(len(found))
+                bar.show(len(looks))
         return looks
 
     def digest(self, split: str) -> str:

@@ -9,7 +9,7 @@ import shutil
 
 import pytest
 
-from pipeline.runs import progress
+from pipeline import progress
 from pipeline.seeds.tfds_dataset import TfdsSeeds
 from pipeline.workdir.ledger import RunFolder
 
@@ -69,7 +69,7 @@ def test_the_chunks_are_listed_as_often_whatever_the_number_of_units(work, peerp
     listed: list[RunFolder] = []
     finished_units = RunFolder.finished_units
     monkeypatch.setattr(RunFolder, "finished_units", lambda folder: (listed.append(folder), finished_units(folder))[1])
-    monkeypatch.setattr(progress, "mining", lambda *_: contextlib.nullcontext())  # it looks by the clock
+    monkeypatch.setattr(progress, "watching", lambda *_: contextlib.nullcontext())  # it looks by the clock
     task = config(search={"method": "scan"}, run={"unit_size": 12})
     command = ["mine", "--config", task, "--workdir", work.path, "--run_id", "many"]
     assert peerpressure(*command).code == 0

@@ -9,13 +9,14 @@ from pipeline.config.config import Config
 from pipeline.config.recorded import Recorded
 from pipeline.kinds.garbage.methods import METHODS
 from pipeline.kinds.garbage.status import CERTAIN, SAME_CLASS
-from pipeline.kinds.kind import HEALED, Example, Kind, Manifest, Source, Standing, Task
+from pipeline.kinds.kind import HEALED, Example, Kind, Manifest, Source, Task
 
 if TYPE_CHECKING:
     import numpy as np
     import pyarrow as pa
 
     from models.classifier import Classifier, PeerGroup
+    from pipeline.progress import Standing
     from pipeline.report.page import Picture
     from pipeline.report.tables import Table
     from pipeline.seeds.plan import Unit

@@ -11,12 +11,11 @@ import tensorflow as tf
 from models import devices, loading, training, zoo
 from models.classifier import Classifier
 from models.settings import determining
-from pipeline import records
+from pipeline import progress, records
 from pipeline.retrain import lessons
 from pipeline.retrain.mistakes import corruptions, measures
 from pipeline.retrain.mistakes.recipes import Proposals
 from pipeline.retrain.subject import Material
-from pipeline.runs import progress
 
 
 class Examiner:

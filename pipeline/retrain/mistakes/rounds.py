@@ -24,7 +24,7 @@ from models import devices, loading, training
 from models.classifier import Classifier, PeerGroup
 from models.errors import InputError
 from models.settings import determining
-from pipeline import formats, records
+from pipeline import formats, progress, records
 from pipeline.config.config import Config, Judge, Peers
 from pipeline.kinds.mistakes.kind import MISTAKES
 from pipeline.retrain import experiment
@@ -33,7 +33,7 @@ from pipeline.retrain.recipe import Recipe
 from pipeline.retrain.settings import Plan
 from pipeline.retrain.subject import Examiner, Material
 from pipeline.runs import nets as run_nets
-from pipeline.runs import progress, steps
+from pipeline.runs import steps
 from pipeline.runs.job import Job
 from pipeline.versions import package, published
 from pipeline.workdir import ledger

@@ -2,11 +2,13 @@
 
 import os
 
+import pyarrow as pa
 import pytest
 from etils import epath
 
-from pipeline import interruption
+from pipeline import interruption, records
 from pipeline.kinds.standing import Images
+from pipeline.records import EXHAUSTED, FOUND
 from pipeline.seeds.plan import Unit
 from pipeline.workdir import under_way
 from pipeline.workdir.ledger import RunFolder
@@ -18,9 +20,13 @@ UNITS = [Unit(0, "train", range(0, 100)), Unit(1, "train", range(100, 160)), Uni
 def folder(tmp_path):
     """A run whose first unit is finished."""
     run = RunFolder(epath.Path(tmp_path))
-    run.chunks.mkdir()
-    run.chunk(0).touch()
+    _finish(run, 0, [FOUND, EXHAUSTED, FOUND])
     return run
+
+
+def _finish(run, unit, outcomes):
+    run.chunks.mkdir(exist_ok=True)
+    run.chunk(unit).write_bytes(records.table_bytes(pa.table({"outcome": outcomes})))
 
 
 def _images(folder):
@@ -41,7 +47,7 @@ def test_images_of_finished_units_count_whole_and_those_of_units_under_way_by_th
             assert _images(folder) == 142
         assert _images(folder) == 140
     assert _images(folder) == 100
-    folder.chunk(1).touch()
+    _finish(folder, 1, [EXHAUSTED])
     assert _images(folder) == 160
 
 
@@ -70,3 +76,20 @@ def test_to_tell_is_where_a_search_ends_on_request(folder, monkeypatch):
     monkeypatch.setattr(interruption, "is_ending", lambda: True)
     with pytest.raises(KeyboardInterrupt), under_way.told(folder, "b", 60) as tell:
         tell(1, 2)
+
+
+def test_the_note_tells_how_many_examples_the_finished_units_have(folder):
+    standing = Images(folder, UNITS)
+    assert standing.now()[1] == "2 found"
+    _finish(folder, 1, [FOUND] * 1200)
+    _finish(folder, 2, [])
+    assert standing.now()[1] == "1,202 found"
+
+
+def test_a_chunk_is_read_once_for_the_note(folder, monkeypatch):
+    standing, read = Images(folder, UNITS), []
+    whole = records.read_table
+    monkeypatch.setattr(records, "read_table", lambda path, columns: read.append(path.name) or whole(path, columns))
+    for _ in range(3):
+        standing.now()
+    assert read == ["000000.parquet"]
