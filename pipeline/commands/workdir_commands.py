@@ -19,6 +19,12 @@ from pipeline.report.tables import Table
 
 _KINDS = {kind.name.rpartition("_")[2] if kind.seeded else kind.name.partition("_")[0]: kind for kind in registry.KINDS}
 _NETS = ("mlp-10", "mlp-20", "mlp-30")
+_WHOLE = "train"  # the split of a folder that holds classes and no splits
+_PHOTOS = """\
+# resize = "crop"          # for pictures of several sizes; or "pad", "stretch"
+# size = [96, 96]          # height and width; without it, those of most pictures
+# background = "white"     # behind transparent pixels
+"""
 _TRAINING = "[training]\nepochs = 30\nbatch_size = 32\n"
 
 
@@ -81,11 +87,12 @@ def _seeds(arguments: argparse.Namespace, folder: pathlib.Path) -> str:
     pictures = pathlib.Path(arguments.image_folder)
     if not pictures.is_dir():
         raise InputError(f"--image_folder: {pictures} is no folder; expected SPLIT/CLASS/PICTURE.png below it.")
-    splits = sorted(each.name for each in pictures.iterdir() if each.is_dir() and not each.name.startswith("."))
-    if not splits:
+    folders = [each for each in sorted(pictures.iterdir()) if each.is_dir() and not each.name.startswith(".")]
+    if not folders:
         raise InputError(f"--image_folder: {pictures} has no folders; expected SPLIT/CLASS/PICTURE.png below it.")
+    splits = [each.name for each in folders if any(below.is_dir() for below in each.iterdir())]
     name = json.dumps(os.path.relpath(pictures, folder))
-    return f"image_folder = {name}\nsplits = {json.dumps(splits)}\n"
+    return f"image_folder = {name}\nsplits = {json.dumps(splits or [_WHOLE])}\n{_PHOTOS}"
 
 
 def _nets(arguments: argparse.Namespace) -> int:

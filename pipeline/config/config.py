@@ -22,6 +22,18 @@ class Seeds:
     dataset: str = setting("", 'a TFDS name, "mnist", "my_dataset/config:1.2.3"')
     image_folder: str = setting("", "instead of a dataset, a folder SPLIT/CLASS/PICTURE.png")
     splits: tuple[str, ...] = setting(("train",), "the splits to take, each whole")
+    resize: Literal["never", "crop", "pad", "stretch"] = setting(
+        "never",
+        'pictures of an image folder whose size is another: set aside ("never"), cut, padded with black, or stretched; '
+        'but for "never", they are turned as EXIF says, and grey and colour become what most pictures are',
+    )
+    size: tuple[int, ...] = setting(
+        (), "with `resize`: height and width of all images, in pixels; by default those of most pictures"
+    )
+    background: Literal["none", "black", "white"] = setting(
+        "none",
+        "what stands behind transparent pixels of an image folder's pictures, which else are set aside",
+    )
     labeled: bool = setting(True, "whether the labels may be used")
     image_key: str = setting(
         "",

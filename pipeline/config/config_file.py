@@ -104,6 +104,7 @@ def _check(config: Config) -> None:
     if bool(config.seeds.dataset) == bool(config.seeds.image_folder):
         raise InputError("[seeds] needs either dataset or image_folder; give one of them.")
     _check_features(config.seeds)
+    _check_fitting(config.seeds)
     if not config.seeds.splits or len(set(config.seeds.splits)) != len(config.seeds.splits):
         raise InputError("[seeds] splits needs at least one split, each once.")
     if not config.targets:
@@ -129,6 +130,16 @@ def _check_features(seeds: Seeds) -> None:
             raise InputError(f"[seeds] {key} is for a dataset's features, a folder has none; leave it out.")
     if seeds.label_key and not seeds.labeled:
         raise InputError("[seeds] has label_key and labeled = false; leave one of them out.")
+
+
+def _check_fitting(seeds: Seeds) -> None:
+    for key in ("resize", "size", "background"):
+        if seeds.dataset and getattr(seeds, key) != getattr(Seeds, key):
+            raise InputError(f"[seeds] {key} is for the pictures of an image_folder; leave it out.")
+    if seeds.size and (len(seeds.size) != 2 or min(seeds.size) < 1):
+        raise InputError(f"[seeds] size is {list(seeds.size)}, expected height and width in pixels, such as [96, 96].")
+    if seeds.size and seeds.resize == "never":
+        raise InputError('[seeds] size needs resize = "crop", "pad" or "stretch".')
 
 
 def _check_peers(config: Config) -> None:

@@ -10,6 +10,7 @@ from models.errors import InputError
 from pipeline.config.config import Config, SeededSearch
 from pipeline.kinds import registry
 from pipeline.kinds.kind import Kind
+from pipeline.seeds.fitting import Fitting
 from pipeline.seeds.folder import FolderSeeds, check_split_name
 from pipeline.seeds.source import SeedSource
 from pipeline.seeds.tfds_dataset import TfdsSeeds, find_builder
@@ -65,7 +66,8 @@ def open_job(config: Config, workdir: str, data_dir: str | None, device: str) ->
 def _source(config: Config, workdir: Workdir, data_dir: str | None) -> SeedSource:
     seeds = config.seeds
     if seeds.image_folder:
-        return FolderSeeds.look_at(seeds.image_folder, seeds.labeled, seeds.splits)
+        fitting = Fitting(seeds.resize, seeds.size, seeds.background)
+        return FolderSeeds.look_at(seeds.image_folder, seeds.labeled, seeds.splits, fitting)
     prepared = data_dir or _prepared(seeds.dataset, workdir)
     return TfdsSeeds(seeds.dataset, prepared, seeds.labeled, seeds.image_key, seeds.label_key)
 

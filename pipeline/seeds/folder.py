@@ -13,6 +13,7 @@ from etils import epath
 from models.errors import InputError
 from pipeline import records
 from pipeline.seeds import pixels
+from pipeline.seeds.fitting import AS_IS, Fitting
 from pipeline.seeds.folder_files import ImageFolder, opened, why_not, why_not_named
 from pipeline.seeds.source import Part, SeedBatch, grouped, not_empty, not_of_size, printable, size, stack
 
@@ -40,6 +41,7 @@ class FolderSeeds:
       labeled: whether the classes are to be used.
       splits: those whose pictures decide the size; none for all.
       known_shape: (H, W, C), if it is known.
+      fitting: how pictures become images of one size.
       content: digest (hex) of what was found there, if it is known, so that a worker that outlives a run looks again.
     """
 
@@ -47,13 +49,14 @@ class FolderSeeds:
     labeled: bool = True
     splits: tuple[str, ...] = ()
     known_shape: tuple[int, int, int] | None = None
+    fitting: Fitting = AS_IS
     content: str = ""
 
     @classmethod
-    def look_at(cls, root: str, labeled: bool, splits: tuple[str, ...]) -> FolderSeeds:
+    def look_at(cls, root: str, labeled: bool, splits: tuple[str, ...], fitting: Fitting = AS_IS) -> FolderSeeds:
         """Returns the seed images of a folder as it is now, whatever this process knows of it."""
         _folder.cache_clear()
-        return cls(root, labeled, splits)
+        return cls(root, labeled, splits, fitting=fitting)
 
     @property
     def name(self) -> str:
@@ -89,22 +92,26 @@ class FolderSeeds:
         return names
 
     def shape(self) -> tuple[int, int, int]:
-        """Returns (H, W, C), the shape that most pictures have."""
-        return self.known_shape or _folder(self).shape(self.splits or _folder(self).splits)
+        """Returns (H, W, C), the shape that most pictures have, or are brought to."""
+        return self.known_shape or self.fitting.whole(_folder(self).shape(self.splits or _folder(self).splits))
 
     def fingerprint(self, split: str) -> str:
         """Returns a digest (hex) of the paths and bytes of a split's pictures, and of all classes and the size."""
-        return records.digest([_folder(self).digest(split), self.class_names(), self.shape()])
+        told = [told] if (told := self.fitting.told()) else []  # by default, what it was before there was a choice
+        return records.digest([_folder(self).digest(split), self.class_names(), self.shape(), *told])
 
     def unusable(self, split: str) -> list[tuple[str, str]]:
         """Returns (id, reason) of the images that are known to be unusable before any is decoded."""
         folder, shape = _folder(self), self.shape()
         looks = zip(folder.pictures(split), folder.looks(split), strict=True)
         reasons = [
-            (path, why_not_named(path) or look.reason or not_of_size(look.shape or (), shape))
+            (path, why_not_named(path) or look.reason or self._not_fitting(look.shape or (), shape))
             for (path, _), look in looks
         ]
         return [(path, reason) for path, reason in reasons if reason]
+
+    def _not_fitting(self, found: Sequence[int], shape: tuple[int, int, int]) -> str:
+        return "" if self.fitting.fits_all else not_of_size(found, shape)
 
     def notes(self, splits: Sequence[str]) -> list[str]:
         """Returns the classes of some splits with counts, and what is ignored or set aside, by reason."""
@@ -120,7 +127,7 @@ class FolderSeeds:
 
     def reading(self) -> dict[str, str]:
         """Returns by which rule pixels become uint8."""
-        return {"pixels": pixels.PICTURES}
+        return {"pixels": pixels.PICTURES, **self.fitting.told()}
 
     def read(self, split: str, positions: Sequence[int]) -> SeedBatch:
         """Reads the images at ascending positions of the split."""
@@ -131,7 +138,7 @@ class FolderSeeds:
             if reason := why_not_named(seed_id):
                 failures.append((printable(seed_id), reason))
                 continue
-            image, reason = _read_picture(epath.Path(self.root) / seed_id)
+            image, reason = self._read_picture(epath.Path(self.root) / seed_id, shape)
             reason = reason or not_of_size(image.shape, shape)
             if reason:
                 failures.append((seed_id, reason))
@@ -142,16 +149,15 @@ class FolderSeeds:
             labels.append(label if self.labeled else -1)
         return SeedBatch(split, read, ids, stack(images, shape), np.array(labels, np.int32), failures)
 
+    def _read_picture(self, path: epath.Path, shape: tuple[int, int, int]) -> tuple[np.ndarray, str]:
+        """Returns the image, uint8 `[H, W, 1 or 3]`, or why it cannot be used."""
+        try:
+            with path.open("rb") as stream, opened(stream) as picture:
+                return self.fitting.image(picture, shape)
+        except Exception as error:  # Pillow raises whatever damaged data lead to
+            return np.zeros((0, 0, 0), np.uint8), why_not(error)
+
 
 @functools.lru_cache(maxsize=4)
 def _folder(seeds: FolderSeeds) -> ImageFolder:
-    return ImageFolder(seeds.root)
-
-
-def _read_picture(path: epath.Path) -> tuple[np.ndarray, str]:
-    """Returns the image, uint8 `[H, W, 1 or 3]`, or why it cannot be used."""
-    try:
-        with path.open("rb") as stream, opened(stream) as picture:
-            return pixels.of_picture(picture)
-    except Exception as error:  # Pillow raises whatever damaged data lead to
-        return np.zeros((0, 0, 0), np.uint8), why_not(error)
+    return ImageFolder(seeds.root, seeds.fitting)

@@ -1,4 +1,4 @@
-"""What lies in an image folder SPLIT/CLASS/PICTURE: the pictures, their sizes and bytes, and what is ignored."""
+"""What lies in an image folder SPLIT/CLASS/PICTURE, or CLASS/PICTURE: pictures, their sizes, what is ignored."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ from PIL import Image, UnidentifiedImageError
 
 from models.errors import InputError
 from pipeline.progress import Bar
-from pipeline.seeds import pixels
+from pipeline.seeds.fitting import AS_IS, Fitting
 from pipeline.seeds.source import grouped, printable
 
+WHOLE = "train"  # the split of a folder that holds classes and no splits
 ENDINGS = (".png", ".jpg", ".jpeg", ".jfif", ".bmp", ".gif", ".webp", ".tif", ".tiff")
 # Whatever the ending says: Pillow would start Ghostscript for PostScript.
 _FORMATS = ("PNG", "JPEG", "BMP", "GIF", "WEBP", "TIFF")
@@ -65,11 +66,12 @@ class Look(NamedTuple):
 class ImageFolder:
     """One look at an image folder, local or in a bucket; what was found is kept.
 
-    A folder without a picture, or whose name begins with ".", is neither a split nor a class.
+    A folder without a picture, or whose name begins with ".", is neither a split nor a class. Where the folder's own
+    folders hold the pictures, these are classes, and there is one split, `WHOLE`.
     """
 
-    def __init__(self, root: str):
-        self._root = epath.Path(root)
+    def __init__(self, root: str, fitting: Fitting = AS_IS):
+        self._root, self._fitting = epath.Path(root), fitting
         self.listing = functools.cache(self._list)
         self.pictures = functools.cache(self._find_pictures)
         self.looks = functools.cache(self._look)
@@ -77,8 +79,23 @@ class ImageFolder:
     @functools.cached_property
     def splits(self) -> list[str]:
         """The splits' names, sorted."""
+        return [WHOLE] if self._is_flat else self._folders_of_splits
+
+    @functools.cached_property
+    def _folders_of_splits(self) -> list[str]:
         folders = [path.name for path in _children(self._root) if not _is_hidden(path) and path.is_dir()]
-        return [name for name in folders if self.listing(name).pictures]
+        return [name for name in folders if _list_split(self._root / name, f"{name}/").pictures]
+
+    @functools.cached_property
+    def _is_flat(self) -> bool:
+        """Whether the folder holds classes, and no splits."""
+        if self._folders_of_splits or (self._root / WHOLE).is_dir():
+            return False
+        return any(_holds_pictures(path) for path in _children(self._root))
+
+    def _above(self, split: str) -> str:
+        """Returns what stands before the classes of a split in a path."""
+        return "" if self._is_flat else f"{split}/"
 
     @functools.cached_property
     def classes(self) -> list[str]:
@@ -90,17 +107,12 @@ class ImageFolder:
         if split not in self.splits:
             raise InputError(f"[seeds] image_folder {self._root} {self._why_no_split(split)}")
         labels = {name: label for label, name in enumerate(self.classes)}
-        return [(f"{split}/{name}/{file}", labels[name]) for name, file in self.listing(split).pictures]
+        above = self._above(split)
+        return [(f"{above}{name}/{file}", labels[name]) for name, file in self.listing(split).pictures]
 
     def _list(self, split: str) -> Listing:
         """Lists a split's folder."""
-        listing = Listing([], [])
-        for path in _children(self._root / split):
-            if _is_hidden(path) or not path.is_dir():
-                listing.ignored.append((_stray(path), f"{split}/{path.name}"))
-            else:
-                _list_class(split, path, listing)
-        return listing
+        return _list_split(self._root if self._is_flat else self._root / split, self._above(split))
 
     def _look(self, split: str) -> list[Look]:
         """Reads all pictures of a split, in their order, without decoding them."""
@@ -108,7 +120,7 @@ class ImageFolder:
         batches = [paths[start : start + _BATCH] for start in range(0, len(paths), _BATCH)]
         looks: list[Look] = []
         with futures.ThreadPoolExecutor(_THREADS) as pool, Bar(f"look at {split}", len(paths), "picture") as bar:
-            for found in pool.map(lambda batch: [_look(path) for path in batch], batches):
+            for found in pool.map(lambda batch: [_look(path, self._fitting) for path in batch], batches):
                 looks += found
                 bar.show(len(looks))
         return looks
@@ -132,7 +144,8 @@ class ImageFolder:
     def notes(self, splits: Sequence[str]) -> list[str]:
         """Returns lines that tell of some splits which classes they have and what in them is ignored."""
         lines = [f"  {split}: {self._counted(split)}" for split in splits]
-        ignored = [(_stray(path), path.name) for path in _children(self._root) if _is_hidden(path) or path.is_file()]
+        beside = [] if self._is_flat else [path for path in _children(self._root) if _is_hidden(path) or path.is_file()]
+        ignored = [(_stray(path), path.name) for path in beside]
         ignored += [entry for split in splits for entry in self.listing(split).ignored]
         return lines + ([f"  ignored: {grouped(ignored)}"] if ignored else [])
 
@@ -156,12 +169,6 @@ class ImageFolder:
             )
         if self.splits:
             return f"has no split '{split}'; it has {', '.join(printable(name) for name in self.splits)}."
-        if classes := [path.name for path in _children(self._root) if _holds_pictures(path)]:
-            few = f"{', '.join(printable(name) for name in classes[:3])}{', ...' if len(classes) > 3 else ''}"
-            return (
-                f"holds class folders ({few}) and no split; move them into a folder for each split, as in "
-                f"{split}/{printable(classes[0])}/PICTURE.png."
-            )
         return f"holds no split; expected {split}/CLASS/PICTURE.png."
 
 
@@ -185,7 +192,18 @@ def _holds_pictures(path: epath.Path) -> bool:
     return not _is_hidden(path) and any(_is_picture(child) for child in _children(path))
 
 
-def _list_class(split: str, folder: epath.Path, listing: Listing) -> None:
+def _list_split(folder: epath.Path, above: str) -> Listing:
+    """Lists what lies in the folder that holds a split's classes; `above` stands before them in paths."""
+    listing = Listing([], [])
+    for path in _children(folder):
+        if _is_hidden(path) or not path.is_dir():
+            listing.ignored.append((_stray(path), f"{above}{path.name}"))
+        else:
+            _list_class(above, path, listing)
+    return listing
+
+
+def _list_class(above: str, folder: epath.Path, listing: Listing) -> None:
     """Adds to a split's listing what lies in one of its class folders."""
     before = len(listing.pictures)
     for path in _children(folder):
@@ -193,9 +211,9 @@ def _list_class(split: str, folder: epath.Path, listing: Listing) -> None:
             listing.pictures.append((folder.name, path.name))
         else:
             why = _HIDDEN if _is_hidden(path) else _NESTED if path.is_dir() else _OTHER
-            listing.ignored.append((why, f"{split}/{folder.name}/{path.name}"))
+            listing.ignored.append((why, f"{above}{folder.name}/{path.name}"))
     if len(listing.pictures) == before:
-        listing.ignored.append((_EMPTY, f"{split}/{folder.name}"))
+        listing.ignored.append((_EMPTY, f"{above}{folder.name}"))
 
 
 def opened(stream: Any) -> Image.Image:
@@ -206,7 +224,7 @@ def opened(stream: Any) -> Image.Image:
     return picture
 
 
-def _look(path: epath.Path) -> Look:
+def _look(path: epath.Path, fitting: Fitting) -> Look:
     total = hashlib.sha256()
     try:
         with path.open("rb") as stream:
@@ -214,11 +232,10 @@ def _look(path: epath.Path) -> Look:
                 total.update(piece)
             stream.seek(0)
             with opened(stream) as picture:
-                channels, reason = pixels.channels(picture)
-                shape = (picture.height, picture.width, channels)
+                shape, reason = fitting.shape(picture)
     except Exception as error:  # Pillow raises whatever damaged data lead to
         return Look(total.hexdigest(), None, why_not(error))
-    return Look(total.hexdigest(), None if reason else shape, reason)
+    return Look(total.hexdigest(), shape, reason)
 
 
 def why_not(error: Exception) -> str:

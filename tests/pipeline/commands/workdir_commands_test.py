@@ -127,3 +127,15 @@ def test_show_of_less_than_one_example_is_one_sentence(finished):
 def test_show_of_an_id_that_is_not_there_is_one_sentence(finished):
     outcome = call("show", DATASET, "zzz", "--workdir", finished.path)
     assert outcome.code == 2 and "0 examples have an id" in outcome.err
+
+
+def test_init_takes_class_folders_without_splits_and_tells_how_photos_are_brought_to_size(here):
+    for name in ("cat", "dog"):
+        (here / "pictures" / name).mkdir(parents=True)
+        (here / "pictures" / name / "0.png").touch()
+    assert call("init", "--image_folder", "pictures").code == 0
+    assert _load(here / "mistakes.toml").seeds.splits == ("train",)
+    text = (here / "mistakes.toml").read_text()
+    (here / "mistakes.toml").write_text(re.sub(r"^# (resize|size|background)", r"\1", text, flags=re.MULTILINE))
+    seeds = _load(here / "mistakes.toml").seeds
+    assert (seeds.resize, seeds.size, seeds.background) == ("crop", (96, 96), "white")

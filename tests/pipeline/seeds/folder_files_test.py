@@ -247,12 +247,19 @@ def test_a_folder_that_is_not_there_is_told(tmp_path):
     assert _why(tmp_path / "empty") == "holds no split; expected train/CLASS/PICTURE.png."
 
 
-def test_classes_without_a_split_above_them_are_told_where_to_go(tmp_path):
-    _write(tmp_path, *(f"{name}/0.png" for name in ("cat", "dog", "emu", "owl", ".git")))
-    assert _why(tmp_path) == (
-        "holds class folders (cat, dog, emu, ...) and no split; move them into a folder for each split, as in "
-        "train/cat/PICTURE.png."
-    )
+def test_classes_without_a_split_above_them_are_those_of_one_split(tmp_path):
+    _write(tmp_path, *(f"{name}/0.png" for name in ("cat", "dog", "emu", ".git")))
+    (tmp_path / "notes.txt").touch()
+    seeds = FolderSeeds(str(tmp_path))
+    assert seeds.read("train", range(3)).ids == ["cat/0.png", "dog/0.png", "emu/0.png"]
+    assert seeds.class_names() == ["cat", "dog", "emu"]
+    assert seeds.notes(["train"])[-1] == "  ignored: hidden (1: .git); outside the class folders (1: notes.txt)"
+    assert _why(tmp_path, "test") == "has no split 'test'; it has train."
+
+
+def test_pictures_that_lie_in_the_split_itself_are_no_class(tmp_path):
+    _write(tmp_path, "train/0.png", "cat/0.png")
+    assert _why(tmp_path).startswith("has no picture in a class folder of split 'train'")
 
 
 def test_of_a_split_that_is_not_there_those_that_are_are_told(root):
