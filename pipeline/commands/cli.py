@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import importlib.metadata
 import itertools
 import os
 import select
@@ -208,6 +209,8 @@ def _parser() -> tuple[Any, Any]:
         "be given to run and mine.",
         allow_abbrev=False,
     )
+    version = importlib.metadata.version("peer-pressure")
+    parser.add_argument("--version", action="version", version=f"%(prog)s {version}", help="show the version and exit")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     def command(name: str, call: Any, about: str) -> Any:

@@ -1,12 +1,14 @@
-"""The commands to begin with, and to find things again: `init`, `nets`, `list`, `show`."""
+"""The commands to begin with, and to find things again: `init`, `help`, `nets`, `list`, `show`."""
 
 from __future__ import annotations
 
 import argparse
+import difflib
 import json
 import os
 import pathlib
 import re
+import textwrap
 
 from models import zoo
 from models.errors import InputError
@@ -36,6 +38,8 @@ def add(command: Command) -> None:
     first.add_argument("--image_folder", default="", metavar="FOLDER", help="instead, a folder SPLIT/CLASS/PICTURE.png")
     first.add_argument("--nets", nargs="+", default=[], metavar="NET", help="your .keras files or SavedModel folders")
     first.add_argument("--out", default="", metavar="TOML", help="the file to write; by default KIND.toml")
+    asked = command("help", _help, "Tell what a key of a configuration means, and which values it takes.")
+    asked.add_argument("key", help="its name, or a part of it, such as patience; or its section, such as search")
     command("nets", _nets, "List the architectures that can be trained here by name.")
     options.workdir(command("list", _list, "List the tasks of a workdir: their runs, versions and retrained nets."))
     options.show(command("show", _show, "Show a dataset's examples as a table, or all that is known of one."))
@@ -93,6 +97,22 @@ def _seeds(arguments: argparse.Namespace, folder: pathlib.Path) -> str:
     splits = [each.name for each in folders if any(below.is_dir() for below in each.iterdir())]
     name = json.dumps(os.path.relpath(pictures, folder))
     return f"image_folder = {name}\nsplits = {json.dumps(splits or [_WHOLE])}\n{_PHOTOS}"
+
+
+def _help(arguments: argparse.Namespace) -> int:
+    from pipeline.commands import reference
+
+    known, wanted = reference.all_keys(), arguments.key.strip("[]").lower()
+    names = {name.rpartition(" ")[2] for name, _ in known}
+    exact = [entry for entry in known if entry[0].rpartition(" ")[2] == wanted]
+    found = exact or [entry for entry in known if wanted in entry[0].lower()]
+    if not found:
+        near = difflib.get_close_matches(wanted, names, 1, 0.6)
+        hint = f"did you mean {near[0]}?" if near else "docs/configuration.md has them all."
+        raise InputError(f"no key has '{arguments.key}' in its name; {hint}")
+    for name, told in found:
+        print("\n".join([name, textwrap.fill(told, 100, initial_indent="    ", subsequent_indent="    ")]))
+    return OK
 
 
 def _nets(arguments: argparse.Namespace) -> int:

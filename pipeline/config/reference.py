@@ -60,6 +60,29 @@ def page(datasets: Mapping[str, Sequence[Method]], retraining: Mapping[str, type
     return "\n\n".join(parts) + "\n"
 
 
+def keys(datasets: Mapping[str, Sequence[Method]], retraining: Mapping[str, type]) -> Iterator[tuple[str, str]]:
+    """Yields each key, "[section] key", and what is to be said of it in the terminal; arguments as of `page`."""
+    methods = [method for each in datasets.values() for method in each]
+    for section, cls in COMMON.items():
+        yield from _told(f"[{section}]", cls, "")
+    for section in dict.fromkeys(name for method in methods for name in method.sections):
+        readers: dict[type, list[str]] = {}
+        for method in methods:
+            for cls in method.choices(section):
+                readers.setdefault(cls, []).append(method.name)
+        for cls, names in readers.items():
+            choice = f", name = {cls.name!r}" if hasattr(cls, "name") else ""
+            yield from _told(f"[{section}]", cls, f"; read by {', '.join(names)}{choice}")
+    for above, cls in retraining.items():
+        yield from _told(above, cls, "; of a retraining file")
+
+
+def _told(above: str, cls: Any, readers: str) -> Iterator[tuple[str, str]]:
+    for key in _keys(cls):
+        told = f"{key.about.meaning} ({_values(key)}; default {_toml(key.default)}{readers})"
+        yield f"{above} {key.name}", told.replace("`", "")
+
+
 def _methods(datasets: Mapping[str, Sequence[Method]]) -> str:
     common = ", ".join(f"`[{name}]`" for name in COMMON)
     rows = [

@@ -5,6 +5,7 @@ import re
 import pytest
 
 from models import zoo
+from pipeline.commands import reference
 from pipeline.config import config_file
 from pipeline.kinds import registry
 from tests.pipeline.conftest import DATASET, call
@@ -139,3 +140,34 @@ def test_init_takes_class_folders_without_splits_and_tells_how_photos_are_brough
     (here / "mistakes.toml").write_text(re.sub(r"^# (resize|size|background)", r"\1", text, flags=re.MULTILINE))
     seeds = _load(here / "mistakes.toml").seeds
     assert (seeds.resize, seeds.size, seeds.background) == ("crop", (96, 96), "white")
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ("patience", "[search] patience\n    candidates in a row without a move that end a trial"),
+        ("[operator]", "[operator] rotation_degrees\n"),
+        ("lanes", "[run] lanes\n"),
+        ("generations", "of a retraining file"),
+    ],
+)
+def test_help_tells_what_a_key_means(asked, told):
+    outcome = call("help", asked)
+    assert outcome.code == 0 and told in outcome.out
+
+
+def test_help_knows_every_key_of_the_page():
+    known = {name.rpartition(" ")[2] for name, _ in reference.all_keys()}
+    listed = set(re.findall(r"^\| `(\w+)` \| `[^`]*` \|", reference.page(), re.MULTILINE))
+    assert listed == known and len(known) > 60
+
+
+@pytest.mark.parametrize(("asked", "hint"), [("patiense", "did you mean patience?"), ("zzzz", "docs/configuration.md")])
+def test_a_key_that_there_is_not_is_told(asked, hint):
+    outcome = call("help", asked)
+    assert outcome.code == 2 and hint in outcome.err and outcome.err.count("\n") == 1
+
+
+def test_the_version_is_told():
+    outcome = call("--version")
+    assert outcome.code == 0 and re.fullmatch(r"peerpressure \d+\.\d+\.\d+\S*\n", outcome.out)
