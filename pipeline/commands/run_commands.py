@@ -26,6 +26,7 @@ def add(command: Command) -> None:
     """Adds the commands to the command line; `command` takes a name, the function to call and a sentence about it."""
     for name, call, about in (
         ("run", _run, "Train what is missing, mine, package, and print the table of the run."),
+        ("check", _check, "Say what a task would do and how long it takes, before any work."),
         ("train", _train, "Train the nets of a task that are not in the workdir yet."),
         ("mine", _mine, "Search, verify and write the chunks of a run; goes on where a killed run stopped."),
         ("package", _package, "Make all finished runs of a task the next version of its dataset."),
@@ -34,7 +35,7 @@ def add(command: Command) -> None:
         options.task(step)
         if name in ON_BEAM:
             options.run(step)
-        if name != "train":
+        if name not in ("check", "train"):
             options.wait(step)
 
 
@@ -82,6 +83,15 @@ def _job_alone(arguments: argparse.Namespace, who: str) -> Iterator[Job]:
 def _run_alone(arguments: argparse.Namespace) -> contextlib.AbstractContextManager[Job]:
     who = f"run '{arguments.run_id}'" if arguments.run_id else "a run without --run_id"
     return _job_alone(arguments, who)
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    job = _job(_load(arguments), arguments)
+    from pipeline.runs import rehearsal
+
+    for told in rehearsal.rehearse(job):
+        print(told, flush=True)
+    return OK
 
 
 def _train(arguments: argparse.Namespace) -> int:

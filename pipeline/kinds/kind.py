@@ -6,6 +6,7 @@ Kinds are light: what needs TensorFlow is imported where it is used; a mistake i
 from __future__ import annotations
 
 import abc
+import dataclasses
 import types
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from pipeline.seeds.source import SeedSource
     from pipeline.workdir.ledger import RunFolder
 
+_SAMPLE, _FEW = 32, 8  # seed images that are mined to see how long it takes; places of the search for each
 HEALED = "healed"  # the status of an example that its net, or nets, now get right
 Example = dict[str, Any]  # one of a published dataset, NumPy values
 Manifest = Mapping[str, Any]
@@ -149,6 +151,21 @@ class Kind(abc.ABC):
         """Returns what a run's manifest says besides, about its nets; JSON-able."""
         del config, group, source
         return {}
+
+    def sample(self, config: Config, units: Sequence[Unit]) -> tuple[Config, Unit, float]:
+        """Returns what is mined to see how long a run takes.
+
+        Args:
+          config: the configuration.
+          units: of the run, at least one.
+
+        Returns:
+          A configuration, a small unit, and how many times as much the whole run is.
+        """
+        first = units[0]
+        wanted = max(_SAMPLE, config.run.lanes // _FEW)  # fewer leave places of the search empty
+        part = dataclasses.replace(first, positions=first.positions[:wanted])
+        return config, part, sum(len(unit.positions) for unit in units) / len(part.positions)
 
     def standing(self, config: Config, folder: RunFolder, units: Sequence[Unit]) -> Standing:
         """Returns what tells how far a run of these units is."""

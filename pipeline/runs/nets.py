@@ -129,7 +129,14 @@ def _load(net: NetFile, shape: tuple[int, int, int]) -> Any:
     )
 
 
-def prepare(config: Config, workdir: Workdir, source: SeedSource, device: str, progress: Progress) -> NetFiles:
+def prepare(
+    config: Config,
+    workdir: Workdir,
+    source: SeedSource,
+    device: str,
+    progress: Progress = lambda *_: None,
+    train: bool = True,
+) -> NetFiles:
     """Trains the nets that are not there yet, and returns the files of all.
 
     Args:
@@ -139,9 +146,10 @@ def prepare(config: Config, workdir: Workdir, source: SeedSource, device: str, p
         that [peers] trained_on names.
       device: as in `models.devices`.
       progress: called after each epoch with the net's name, epoch, epochs and training accuracy.
+      train: if not, files that are not there are returned all the same.
     """
     classes = len(source.class_names())
-    trainer = _Trainer(workdir, source, device, progress, config.run.max_set_aside)
+    trainer = _Trainer(workdir, source, device, progress, config.run.max_set_aside, train)
     whole = _whole(source, config.seeds.splits)
     if config.peers.architectures:
         seeds = range(config.peers.init_seed, config.peers.init_seed + len(config.peers.architectures))
@@ -205,18 +213,26 @@ def _parts(source: SeedSource, names: tuple[str, ...]) -> list[Part]:
 class _Trainer:
     """Trains nets of the zoo on parts of the seed images' dataset, reading them only if a net is missing."""
 
-    def __init__(self, workdir: Workdir, source: SeedSource, device: str, progress: Progress, max_set_aside: float):
-        self._workdir, self._source, self._max_set_aside = workdir, source, max_set_aside
+    def __init__(
+        self,
+        workdir: Workdir,
+        source: SeedSource,
+        device: str,
+        progress: Progress,
+        max_set_aside: float,
+        may_train: bool,
+    ):
+        self._workdir, self._source, self._max_set_aside, self._may_train = workdir, source, max_set_aside, may_train
         self._device, self._progress = device, progress
         self._read: tuple[Part, np.ndarray, np.ndarray] | None = None  # the last part, its images and labels
 
     def net(self, name: str, architecture: str, init_seed: int, how: Training, part: Part) -> NetFile:
-        """Returns a net's file, trained if it is not there."""
+        """Returns a net's file, trained if it is not there and that is allowed."""
         key = recipe.digest(architecture, init_seed, how, self._digest(part))
         path = self._workdir.nets / f"{name}-{key[:12]}.keras"
         if path.exists():
             training.sweep(path)
-        else:
+        elif self._may_train:
             self._train(path, name, architecture, init_seed, how, part)
         return NetFile(name, str(path))
 

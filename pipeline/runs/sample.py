@@ -61,7 +61,9 @@ def _positions(count: int) -> list[Sequence[int]]:
     return [range(start, start + rows) for start in starts]
 
 
-def examine(sample: Sample, group: PeerGroup, judge: PeerGroup | None, device: str) -> dict[str, Any] | None:
+def examine(
+    sample: Sample, group: PeerGroup, judge: PeerGroup | None, device: str, told: bool = True
+) -> dict[str, Any] | None:
     """Checks the nets on a sample; prints how often each is right, and warns of those that hardly are.
 
     Args:
@@ -69,6 +71,7 @@ def examine(sample: Sample, group: PeerGroup, judge: PeerGroup | None, device: s
       group: the peers.
       judge: a group of one.
       device: as in `models.devices`.
+      told: whether to print how often they are right.
 
     Returns:
       What the manifest says of it: the split, how many images, and each net's accuracy; None without labels.
@@ -85,8 +88,9 @@ def examine(sample: Sample, group: PeerGroup, judge: PeerGroup | None, device: s
         if not sample.labeled:
             return None
         values = [accuracy.accuracy(one, sample.labels) for one in answers]
-        told = ", ".join(f"{one.classifier.name} {value:.3f}" for one, value in zip(asked, values, strict=True))
-        print(f"accuracy on {len(sample.images)} seed images of split {sample.split}: {told}", flush=True)
+        if told:
+            right = ", ".join(f"{one.classifier.name} {value:.3f}" for one, value in zip(asked, values, strict=True))
+            print(f"accuracy on {len(sample.images)} seed images of split {sample.split}: {right}", flush=True)
         _warn(sample, asked, values, best=max(values[: len(group.names)]))
     peers = values[: len(group.names)]
     return {

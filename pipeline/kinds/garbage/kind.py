@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from pipeline.seeds.source import SeedSource
     from pipeline.workdir.ledger import RunFolder
 
+_GENERATIONS = 20  # that are evolved to see how long it takes
+
 
 class Garbage(Kind):
     """Garbage images (Nguyen, Yosinski, Clune); a unit of work is an island, not some seed images."""
@@ -98,6 +100,11 @@ generations = 200
 
     def wanted(self, config: Config) -> dict[str, Any]:
         return {"islands": config.sections["garbage"].islands}
+
+    def sample(self, config: Config, units: Sequence[Unit]) -> tuple[Config, Unit, float]:
+        generations = config.sections["garbage"].generations
+        few = min(generations, _GENERATIONS)
+        return config.with_number("garbage", "generations", few, "check"), units[0], generations / few * len(units)
 
     def standing(self, config: Config, folder: RunFolder, units: Sequence[Unit]) -> Standing:
         from pipeline.kinds.garbage.standing import Generations

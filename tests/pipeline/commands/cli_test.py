@@ -27,6 +27,7 @@ _RUN_OPTIONS = {"--run_id": "", "--run_seed": "", "--islands": "", "--wait": ""}
 _OPTIONS = {
     "run": {**_TASK_OPTIONS, **_RUN_OPTIONS},
     "mine": {**_TASK_OPTIONS, **_RUN_OPTIONS},
+    "check": _TASK_OPTIONS,
     "train": _TASK_OPTIONS,
     "package": {**_TASK_OPTIONS, "--wait": ""},
     "verify": {"--workdir": "runs", "--peers": ""},
@@ -40,7 +41,10 @@ _OPTIONS = {
     "sheet": {"--workdir": "runs", "--net": "", "--encoding": "", "--limit": "100"},
     "lineage": {"--workdir": "runs", "--csv": ""},
 }
-_REQUIRED = {**{command: ["--config"] for command in ("run", "mine", "train", "package")}, "recheck": ["--peers"]}
+_REQUIRED = {
+    **{command: ["--config"] for command in ("run", "mine", "check", "train", "package")},
+    "recheck": ["--peers"],
+}
 _REQUIRED |= {"render": ["--out"], "sheet": ["--out"]}
 _HELP = {"-h", "--help", "--helpshort", "--helpfull"}
 
