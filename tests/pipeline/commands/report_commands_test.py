@@ -161,6 +161,7 @@ def test_many_examples_are_shown_evenly_spaced(finished, monkeypatch, tmp_path):
     assert places == sorted(places) and places[0] < len(every) / 5 and places[-1] >= len(every) * 0.6
 
 
+@pytest.mark.slow
 def test_a_run_ends_with_its_page(finished, tmp_path, monkeypatch):
     monkeypatch.setattr(run_commands, "_reported", conftest.REPORTED)
     work = finished.copy(tmp_path / "work", ran=False)

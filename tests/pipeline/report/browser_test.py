@@ -17,6 +17,7 @@ from selenium.webdriver.support.wait import WebDriverWait
 from pipeline.report.page import Gallery, Page, Picture, Section, files
 from pipeline.report.tables import Table
 
+pytestmark = pytest.mark.slow
 COUNT = 5000
 NAMES = ["cat", '<script>document.title = "taken"</script>', "10", "9"]
 RNG = np.random.default_rng(0)

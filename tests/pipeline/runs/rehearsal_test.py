@@ -14,7 +14,16 @@ def _check(work, config):
     return conftest.call("check", "--config", config, "--workdir", work.path)
 
 
-@pytest.mark.parametrize("search", [{}, {"trials": 20}, {"method": "scan"}, conftest.PGD], ids=str)
+@pytest.mark.parametrize(
+    "search",
+    [
+        {},
+        pytest.param({"trials": 20}, marks=pytest.mark.slow),
+        pytest.param({"method": "scan"}, marks=pytest.mark.slow),
+        pytest.param(conftest.PGD, marks=pytest.mark.slow),
+    ],
+    ids=str,
+)
 def test_a_task_is_told_and_nothing_is_kept(finished, tmp_path, config, tree, search):
     work = finished.copy(tmp_path / "work", ran=False)
     before = tree(work.path)
@@ -27,6 +36,7 @@ def test_a_task_is_told_and_nothing_is_kept(finished, tmp_path, config, tree, se
     assert re.search(r"^time: about [\d:]+ at most in one process, .*memory: \d+\.\d GiB now$", outcome.out, re.MULTILINE)
 
 
+@pytest.mark.slow
 def test_islands_are_told(finished, tmp_path):
     work = finished.copy(tmp_path / "work", ran=False)
     outcome = _check(work, _garbage(tmp_path))
