@@ -34,8 +34,8 @@ _DIGITS = 12
 def of_run(examples: RunExamples, workdir: Workdir) -> Page:
     """Returns the page of a run, finished or not."""
     kind, run, folder = examples.kind, examples.run, examples.folder
-    count = run.manifest.get("examples", 0) if examples.finished else math.inf
-    gathered = _gather(examples.examples(), {folder.run_id: run}, kind, count, _replay(examples.name, workdir))
+    replay = _replay(examples.name, workdir)
+    gathered = _gather(examples.examples(), {folder.run_id: run}, kind, examples.count, replay)
     done, units = examples.units
     notes = [] if examples.finished else [f"The run is not finished: {done} of {units} units are there."]
     first = Section("overview", "Overview", notes, *_about_run(run, gathered))
@@ -77,7 +77,7 @@ class _Gathered:
 
 
 def _gather(
-    examples: Iterable[Example], runs: Mapping[str, Recorded], kind: Kind, count: float, command: str
+    examples: Iterable[Example], runs: Mapping[str, Recorded], kind: Kind, count: int, command: str
 ) -> _Gathered:
     gathered = _Gathered(Gallery(kind.measures, kind.chosen, command), [], [])
     met: set[tuple[bytes, int]] = set()
