@@ -73,7 +73,7 @@ setuptools.setup(
     # Naming the root makes an editable install a plain path entry, which TFDS, type checkers and editors can follow.
     package_dir={"": "."},
     packages=setuptools.find_packages(include=["pipeline*", "models*", "tfds_builders*"]),
-    package_data={"": ["README.md", "CITATIONS.bib", "TAGS.txt", "*.html", "*.css", "*.js"]},
+    package_data={"": ["README.md", "CITATIONS.bib", "TAGS.txt", "*.html"], "pipeline.report": ["templates/*"]},
     install_requires=INSTALL_REQUIRES,
     extras_require=EXTRAS_REQUIRE,
     entry_points={"console_scripts": ["peerpressure = pipeline.__main__:console"]},
