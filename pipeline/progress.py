@@ -12,6 +12,7 @@ from typing import IO, Any, Protocol
 from tqdm import tqdm
 
 _SECONDS = 0.5  # between two looks at what goes on elsewhere
+_DRAWN_SECONDS = 0.1  # between two drawings of a bar
 _LOG_SECONDS = 30.0  # between two lines in a log; a step that takes less has none
 _REST = 20.0  # times as long as a look takes: in a bucket with many chunks a look is many requests
 
@@ -56,19 +57,26 @@ class Bar:
     def show(self, place: int, note: str = "") -> None:
         """Shows that so many units are done; one that is less than before is not believed."""
         self._place, self._note = max(place, self._place), note
-        if self._bar is not None:
-            self._bar.set_postfix_str(note, refresh=False)
-            self._bar.update(self._place - self._bar.n)
-            self._bar.refresh()  # the clock goes on while a unit takes its time
-        elif self._clock() - self._told >= _LOG_SECONDS:
+        if self._clock() - self._told < (_LOG_SECONDS if self._bar is None else _DRAWN_SECONDS):
+            return
+        if self._bar is None:
             self._tell()
+        else:
+            self._draw()
 
     def close(self) -> None:
         """Ends the bar, and the lines by one that tells how far it came, if there were any."""
         if self._bar is not None:
+            self._draw()
             self._bar.close()
         elif self._lines:
             self._tell()
+
+    def _draw(self) -> None:
+        self._told = self._clock()
+        self._bar.set_postfix_str(self._note, refresh=False)
+        self._bar.update(self._place - self._bar.n)
+        self._bar.refresh()  # the clock goes on while a unit takes its time
 
     def _tell(self) -> None:
         self._told, self._lines = self._clock(), self._lines + 1

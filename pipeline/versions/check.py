@@ -12,6 +12,7 @@ from models.classifier import PeerGroup
 from pipeline import ahead
 from pipeline.config.recorded import Recorded
 from pipeline.kinds.kind import Example
+from pipeline.progress import Bar
 from pipeline.versions.published import Published
 
 _TOLERANCE = 1e-3  # by which a probability may differ on another device
@@ -48,11 +49,13 @@ def check(published: Published, groups: Mapping[str, PeerGroup], batch: int) -> 
         size = published.kind.batch(published.runs[run_id], batch)
         return groups[run_id].probabilities(np.stack([example["image"] for example in mine]), size)
 
-    for (run_id, mine), answers in ahead.asked(published.by_run((*_FEATURES, *published.kind.checked)), ask):
-        for example, found in zip(mine, _failures(mine, published, published.runs[run_id], answers), strict=True):
-            reasons.update(found)
-            failed += [example["id"].decode()] if found else []
-        checked += len(mine)
+    with Bar("verify", published.count, "example") as bar:
+        for (run_id, mine), answers in ahead.asked(published.by_run((*_FEATURES, *published.kind.checked)), ask):
+            for example, found in zip(mine, _failures(mine, published, published.runs[run_id], answers), strict=True):
+                reasons.update(found)
+                failed += [example["id"].decode()] if found else []
+            checked += len(mine)
+            bar.show(checked, f"{reasons.total():,} failures")
     return Verified(checked, dict(reasons), tuple(failed[:10]))
 
 

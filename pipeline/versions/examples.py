@@ -25,8 +25,7 @@ def table(published: Published, limit: int) -> tuple[Table, int]:
             rows = [["id", "target net", *told, "status"]]
         shown = [example[name].decode() for name in ("id", "target_net", "status")]
         rows.append([shown[0][:_ID], shown[1], *told.values(), shown[2] or "-"])
-    count = sum(split.num_examples for split in published.builder.info.splits.values())
-    return Table(rows, f"{published.name}:{published.version}"), count
+    return Table(rows, f"{published.name}:{published.version}"), published.count
 
 
 def record(published: Published, example: Example) -> str:

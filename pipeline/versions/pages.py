@@ -15,6 +15,7 @@ from models.errors import InputError
 from pipeline.config.recorded import Recorded
 from pipeline.kinds import targets
 from pipeline.kinds.kind import Example, Kind
+from pipeline.progress import Bar
 from pipeline.report import picture, rates, tables
 from pipeline.report.page import Fact, Gallery, Page, Picture, Section, files
 from pipeline.report.tables import Table
@@ -47,11 +48,10 @@ def of_version(published: Published, workdir: Workdir) -> Page:
     """Returns the page of a published version."""
     kind, runs = published.kind, published.runs
     name, full = published.name, f"{published.name}:{published.version}"
-    count = sum(split.num_examples for split in published.builder.info.splits.values())
-    gathered = _gather(published.examples(), runs, kind, count, _replay(full, workdir))
+    gathered = _gather(published.examples(), runs, kind, published.count, _replay(full, workdir))
     newest = list(runs.values())[-1]
     facts, about = _about_run(newest, gathered)
-    notes = [] if count else [f"There are none: {kind.nothing_found}"]
+    notes = [] if published.count else [f"There are none: {kind.nothing_found}"]
     first = Section("overview", "Overview", notes, [Fact("version", published.version), *facts], about)
     folder = workdir.run(name, newest["run_id"])
     more = [_over_time(published, workdir), *_retrained(workdir, name), _questions(full, kind, workdir)]
@@ -81,20 +81,28 @@ def _gather(
 ) -> _Gathered:
     gathered = _Gathered(Gallery(kind.measures, kind.chosen, command), [], [])
     met: set[tuple[bytes, int]] = set()
-    for place, example in enumerate(examples):
-        gathered.count += 1
-        if count > MOST and (place * MOST) // count == ((place - 1) * MOST) // count:
-            continue
-        run = runs[example["run"]["id"].decode()]
-        gathered.drawn.append({name: example[name] for name in (*kind.drawn, "target_net")})
-        net_and_class = example["target_net"], int(example[kind.class_column])
-        if net_and_class not in met and len(met) < _WHOLE:
-            met.add(net_and_class)
-            gathered.whole.append(example)
-        images = [example[name] for name in ("seed_image", "image") if name in example]
-        record = told.lines(example, run.class_names)
-        gathered.gallery.add(example["id"].decode(), _row(example, run, kind, len(runs)), images, record)
+    with Bar("report", count, "example") as bar:
+        for place, example in enumerate(examples):
+            gathered.count += 1
+            bar.show(gathered.count)
+            if count <= MOST or (place * MOST) // count != ((place - 1) * MOST) // count:
+                _add(gathered, example, runs, kind, met)
     return gathered
+
+
+def _add(
+    gathered: _Gathered, example: Example, runs: Mapping[str, Recorded], kind: Kind, met: set[tuple[bytes, int]]
+) -> None:
+    """Adds an example; `met` are the target nets and classes of which there is a whole one."""
+    run = runs[example["run"]["id"].decode()]
+    gathered.drawn.append({name: example[name] for name in (*kind.drawn, "target_net")})
+    net_and_class = example["target_net"], int(example[kind.class_column])
+    if net_and_class not in met and len(met) < _WHOLE:
+        met.add(net_and_class)
+        gathered.whole.append(example)
+    images = [example[name] for name in ("seed_image", "image") if name in example]
+    record = told.lines(example, run.class_names)
+    gathered.gallery.add(example["id"].decode(), _row(example, run, kind, len(runs)), images, record)
 
 
 def _row(example: Example, run: Recorded, kind: Kind, runs: int) -> dict[str, str]:

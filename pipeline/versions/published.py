@@ -43,6 +43,11 @@ class Published:
         """Such as "1.0.0"."""
         return str(self.builder.info.version)
 
+    @property
+    def count(self) -> int:
+        """How many examples there are, in all splits."""
+        return sum(split.num_examples for split in self.builder.info.splits.values())
+
     def examples(self, features: Collection[str] | None = None) -> Iterator[Example]:
         """Yields the examples of all splits, NumPy values.
 

@@ -17,6 +17,7 @@ from models.errors import InputError
 from pipeline import ahead
 from pipeline.config.recorded import Recorded
 from pipeline.kinds.kind import Example, Kind
+from pipeline.progress import Bar
 from pipeline.report.tables import Table
 from pipeline.versions import statuses
 from pipeline.versions.published import Published
@@ -141,8 +142,10 @@ def recheck(published: Published, groups: Groups, batch: int) -> list[Rechecked]
         return shown.group.probabilities(np.stack([one["image"] for one in shown.examples]), size)
 
     found: list[Rechecked] = []
-    for shown, answers in ahead.asked(_shown(published, groups), ask):
-        found += _told(shown, answers, published.kind)
+    with Bar("recheck", published.count, "example") as bar:
+        for shown, answers in ahead.asked(_shown(published, groups), ask):
+            found += _told(shown, answers, published.kind)
+            bar.show(len(found))
     if not found and not any(published.by_run(())):
         raise InputError(f"'{published.builder.info.full_name}' is empty; there is nothing to show to nets.")
     if not found:

@@ -90,3 +90,13 @@ def test_what_goes_on_elsewhere_is_shown_to_the_end(monkeypatch):
 def test_the_longer_a_look_takes_the_longer_it_is_until_the_next():
     assert progress._pause(0.0) == progress._pause(0.01) == 0.5
     assert progress._pause(3.0) == 60.0
+
+
+def test_a_bar_is_drawn_ten_times_a_second_at_most_and_at_the_end():
+    to, clock = _Terminal(), _Clock()
+    with Bar("report", 1000, "example", to=to, clock=clock) as bar:
+        for place in range(1, 1001):
+            clock.seconds = place / 1000
+            bar.show(place)
+    drawn = to.getvalue().count("/1000")
+    assert drawn < 40 and "1000/1000" in to.getvalue()
