@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import itertools
 import json
 import os
 import pathlib
 import re
+import statistics
 import textwrap
+from collections.abc import Iterator
 
 from models import zoo
 from models.errors import InputError
@@ -22,11 +25,7 @@ from pipeline.report.tables import Table
 _KINDS = {kind.name.rpartition("_")[2] if kind.seeded else kind.name.partition("_")[0]: kind for kind in registry.KINDS}
 _NETS = ("mlp-10", "mlp-20", "mlp-30")
 _WHOLE = "train"  # the split of a folder that holds classes and no splits
-_PHOTOS = """\
-# resize = "crop"          # for pictures of several sizes; or "pad", "stretch"
-# size = [96, 96]          # height and width; without it, those of most pictures
-# background = "white"     # behind transparent pixels
-"""
+_LOOKED_AT, _LARGEST = 200, 96  # pictures whose size is looked at; pixels of the longer side of images of mixed sizes
 _TRAINING = "[training]\nepochs = 30\nbatch_size = 32\n"
 
 
@@ -96,7 +95,33 @@ def _seeds(arguments: argparse.Namespace, folder: pathlib.Path) -> str:
         raise InputError(f"--image_folder: {pictures} has no folders; expected SPLIT/CLASS/PICTURE.png below it.")
     splits = [each.name for each in folders if any(below.is_dir() for below in each.iterdir())]
     name = json.dumps(os.path.relpath(pictures, folder))
-    return f"image_folder = {name}\nsplits = {json.dumps(splits or [_WHOLE])}\n{_PHOTOS}"
+    return f"image_folder = {name}\nsplits = {json.dumps(splits or [_WHOLE])}\n{_photos(pictures)}"
+
+
+def _photos(folder: pathlib.Path) -> str:
+    """Returns the keys that bring pictures to one size; as a comment where they have one size."""
+    sizes = list(itertools.islice(_sizes(folder), _LOOKED_AT))
+    height, width = (int(statistics.median(side)) for side in zip(*sizes)) if sizes else (_LARGEST, _LARGEST)
+    shrink = min(1.0, _LARGEST / max(height, width))
+    off = "" if len(set(sizes)) > 1 else "# "
+    size = f"[{max(1, round(height * shrink))}, {max(1, round(width * shrink))}]"
+    return (
+        f'{off}resize = "crop"          # pictures have several sizes; or "pad", "stretch"\n'
+        f"{off}size = {size}          # height and width; without it, those of most pictures\n"
+        '# background = "white"     # behind transparent pixels, which else are set aside\n'
+    )
+
+
+def _sizes(folder: pathlib.Path) -> Iterator[tuple[int, int]]:
+    """Yields height and width of what is a picture in a folder, and below it."""
+    from PIL import Image
+
+    for path in sorted(folder.rglob("*.*")):
+        try:
+            with Image.open(path) as picture:
+                yield picture.height, picture.width
+        except (OSError, ValueError, Image.DecompressionBombError):  # `run` tells
+            continue
 
 
 def _help(arguments: argparse.Namespace) -> int:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import re
 
 import pytest
+from PIL import Image
 
 from models import zoo
 from pipeline.commands import reference
@@ -140,6 +141,24 @@ def test_init_takes_class_folders_without_splits_and_tells_how_photos_are_brough
     (here / "mistakes.toml").write_text(re.sub(r"^# (resize|size|background)", r"\1", text, flags=re.MULTILINE))
     seeds = _load(here / "mistakes.toml").seeds
     assert (seeds.resize, seeds.size, seeds.background) == ("crop", (96, 96), "white")
+
+
+@pytest.mark.parametrize(
+    ("sizes", "expected"),
+    [
+        ([(30, 20), (30, 20), (30, 20)], ("never", ())),
+        ([(30, 20), (32, 24), (34, 28)], ("crop", (24, 32))),
+        ([(300, 200), (300, 200), (300, 200), (20, 30)], ("crop", (64, 96))),
+    ],
+)
+def test_init_brings_photos_of_several_sizes_to_one(here, sizes, expected):
+    (here / "pictures" / "cat").mkdir(parents=True)
+    for number, size in enumerate(sizes):
+        Image.new("L", size).save(here / "pictures" / "cat" / f"{number}.png")
+    (here / "pictures" / "cat" / "none.png").write_text("no picture")
+    assert call("init", "--image_folder", "pictures").code == 0
+    seeds = _load(here / "mistakes.toml").seeds
+    assert (seeds.resize, seeds.size) == expected
 
 
 @pytest.mark.parametrize(
