@@ -14,13 +14,13 @@ _TOLD_APART = 0.7  # of the images; a net that tells so many apart knows the cla
 
 # How other nets would take images, and what to do about it. Grey images have the same channels in any order.
 _VIEWS: dict[str, tuple[Callable[[np.ndarray], np.ndarray], str]] = {
-    "with pixels from 0 to 255": (lambda images: images * 255.0, "begin it with a layer Rescaling(255.0)"),
-    "with pixels from -1 to 1": (lambda images: images * 2.0 - 1.0, "begin it with a layer Rescaling(2.0, -1.0)"),
-    "with black and white exchanged": (lambda images: 1.0 - images, "begin it with a layer Rescaling(-1.0, 1.0)"),
+    "with pixels from 0 to 255": (lambda images: images * 255.0, "set input_range = [0.0, 255.0]"),
+    "with pixels from -1 to 1": (lambda images: images * 2.0 - 1.0, "set input_range = [-1.0, 1.0]"),
+    "with black and white exchanged": (lambda images: 1.0 - images, "set input_range = [1.0, 0.0]"),
     "with their channels in reverse order": (lambda images: images[..., ::-1], "reverse them at its beginning"),
     "with pixels from 0 to 255 and their channels in reverse order": (
         lambda images: images[..., ::-1] * 255.0,
-        "reverse them at its beginning, and add a layer Rescaling(255.0)",
+        "reverse them at its beginning, and set input_range = [0.0, 255.0]",
     ),
 }
 
@@ -66,8 +66,8 @@ def likely_cause(asked: Asked, images: np.ndarray, labels: np.ndarray, class_nam
     if best >= accuracy(answers, labels) + _CLEARLY:
         return f"shown images {how} it gets {best:.2f} right: {_VIEWS[how][1]}"
     return (
-        "it may take another range of pixels than 0 to 1, its channels or classes in another order, or have learned "
-        "from another dataset"
+        "it may take another range of pixels than 0 to 1 (set input_range), its channels or classes in another order, "
+        "or have learned from another dataset"
     )
 
 

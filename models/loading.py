@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import tensorflow as tf
@@ -18,6 +18,8 @@ from models.errors import InputError
 
 Shape = tuple[int, int, int]
 
+UNIT = (0.0, 1.0)  # the range of images, unless a net takes another
+_LUMA = (0.299, 0.587, 0.114)
 _HDF5 = (".h5", ".hdf5")  # Keras's former format
 _CODE = ("Lambda", "__lambda__", "TFSMLayer")
 _NAME_KEYS = ("name", "keras_history", "input_layers", "output_layers")
@@ -46,6 +48,8 @@ def load(
     name: str | None = None,
     from_logits: bool = False,
     signature: str = "serving_default",
+    input_range: Sequence[float] = UNIT,
+    resize: bool = False,
     expected_shape: Shape | None = None,
 ) -> Classifier:
     """Loads a net and runs the preflight checks on it.
@@ -54,7 +58,10 @@ def load(
       path: a `.keras` file or a SavedModel folder, local or in a bucket.
       name: what to call it; the file's name without its ending if not given.
       from_logits: whether the net gives logits; they are then put through softmax.
-      signature: of a SavedModel, from one float input `[B, H, W, C]` in [0, 1] to one output `[B, K]`.
+      signature: of a SavedModel, from one float input `[B, H, W, C]` to one output `[B, K]`.
+      input_range: what black and white are to the net.
+      resize: whether images are brought to the net's own height, width and channels: bilinear, grey repeated for each
+        colour, colour as its luma (ITU-R 601).
       expected_shape: `(H, W, C)` of the seed images; settles what the net leaves open.
 
     Returns:
@@ -65,7 +72,9 @@ def load(
     """
     path = epath.Path(path)
     name = name or path.stem
-    net = _read(path, name, signature, expected_shape)
+    net = _with_range(_read(path, name, signature, expected_shape), *input_range)
+    if resize and expected_shape:
+        net = _resizing(net, name, expected_shape)
     input_shape = _input_shape(name, net.batch_shape, expected_shape)
     kernels = preflight.fastest_kernels(name, net.predict, input_shape)
     answers = preflight.ask(name, net.predict, input_shape, kernels)
@@ -268,7 +277,51 @@ def _with_softmax(net: _Net) -> _Net:
     def predict(images: tf.Tensor) -> tf.Tensor:
         return tf.nn.softmax(net.predict(images))
 
-    return _Net(predict, net.batch_shape, hashlib.sha256(f"softmax {net.digest}".encode()).hexdigest())
+    return _Net(predict, net.batch_shape, _derived("softmax", net))
+
+
+def _with_range(net: _Net, low: float, high: float) -> _Net:
+    """Shows a net images in [low, high] in place of [0, 1]."""
+    if (low, high) == UNIT:
+        return net
+
+    def predict(images: tf.Tensor) -> tf.Tensor:
+        return net.predict(images * (high - low) + low)
+
+    return _Net(predict, net.batch_shape, _derived(f"range {low:g} {high:g}", net))
+
+
+def _resizing(net: _Net, name: str, images_shape: Shape) -> _Net:
+    """Shows a net images of another shape than its own."""
+    if len(net.batch_shape) != 4:  # `load` tells
+        return net
+    own = _as_shape(
+        wanted if size is None else size for size, wanted in zip(net.batch_shape[1:], images_shape, strict=True)
+    )
+    if own == images_shape:
+        return net
+    if {own[2], images_shape[2]} - {1, 3} and own[2] != images_shape[2]:
+        raise InputError(
+            f"Net {name!r} takes images of {own[2]} channels and the seed images have {images_shape[2]}; only grey and "
+            "colour are made of each other."
+        )
+
+    def predict(images: tf.Tensor) -> tf.Tensor:
+        if own[:2] != images_shape[:2]:
+            images = tf.image.resize(images, own[:2], tf.image.ResizeMethod.BILINEAR)
+        if own[2] > images_shape[2]:
+            images = tf.repeat(images, own[2], axis=-1)
+        elif own[2] < images_shape[2]:
+            images = tf.reduce_sum(images * tf.constant(_LUMA), axis=-1, keepdims=True)
+        return net.predict(images)
+
+    shapes = " to ".join("x".join(map(str, shape)) for shape in (images_shape, own))
+    return _Net(predict, (net.batch_shape[0], *images_shape), _derived(f"resize {shapes}", net))
+
+
+def _derived(what: str, net: _Net) -> str:
+    """Returns the digest of a net with something before or after it."""
+    return hashlib.sha256(f"{what} {net.digest}".encode()).hexdigest()
 
 
 def _require_float(name: str, dtype: tf.DType) -> None:

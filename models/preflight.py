@@ -223,7 +223,7 @@ def require_shape(name: str, input_shape: tuple[int, int, int], image_shape: tup
     if tuple(input_shape) != tuple(image_shape):
         raise InputError(
             f"Net {name!r} takes images of shape {tuple(input_shape)} and the seed images have {tuple(image_shape)}; "
-            "use a net that was trained on images of this shape."
+            "use a net that was trained on images of this shape, or set resize = true."
         )
 
 

@@ -62,6 +62,14 @@ class Peers:
     )
     from_logits: bool = setting(False, "whether the files give logits")
     signature: str = setting("serving_default", "the SavedModels' signature")
+    input_range: tuple[float, ...] = setting(
+        (0.0, 1.0), "what black and white are to the files' nets: [-1.0, 1.0], [0.0, 255.0]"
+    )
+    resize: bool = setting(
+        False,
+        "whether images are brought to the size and channels of each of the files' nets: bilinear; grey is repeated, "
+        "colour becomes its luma",
+    )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -73,6 +81,8 @@ class Judge:
     epochs: int = setting(5, "how long it is trained; everything else is as in [training]", low=1, high=10_000)
     init_seed: int = setting(1000, "seed of its weights", low=0, high=2**31 - 1)
     from_logits: bool = setting(False, "whether the file gives logits")
+    input_range: tuple[float, ...] = setting((0.0, 1.0), "what black and white are to the file's net")
+    resize: bool = setting(False, "whether images are brought to the size and channels of the file's net")
 
 
 @dataclasses.dataclass(frozen=True)

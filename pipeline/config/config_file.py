@@ -10,7 +10,7 @@ from typing import Any
 from models import zoo
 from models.errors import InputError
 from pipeline.config import sections
-from pipeline.config.config import COMMON, Config, Search, SeededSearch, Seeds
+from pipeline.config.config import COMMON, Config, Judge, Peers, Search, SeededSearch, Seeds
 from pipeline.config.method import Method
 from pipeline.config.sections import known, section
 
@@ -111,6 +111,7 @@ def _check(config: Config) -> None:
         raise InputError("[search] targets is empty; give 'all' or the names of some nets.")
     _check_peers(config)
     _check_trained(config)
+    _check_reading(config)
     config.method.check(config.sections)
     if not config.seeds.labeled:
         _check_unlabeled(config)
@@ -153,6 +154,23 @@ def _check_peers(config: Config) -> None:
         raise InputError(f"[peers] names has {len(peers.names)} entries for {len(peers.files)} files; give one each.")
     if len(set(peers.names)) != len(peers.names):
         raise InputError("[peers] names are not all different; give each net its own.")
+
+
+def _check_reading(config: Config) -> None:
+    """Checks how nets of files are shown images."""
+    given: list[tuple[str, Peers | Judge, Any]] = [
+        ("peers", config.peers, config.peers.files),
+        ("judge", config.judge, config.judge.file),
+    ]
+    for name, keys, files in given:
+        span = keys.input_range
+        if len(span) != 2 or span[0] == span[1]:
+            raise InputError(
+                f"[{name}] input_range is {list(span)}, expected what black and white are, such as [-1.0, 1.0]."
+            )
+        for key in ("input_range", "resize"):
+            if not files and getattr(keys, key) != getattr(type(keys), key):
+                raise InputError(f"[{name}] {key} is for nets from files; leave it out.")
 
 
 def _check_trained(config: Config) -> None:

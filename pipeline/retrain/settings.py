@@ -14,7 +14,7 @@ from typing import Any, Literal
 from models.errors import InputError
 from models.settings import setting
 from pipeline.config import config_file, sections
-from pipeline.config.config import Config
+from pipeline.config.config import Config, Peers
 from pipeline.config.method import Method
 from pipeline.config.sections import known, section
 from pipeline.retrain.recipe import Recipe
@@ -105,6 +105,11 @@ def load(path: str, methods: dict[str, Method], subject_of: Callable[[Config], S
     if mined.peers.from_logits:
         raise InputError(
             f"{path}: mined has nets that give logits; save them with a softmax as their last layer to retrain them."
+        )
+    if mined.peers.resize or mined.peers.input_range != Peers.input_range:
+        raise InputError(
+            f"{path}: mined has nets that take another size or range; save them with layers that bring images to it to "
+            "retrain them."
         )
     retraining = _section(Retraining, "retrain", table, path)
     try:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,7 @@ from models.classifier import Classifier, PeerGroup
 from models.errors import InputError
 from models.recipe import Training
 from pipeline import records
-from pipeline.config.config import Config
+from pipeline.config.config import Config, Judge, Peers
 from pipeline.config.recorded import Recorded
 from pipeline.seeds.source import Part, SeedSource, check_usable, has_split
 from pipeline.workdir.ledger import Workdir
@@ -29,8 +29,7 @@ class NetFile:
 
     name: str
     path: str
-    from_logits: bool = False
-    signature: str = "serving_default"
+    how: Mapping[str, Any] = dataclasses.field(default_factory=dict)  # as `loading.load` takes it
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,11 +73,9 @@ class Finder:
     def load(self, path: str, run: Recorded, name: str = "") -> Classifier:
         """Loads a net as a run's are loaded, under a name; by default that of its file."""
         peers, shape = run.peers, tuple(run["image_shape"])
-        key = (path, name, peers.from_logits, peers.signature, shape)
+        key = (path, name, peers, shape)
         if key not in self._loaded:
-            self._loaded[key] = loading.load(
-                path, name=name, from_logits=peers.from_logits, signature=peers.signature, expected_shape=shape
-            )
+            self._loaded[key] = loading.load(path, name=name, expected_shape=shape, **_how(peers))
         return self._loaded[key]
 
     def nets(self, nets: Sequence[dict[str, str]], run: Recorded) -> dict[str, Classifier]:
@@ -124,9 +121,13 @@ def _check_different(group: PeerGroup) -> None:
 
 
 def _load(net: NetFile, shape: tuple[int, int, int]) -> Any:
-    return loading.load(
-        net.path, name=net.name, from_logits=net.from_logits, signature=net.signature, expected_shape=shape
-    )
+    return loading.load(net.path, name=net.name, expected_shape=shape, **net.how)
+
+
+def _how(section: Peers | Judge) -> dict[str, Any]:
+    """Returns how nets of files are loaded, by the keys of their section."""
+    keys = ("from_logits", "signature", "input_range", "resize")
+    return {key: getattr(section, key) for key in keys if hasattr(section, key)}
 
 
 def prepare(
@@ -161,12 +162,10 @@ def prepare(
         )
     else:
         names = list(config.peers.names) or [epath.Path(path).stem for path in config.peers.files]
-        logits, signature = config.peers.from_logits, config.peers.signature
-        peers = tuple(
-            NetFile(name, path, logits, signature) for name, path in zip(names, config.peers.files, strict=True)
-        )
+        how = _how(config.peers)
+        peers = tuple(NetFile(name, path, how) for name, path in zip(names, config.peers.files, strict=True))
     judge = config.judge
-    judge_file = NetFile("judge", judge.file, judge.from_logits) if judge.file else None
+    judge_file = NetFile("judge", judge.file, _how(judge)) if judge.file else None
     if judge.architecture:
         judged = dataclasses.replace(config.training, epochs=judge.epochs)
         judge_file = trainer.net(f"judge-{judge.architecture}", judge.architecture, judge.init_seed, judged, whole)

@@ -58,16 +58,16 @@ def test_low_is_below_half_of_the_best_or_near_chance(value, best, images, class
 @pytest.mark.parametrize(
     ("levels", "how", "cure"),
     [
-        (255.0 * LEVELS, "with pixels from 0 to 255", "Rescaling(255.0)"),
-        (2.0 * LEVELS - 1.0, "with pixels from -1 to 1", "Rescaling(2.0, -1.0)"),
-        (LEVELS[::-1], "with black and white exchanged", "Rescaling(-1.0, 1.0)"),
+        (255.0 * LEVELS, "with pixels from 0 to 255", "set input_range = [0.0, 255.0]"),
+        (2.0 * LEVELS - 1.0, "with pixels from -1 to 1", "set input_range = [-1.0, 1.0]"),
+        (LEVELS[::-1], "with black and white exchanged", "set input_range = [1.0, 0.0]"),
     ],
 )
-def test_a_net_that_wants_other_pixels_is_told_what_to_begin_with(levels, how, cure):
+def test_a_net_that_wants_other_pixels_is_told_what_to_set(levels, how, cure):
     asked = _by_level(levels)
     assert accuracy.accuracy(asked.batches(GREY), LABELS) < 0.5
     cause = accuracy.likely_cause(asked, GREY, LABELS, NAMES)
-    assert cause.startswith(f"shown images {how} it gets 1.00 right: begin it with a layer ")
+    assert cause.startswith(f"shown images {how} it gets 1.00 right: set ")
     assert cause.endswith(cure)
 
 

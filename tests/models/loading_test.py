@@ -156,6 +156,76 @@ def test_logits_are_detected_and_from_logits_mends_them(tmp_path):
     assert classifier.digest != loading.digest(model)
 
 
+@pytest.mark.parametrize("span", [(-1.0, 1.0), (0.0, 255.0), (1.0, 0.0)])
+def test_a_net_is_shown_images_in_its_own_range(tmp_path, span):
+    low, high = span
+    plain = nets.seeded("mlp-6", 1)
+    model = nets.sequential(layers.Rescaling(1.0 / (high - low), -low / (high - low)), plain)
+    path, images = _saved(model, tmp_path / "net.keras"), tf.constant(nets.images(5) / 255.0, tf.float32)
+    classifier = loading.load(path, input_range=span)
+    np.testing.assert_allclose(classifier.predict(images), plain(images), atol=1e-5)
+    assert np.abs(loading.load(path).predict(images) - plain(images)).max() > 1e-3
+
+
+def test_the_usual_range_changes_no_bit_and_no_digest(tmp_path):
+    path = _saved(nets.seeded("mlp-6", 1), tmp_path / "net.keras")
+    usual, told = loading.load(path), loading.load(path, input_range=(0.0, 1.0), resize=True, expected_shape=nets.SHAPE)
+    images = tf.constant(nets.images(5) / 255.0, tf.float32)
+    np.testing.assert_array_equal(usual.predict(images), told.predict(images))
+    assert usual.digest == told.digest == loading.digest(nets.seeded("mlp-6", 1))
+
+
+LARGER = (9, 12)
+
+
+def _of_shape(shape):
+    tf.keras.utils.set_random_seed(1)
+    return tf.keras.Sequential(
+        [tf.keras.Input(shape), layers.Flatten(), layers.Dense(nets.CLASSES, activation="softmax")]
+    )
+
+
+def test_images_are_brought_to_the_size_of_a_net(tmp_path):
+    channels = nets.SHAPE[2]
+    model = _of_shape((*LARGER, channels))
+    path, images = _saved(model, tmp_path / "net.keras"), tf.constant(nets.images(5) / 255.0, tf.float32)
+    classifier = loading.load(path, resize=True, expected_shape=nets.SHAPE)
+    np.testing.assert_allclose(classifier.predict(images), model(tf.image.resize(images, LARGER)), atol=1e-6)
+    assert classifier.input_shape == nets.SHAPE
+    with pytest.raises(InputError, match="set resize = true"):
+        loading.load(path, expected_shape=nets.SHAPE)
+
+
+@pytest.mark.parametrize(("images_of", "net_of"), [(1, 3), (3, 1)])
+def test_grey_is_repeated_for_a_net_of_colour_and_colour_is_shown_as_grey(tmp_path, images_of, net_of):
+    shape = nets.SHAPE[:2]
+    model = _of_shape((*shape, net_of))
+    images = tf.constant(np.random.default_rng(0).random((5, *shape, images_of)), tf.float32)
+    path = _saved(model, tmp_path / "net.keras")
+    classifier = loading.load(path, resize=True, expected_shape=(*shape, images_of))
+    shown = tf.image.rgb_to_grayscale(images) if net_of == 1 else tf.image.grayscale_to_rgb(images)
+    np.testing.assert_allclose(classifier.predict(images), model(shown), atol=1e-3)
+
+
+def test_each_way_to_show_images_is_a_net_of_its_own(tmp_path):
+    path, (height, width) = _saved(_of_shape((*LARGER, 1)), tmp_path / "net.keras"), nets.SHAPE[:2]
+    ways = [
+        {"resize": True, "expected_shape": (height, width, 1)},
+        {"resize": True, "expected_shape": (height + 1, width, 1)},
+        {"resize": True, "expected_shape": (height, width, 3)},
+        {"resize": True, "expected_shape": (height, width, 1), "input_range": (-1.0, 1.0)},
+        {"input_range": (-1.0, 1.0)},
+        {},
+    ]
+    assert len({loading.load(path, **way).digest for way in ways}) == len(ways)
+
+
+def test_other_channels_than_grey_and_colour_are_not_made_of_each_other(tmp_path):
+    path = _saved(_of_shape((*LARGER, 4)), tmp_path / "net.keras")
+    with pytest.raises(InputError, match="only grey and colour are made of each other"):
+        loading.load(path, resize=True, expected_shape=(*LARGER, 3))
+
+
 def test_probabilities_are_not_taken_for_logits(tmp_path):
     with pytest.raises(InputError, match="'net' gives probabilities where logits are expected"):
         loading.load(_saved(nets.seeded("mlp-6", 1), tmp_path / "net.keras"), from_logits=True)

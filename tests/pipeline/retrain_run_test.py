@@ -219,6 +219,7 @@ def test_a_mistake_is_one_sentence_and_nothing_is_written(finished, tmp_path, ol
             "nets cannot be retrained without labels",
         ),
         ({"peers": {"files": ["a.keras", "b.keras"], "from_logits": True}}, "save them with a softmax"),
+        ({"peers": {"files": ["a.keras", "b.keras"], "resize": True}}, "nets that take another size or range"),
     ],
 )
 def test_a_task_that_gives_nothing_to_retrain_with_is_one_sentence(finished, tmp_path, mined, told):

@@ -84,8 +84,8 @@ def test_help_lists_every_command_and_the_exit_codes(peerpressure):
 @pytest.mark.parametrize(
     ("argv", "message"),
     [
-        ([], "a command is missing; give one of run, train, mine, package, verify, replay, recheck, diff, transfer,"),
-        (["frobnicate"], "unknown command 'frobnicate'; expected one of run, train, mine, package, verify, replay,"),
+        ([], "a command is missing; give one of run, check, train, mine, package, verify, replay, recheck, diff,"),
+        (["frobnicate"], "unknown command 'frobnicate'; expected one of run, check, train, mine, package, verify,"),
         (["pakcage"], "unknown command 'pakcage'; did you mean package?"),
         (["run"], "`peerpressure run` needs --config; `peerpressure run --help` says what to give."),
         (["verify"], "`peerpressure verify` needs dataset;"),

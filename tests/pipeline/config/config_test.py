@@ -618,3 +618,24 @@ def test_a_bound_below_one_grey_level_is_refused_where_no_pixel_could_change(loa
 def test_a_small_bound_of_the_distortion_is_accepted(load):
     small = load({"search.method": '"pgd"', "attack.norm": '"l2"', "attack.eps": "0.001"})
     assert small.sections["attack"].eps == 0.001
+
+
+@pytest.mark.parametrize(
+    ("keys", "told"),
+    [
+        (
+            'files = ["a.keras", "b.keras"]\ninput_range = [0.5, 0.5]',
+            "[peers] input_range is [0.5, 0.5], expected what",
+        ),
+        ('files = ["a.keras", "b.keras"]\ninput_range = [1.0]', "[peers] input_range is [1.0], expected what"),
+        ('architectures = ["mlp-4", "mlp-8"]\ninput_range = [-1.0, 1.0]', "[peers] input_range is for nets from files"),
+        ('architectures = ["mlp-4", "mlp-8"]\nresize = true', "[peers] resize is for nets from files"),
+        ('architectures = ["mlp-4", "mlp-8"]\n[judge]\nresize = true', "[judge] resize is for nets from files"),
+    ],
+)
+def test_how_nets_are_shown_images_is_checked(tmp_path, keys, told):
+    path = tmp_path / "task.toml"
+    path.write_text(f'[seeds]\ndataset = "digits"\n[peers]\n{keys}\n')
+    with pytest.raises(InputError) as error:
+        config_file.load(str(path), registry.methods())
+    assert told in str(error.value) and "\n" not in str(error.value)
