@@ -8,6 +8,7 @@ _README = pathlib.Path(__file__).parent / "README.md"
 
 INSTALL_REQUIRES = [
     "absl-py>=2.1",
+    "argcomplete>=3.5,<4",
     "apache-beam>=2.70,<3",
     "etils[epath]>=1.9",
     "importlib_resources>=6.0",  # TFDS imports it without declaring it for every Python.

@@ -17,7 +17,7 @@ from models.classifier import PeerGroup
 from pipeline.report import tables
 from pipeline.report.tables import Table
 from pipeline.runs import nets as run_nets
-from pipeline.runs import sample
+from pipeline.runs import sample, steps
 from pipeline.runs.job import Job
 from pipeline.runs.nets import NetFile
 from pipeline.seeds.plan import Unit
@@ -44,7 +44,7 @@ def rehearse(job: Job) -> Iterator[str]:
     examined = sample.examine(chosen, group, judge, job.device, told=False)
     yield _nets(every, group, judge, examined).text()
     units = job.kind.units(job.config, group, job.source)
-    yield _plan(job, units)
+    yield steps.plan_text(job, units)
     if units:
         yield _time(job, group, judge, units)
 
@@ -74,13 +74,6 @@ def _nets(
     ]
     note = f"accuracy on {examined['images']} images of split {examined['split']}, in %" if examined else ""
     return Table([["net", "accuracy", "classes", "file"], *rows], note=note)
-
-
-def _plan(job: Job, units: Sequence[Unit]) -> str:
-    images, targets = sum(len(unit.positions) for unit in units), job.config.targets
-    told = targets if isinstance(targets, str) else ", ".join(targets)
-    each = f"{images:,} seed images" if job.kind.seeded else "an island each"
-    return f"plan: {len(units):,} units, {each}; target nets: {told}"
 
 
 def _time(job: Job, group: PeerGroup, judge: PeerGroup | None, units: Sequence[Unit]) -> str:

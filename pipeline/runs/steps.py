@@ -70,6 +70,7 @@ def mine(job: Job, run_id: str, beam_arguments: Sequence[str]) -> RunFolder:
     task = job.kind.task(job.config, group, job.source.class_names(), own["config_digest"], folder)
     accuracies = examine(job, group, judge)
     units = _start(job, group, folder, run)
+    print(plan_text(job, units), flush=True)
     _mine_missing(job, group, nets, task, units, folder, beam_arguments)
     facts = {
         "num_classes": group.num_classes,
@@ -80,6 +81,14 @@ def mine(job: Job, run_id: str, beam_arguments: Sequence[str]) -> RunFolder:
     }
     finish.finish(job, folder, units, {**own, **identity.provenance(job, folder), **facts})
     return folder
+
+
+def plan_text(job: Job, units: Sequence[plan.Unit]) -> str:
+    """Returns what a run is about to do, in a line."""
+    images, targets = sum(len(unit.positions) for unit in units), job.config.targets
+    told = targets if isinstance(targets, str) else ", ".join(targets)
+    each = f"{images:,} seed images" if job.kind.seeded else "an island each"
+    return f"plan: {len(units):,} unit{'s' * (len(units) != 1)}, {each}; target nets: {told}"
 
 
 def _start(job: Job, group: PeerGroup, folder: RunFolder, run: dict[str, Any]) -> list[plan.Unit]:

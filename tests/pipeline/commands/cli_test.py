@@ -393,3 +393,15 @@ def test_a_library_that_aborts_when_torn_down_does_not_change_the_exit_code(tmp_
     done = subprocess.run([sys.executable, "-c", _ABORTS_LATE, *given], capture_output=True, text=True)
     assert done.returncode == code, done.stderr
     assert ("mlp-30" in done.stdout) == (code == 0) and ("peerpressure: error: " in done.stderr) == (code != 0)
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [("ver", {"verify"}), ("re", {"replay", "recheck", "render", "retrain", "report"}), ("verify --w", {"--workdir"})],
+)
+def test_a_shell_completes_commands_and_options(program, tmp_path, typed, offered):
+    line = f"peerpressure {typed}"
+    asked = {"_ARGCOMPLETE": "1", "COMP_LINE": line, "COMP_POINT": str(len(line)), "_ARGCOMPLETE_IFS": " "}
+    environment = {**os.environ, **asked, "_ARGCOMPLETE_STDOUT_FILENAME": str(tmp_path / "offered")}
+    subprocess.run([program], env=environment, check=False, capture_output=True)
+    assert set((tmp_path / "offered").read_text().split()) == offered
