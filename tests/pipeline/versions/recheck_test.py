@@ -34,6 +34,7 @@ class _Published:
         garbage = {"population": 4, "confidence": 0.9}
         run["config"] = {"search": {"method": kind.methods[0].name}, "garbage": garbage, "run": {}, "peers": {}}
         self.kind, self.runs, self._examples = kind, {"first": recorded(run, registry.methods())}, examples
+        self.count = len(examples)
         self.builder = type("Builder", (), {"info": type("Info", (), {"full_name": f"{kind.name}/made_up/1.0.0"})})
 
     def run(self, example):
