@@ -19,7 +19,6 @@ import traceback
 from collections.abc import Sequence
 from typing import Any, NoReturn
 
-import argcomplete
 from absl import app, logging
 from absl.flags import argparse_flags
 
@@ -117,7 +116,10 @@ def _sentence(error: InputError | str) -> str:
 def _parse(argv: Sequence[str]) -> argparse.Namespace:
     """Parses the command line; what our parser does not know has to be Beam's."""
     parser, commands = _parser()
-    argcomplete.autocomplete(parser)  # ends the process where a shell asks
+    if "_ARGCOMPLETE" in os.environ:  # a shell asks for completions, which ends the process
+        import argcomplete
+
+        argcomplete.autocomplete(parser)
     try:
         _check_command(argv[1:], commands.choices)
         arguments, unknown = parser.parse_known_args(argv[1:])
