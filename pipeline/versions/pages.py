@@ -28,6 +28,7 @@ from pipeline.workdir import ledger
 from pipeline.workdir.ledger import RunFolder, Workdir
 
 MOST = 50_000  # examples of a page; of more, so many evenly spaced ones
+_PAGE = "index.html"
 _WHOLE = 200  # examples that are kept with their images, for pictures
 _DIGITS = 12
 
@@ -318,8 +319,9 @@ def folder(workdir: Workdir, name: str, part: str) -> epath.Path:
 
 
 def write(page: Page, folder: epath.Path) -> epath.Path:
-    """Writes a page and its pictures into a folder; returns the page's path."""
-    for name, data in sorted(files(page).items()):
-        ledger.write_whole(folder / name, data)
-    ledger.sweep_files(folder)
-    return folder / "index.html"
+    """Writes a page and its pictures into a folder, the page last; returns its path."""
+    made = files(page)
+    ledger.sweep_files(folder)  # before, for when the page is there, nobody comes again
+    for name in sorted(made, key=lambda name: (name == _PAGE, name)):
+        ledger.write_whole(folder / name, made[name])
+    return folder / _PAGE

@@ -8,6 +8,7 @@ import importlib.metadata
 import io
 import json
 import pathlib
+import re
 import shutil
 import signal
 import sys
@@ -282,7 +283,7 @@ def brief(nursery, tmp_path_factory) -> Brief:
 
 
 def kept(folder: pathlib.Path) -> dict[str, Any]:
-    """Returns all that a workdir keeps, but for locks; nets as weights, manifests without time and paths."""
+    """Returns all that a workdir keeps, but for locks; nets as weights, manifests and pages without time and paths."""
     found: dict[str, Any] = {name: data for name, data in files(folder).items() if not name.endswith(".lock")}
     for name in found:
         if name.endswith(".keras"):
@@ -291,6 +292,8 @@ def kept(folder: pathlib.Path) -> dict[str, Any]:
         elif name.endswith("manifest.json"):
             manifest = json.loads(found[name])
             found[name] = {key: value for key, value in manifest.items() if key not in ("finished_at", "net_paths")}
+        elif name.endswith("index.html"):
+            found[name] = re.sub("<dt>finished</dt><dd>[^<]*", "", found[name].decode().replace(str(folder), ""))
     return found
 
 
