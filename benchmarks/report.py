@@ -27,7 +27,7 @@ def _page(count: int) -> bytes:
     """Returns a page of noisy 28 x 28 blobs with records as long as those of mistakes."""
     rng = np.random.default_rng(0)
     distance = np.hypot(*np.mgrid[-14:14, -14:14])[..., None]
-    gallery = Gallery(["confidence", "moves"], {"grade": "high"}, "peerpressure replay x {id}")
+    gallery = Gallery(["confidence", "moves"], ["label", "read as"], {"grade": "high"}, "peerpressure replay x {id}")
     for number in range(count):
         blobs = 255.0 / (1.0 + np.exp(distance - rng.uniform(3, 9, (2, 1, 1, 1)))) * (rng.random((2, 28, 28, 1)) < 0.8)
         row = {

@@ -148,6 +148,11 @@ def table_of(data: bytes, columns: list[str] | None = None) -> pa.Table:
     return pq.ParquetFile(pa.BufferReader(data)).read(columns)
 
 
+def count_found(path: epath.PathLike) -> int:
+    """Returns how many finds a chunk file holds; reads one column of it."""
+    return pc.sum(pc.equal(read_table(path, ["outcome"])["outcome"], FOUND)).as_py() or 0
+
+
 class _ForArrow(io.RawIOBase):
     """An open file for Arrow, which takes those that TensorFlow opens in a bucket for closed."""
 

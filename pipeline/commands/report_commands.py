@@ -31,10 +31,12 @@ def _report(arguments: argparse.Namespace) -> int:
     from pipeline.workdir.ledger import Workdir
 
     workdir = Workdir.at(arguments.workdir)
-    page, usual = _page(arguments, workdir)
-    folder = epath.Path(arguments.out) if arguments.out else usual
-    with outputs.writing("--out", str(folder)):
-        print(pages.write(page, folder))
+    page, path = _page(arguments, workdir)
+    if arguments.out:
+        path = epath.Path(arguments.out) / path.name
+    with outputs.writing("--out", str(path.parent)):
+        pages.write(page, path)
+    print(path)
     return OK
 
 
@@ -46,9 +48,9 @@ def _page(arguments: argparse.Namespace, workdir: Workdir) -> tuple[Page, epath.
     name, _, run_id = arguments.dataset.partition("@")
     if not run_id:
         published = outputs.open_dataset(arguments)
-        return pages.of_version(published, workdir), pages.folder(workdir, published.name, published.version)
+        return pages.of_version(published, workdir), pages.path(workdir, published.name, published.version)
     if not name.startswith(tuple(f"{kind.name}/" for kind in registry.KINDS)):
         expected = ", ".join(f"{kind.name}/TASK@RUN" for kind in registry.KINDS)
         raise InputError(f"'{arguments.dataset}' is no run of a task; expected {expected}.")
     run = RunExamples(workdir.run(name, run_id))
-    return pages.of_run(run, workdir), pages.folder(workdir, name, run_id)
+    return pages.of_run(run, workdir), pages.path(workdir, name, run_id)

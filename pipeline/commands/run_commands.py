@@ -168,10 +168,10 @@ def _reported(job: Job, folder: RunFolder) -> dict[str, Any]:
     from pipeline.versions import pages
     from pipeline.versions.of_run import RunExamples
 
-    where = pages.folder(job.workdir, job.dataset_name, folder.run_id)
-    if not (where / "index.html").exists():
-        pages.write(pages.of_run(RunExamples(folder), job.workdir), where)
-    return {"report": where / "index.html"}
+    path = pages.path(job.workdir, job.dataset_name, folder.run_id)
+    if not path.exists():
+        pages.write(pages.of_run(RunExamples(folder), job.workdir), path)
+    return {"report": path}
 
 
 def _end(fields: dict[str, Any]) -> None:

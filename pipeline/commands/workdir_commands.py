@@ -24,7 +24,6 @@ from pipeline.report.tables import Table
 
 _KINDS = {kind.name.rpartition("_")[2] if kind.seeded else kind.name.partition("_")[0]: kind for kind in registry.KINDS}
 _NETS = ("mlp-10", "mlp-20", "mlp-30")
-_WHOLE = "train"  # the split of a folder that holds classes and no splits
 _LOOKED_AT, _LARGEST = 200, 96  # pictures whose size is looked at; pixels of the longer side of images of mixed sizes
 _TRAINING = "[training]\nepochs = 30\nbatch_size = 32\n"
 
@@ -95,7 +94,8 @@ def _seeds(arguments: argparse.Namespace, folder: pathlib.Path) -> str:
         raise InputError(f"--image_folder: {pictures} has no folders; expected SPLIT/CLASS/PICTURE.png below it.")
     splits = [each.name for each in folders if any(below.is_dir() for below in each.iterdir())]
     name = json.dumps(os.path.relpath(pictures, folder))
-    return f"image_folder = {name}\nsplits = {json.dumps(splits or [_WHOLE])}\n{_photos(pictures)}"
+    named = f"splits = {json.dumps(splits)}\n" if splits else ""  # else it holds classes, which are one split
+    return f"image_folder = {name}\n{named}{_photos(pictures)}"
 
 
 def _photos(folder: pathlib.Path) -> str:

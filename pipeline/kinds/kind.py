@@ -78,6 +78,7 @@ class Kind(abc.ABC):
       rechecked: features that `status` reads, likewise.
       whole_group: whether a recheck shows an example to all nets of its run, for its peers count too.
       measures: heads of `row` that are numbers.
+      caption: heads of `row` that tell an example from the others in a word or two.
       chosen: what a report shows first, head of `row` -> text; the rest is one choice away.
       drawn: features that `pictures` reads of all examples; small ones.
       questions: what else can be asked of a dataset: what it tells -> the command, "{}" for the dataset.
@@ -98,6 +99,7 @@ class Kind(abc.ABC):
     rechecked: tuple[str, ...]
     whole_group: bool = False
     measures: tuple[str, ...] = ()
+    caption: tuple[str, ...] = ("label", "read as")
     chosen: Mapping[str, str] = types.MappingProxyType({})
     drawn: tuple[str, ...] = ()
     questions: Mapping[str, str] = types.MappingProxyType({})

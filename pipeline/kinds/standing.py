@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import pyarrow.compute as pc
-
 from pipeline import records
 from pipeline.seeds.plan import Unit
 from pipeline.workdir import under_way
@@ -29,7 +27,6 @@ class Images:
         """Returns the number, and how many examples the finished units have."""
         finished = self._folder.finished_units()  # first, so that a unit that ends meanwhile does not count twice
         for unit in sorted(finished - self._found.keys())[:_READ]:
-            outcomes = records.read_table(self._folder.chunk(unit), ["outcome"])["outcome"]
-            self._found[unit] = pc.sum(pc.equal(outcomes, records.FOUND)).as_py() or 0
+            self._found[unit] = records.count_found(self._folder.chunk(unit))
         behind = sum(self._sizes.get(unit, 0) for unit in finished) + under_way.images_behind(self._folder)
         return behind, f"{sum(self._found.values()):,} found"

@@ -20,7 +20,7 @@ import numpy as np
 from pipeline.report import sprites
 from pipeline.report.tables import Table
 
-CLASSES = ("label", "read as")  # heads of the columns that a tile's caption is made of
+PAGE = "index.html"
 BLOCK = 256  # examples whose images are in one sheet
 
 Drawing = Callable[[IO[bytes]], None]  # writes PNG
@@ -81,12 +81,14 @@ class Gallery:
 
     Args:
       measures: heads of the columns that are numbers: sorted by; the others are chosen from.
+      caption: heads of the columns that stand below an example's images.
       chosen: head -> the value that is chosen at first, if there is one.
       command: what re-creates an example, "{id}" for its id.
     """
 
-    def __init__(self, measures: Iterable[str], chosen: Mapping[str, str], command: str):
-        self._measures, self._chosen, self._command = frozenset(measures), chosen, command
+    def __init__(self, measures: Iterable[str], caption: Iterable[str], chosen: Mapping[str, str], command: str):
+        self._measures, self._caption = frozenset(measures), frozenset(caption)
+        self._chosen, self._command = chosen, command
         self._rows: list[Mapping[str, str]] = []
         self._ids: list[str] = []
         self._blocks: list[dict[str, str]] = []
@@ -151,7 +153,7 @@ class Gallery:
         return {
             "head": head,
             "measure": False,
-            "classes": head in CLASSES,
+            "caption": head in self._caption,
             "names": names,
             "values": [places[text] for text in texts],
             "chosen": chosen if chosen in names else "",
@@ -191,7 +193,7 @@ def files(page: Page) -> dict[str, bytes]:
         gallery=_in_script(shown),
         blocks=page.gallery.blocks,
     )
-    return {"index.html": html.encode(), **{f"{name}.png": data for name, data in drawn.items()}}
+    return {PAGE: html.encode(), **{f"{name}.png": data for name, data in drawn.items()}}
 
 
 def _drawn(picture: Picture) -> bytes:

@@ -15,7 +15,8 @@ from matplotlib import pyplot
 matplotlib.rcParams["text.parse_math"] = False  # the names of classes and nets may have dollar signs
 
 _PEER, _RIGHT, _WRONG = "#9aa5b1", "#2f6fab", "#c8402f"
-_MOST = 12
+_MOST = 12  # states of a session, or places of a line
+_NAMED = 25  # classes of a heat map
 
 
 def draw_session(
@@ -83,9 +84,7 @@ def draw_pairs(originals: np.ndarray, twins: np.ndarray, titles: Sequence[str], 
     _save(figure, path)
 
 
-def draw_table(
-    shares: np.ndarray, rows: Sequence[str], columns: Sequence[str], path: str | IO[bytes], title: str = "% misread by"
-) -> None:
+def draw_table(shares: np.ndarray, rows: Sequence[str], columns: Sequence[str], path: str) -> None:
     """Draws shares `[R, N]` in [0, 1] as a heat map, PNG, with their figures in percent."""
     figure, axis = pyplot.subplots(figsize=(0.9 * len(columns) + 2.4, 0.34 * len(rows) + 1.2))
     axis.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
@@ -95,7 +94,7 @@ def draw_table(
         axis.text(column, row, f"{100 * share:.1f}", ha="center", va="center", fontsize=7, color=color)
     axis.set_xticks(np.arange(len(columns)), columns, fontsize=7, rotation=30, ha="right")
     axis.set_yticks(np.arange(len(rows)), rows, fontsize=7)
-    axis.set_title(title, fontsize=8)
+    axis.set_title("% misread by", fontsize=8)
     figure.tight_layout()
     _save(figure, path)
 
@@ -174,17 +173,14 @@ def draw_curves(curves: Sequence[np.ndarray], stream: IO[bytes]) -> None:
     _save(figure, stream)
 
 
-def draw_confusions(
-    counts: np.ndarray, nets: Sequence[str], class_names: Sequence[str], to: str | IO[bytes], most: int = 25
-) -> None:
+def draw_confusions(counts: np.ndarray, nets: Sequence[str], class_names: Sequence[str], to: str | IO[bytes]) -> None:
     """Draws for each net how many images of a class (row) it takes for which other (column), as PNG.
 
     Args:
       counts: `[R, K, K]`.
       nets: `[R]`, R >= 1.
-      class_names: `[K]`; above `most` of them, classes are not named.
+      class_names: `[K]`; of many, none is written.
       to: the file to write.
-      most: see `class_names`.
     """
     across = min(len(nets), 3)
     down = -(-len(nets) // across)
@@ -195,7 +191,7 @@ def draw_confusions(
         drawn = axis.imshow(np.ma.masked_equal(each, 0), cmap="Blues", vmin=0)
         axis.set_title(f"{net}: {int(each.sum())}", fontsize=8)
         figure.colorbar(drawn, ax=axis, shrink=0.8).ax.tick_params(labelsize=6)
-        if len(class_names) <= most:
+        if len(class_names) <= _NAMED:
             axis.set_xticks(np.arange(len(class_names)), class_names, fontsize=6, rotation=90)
             axis.set_yticks(np.arange(len(class_names)), class_names, fontsize=6)
     for axis in axes.flat[len(nets) :]:
@@ -250,22 +246,19 @@ def draw_histograms(values: Mapping[str, Sequence[float]], label: str, to: str |
     _save(figure, to)
 
 
-def draw_lines(
-    lines: Mapping[str, Sequence[float]], places: Sequence[str], label: str, to: str | IO[bytes], most: int = 12
-) -> None:
+def draw_lines(lines: Mapping[str, Sequence[float]], places: Sequence[str], label: str, to: str | IO[bytes]) -> None:
     """Draws lines over named places, as PNG; NaN leaves a gap.
 
     Args:
       lines: name -> a number for each place.
-      places: what stands below, from left to right; at most about `most` of them are written.
+      places: what stands below, from left to right; of many, some are written.
       label: what the numbers are.
       to: the file to write.
-      most: see `places`.
     """
     figure, axis = pyplot.subplots(figsize=(6, 3), layout="constrained")
     for name, numbers in lines.items():
         axis.plot(numbers, marker="o", markersize=3, linewidth=1.2, label=name)
-    step = max(1, -(-len(places) // most))
+    step = max(1, -(-len(places) // _MOST))
     axis.set_xticks(np.arange(0, len(places), step), places[::step], fontsize=7, rotation=30, ha="right")
     axis.set_ylim(bottom=0)
     axis.set_ylabel(label, fontsize=8)

@@ -85,6 +85,8 @@ def _time(job: Job, group: PeerGroup, judge: PeerGroup | None, units: Sequence[U
         miner, source = task.miner(group, judge), job.kind.material(config, group, job.source)
         first = source.read(unit.split, unit.positions[:1])
         miner.mine(first)  # compiles
+        for kept in where.path.iterdir():  # an island would go on where it stopped
+            kept.rmtree()
         start = time.perf_counter()
         miner.mine(source.read(unit.split, unit.positions))
         seconds = time.perf_counter() - start

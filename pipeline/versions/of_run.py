@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
-import pyarrow.compute as pc
 
 from models.errors import InputError
 from pipeline import formats, records
@@ -76,9 +75,7 @@ class RunExamples:
         """How many examples are there."""
         if self.finished:
             return self.finished["examples"]
-        chunks = [self.folder.chunk(unit) for unit in self.folder.finished_units()]
-        outcomes = [records.read_table(chunk, ["outcome"])["outcome"] for chunk in chunks]
-        return sum(pc.sum(pc.equal(each, records.FOUND)).as_py() or 0 for each in outcomes)
+        return sum(records.count_found(self.folder.chunk(unit)) for unit in self.folder.finished_units())
 
     def _rows(self) -> Iterator[dict[str, Any]]:
         for unit in sorted(self.folder.finished_units()):

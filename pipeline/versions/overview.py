@@ -62,5 +62,4 @@ def _run(name: str, folder: RunFolder) -> list[str]:
 
 
 def _examples(dataset: str, workdir: Workdir) -> int:
-    splits = published.open_dataset(dataset, workdir.datasets).builder.info.splits
-    return sum(split.num_examples for split in splits.values())
+    return published.open_dataset(dataset, workdir.datasets).count

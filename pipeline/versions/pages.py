@@ -17,7 +17,7 @@ from pipeline.kinds import targets
 from pipeline.kinds.kind import Example, Kind
 from pipeline.progress import Bar
 from pipeline.report import picture, rates, tables
-from pipeline.report.page import Fact, Gallery, Page, Picture, Section, files
+from pipeline.report.page import PAGE, Fact, Gallery, Page, Picture, Section, files
 from pipeline.report.tables import Table
 from pipeline.versions import diff
 from pipeline.versions import examples as told
@@ -28,7 +28,6 @@ from pipeline.workdir import ledger
 from pipeline.workdir.ledger import RunFolder, Workdir
 
 MOST = 50_000  # examples of a page; of more, so many evenly spaced ones
-_PAGE = "index.html"
 _WHOLE = 200  # examples that are kept with their images, for pictures
 _DIGITS = 12
 
@@ -80,7 +79,7 @@ class _Gathered:
 def _gather(
     examples: Iterable[Example], runs: Mapping[str, Recorded], kind: Kind, count: int, command: str
 ) -> _Gathered:
-    gathered = _Gathered(Gallery(kind.measures, kind.chosen, command), [], [])
+    gathered = _Gathered(Gallery(kind.measures, kind.caption, kind.chosen, command), [], [])
     met: set[tuple[bytes, int]] = set()
     with Bar("report", count, "example") as bar:
         for place, example in enumerate(examples):
@@ -170,10 +169,8 @@ def _nets(manifest: Mapping[str, Any]) -> Table:
     return Table([["net", "accuracy", "digest"], *rows], "Nets", note)
 
 
-def _percent(share: Any) -> str:
-    if isinstance(share, dict):
-        share = next(iter(share.values()), None)
-    return tables.number(100 * share) if isinstance(share, int | float) else "-"
+def _percent(share: float | None) -> str:
+    return "-" if share is None else tables.number(100 * share)
 
 
 def _left_out(manifest: Mapping[str, Any]) -> list[Table]:
@@ -313,15 +310,14 @@ def _front(folder: epath.Path) -> Picture:
 # Where pages lie.
 
 
-def folder(workdir: Workdir, name: str, part: str) -> epath.Path:
-    """Returns the folder of the page of a version, or of a run, of "dataset/task"."""
-    return workdir.path / "reports" / name / part
+def path(workdir: Workdir, name: str, part: str) -> epath.Path:
+    """Returns where the page of a version, or of a run, of "dataset/task" lies."""
+    return workdir.path / "reports" / name / part / PAGE
 
 
-def write(page: Page, folder: epath.Path) -> epath.Path:
-    """Writes a page and its pictures into a folder, the page last; returns its path."""
+def write(page: Page, path: epath.Path) -> None:
+    """Writes a page, after its pictures, which lie beside it."""
     made = files(page)
-    ledger.sweep_files(folder)  # before, for when the page is there, nobody comes again
-    for name in sorted(made, key=lambda name: (name == _PAGE, name)):
-        ledger.write_whole(folder / name, made[name])
-    return folder / _PAGE
+    ledger.sweep_files(path.parent)  # before, for when the page is there, nobody comes again
+    for name in sorted(made, key=lambda name: (name == PAGE, name)):
+        ledger.write_whole(path.parent / name, made[name])

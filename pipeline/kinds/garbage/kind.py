@@ -39,6 +39,7 @@ class Garbage(Kind):
     checked = ("id", "image", "wrong_class", "target_net", "target_digest", "island", "confidence", "genome")
     rechecked = ("wrong_class",)
     measures = ("confidence", "generation")
+    caption = ("read as",)
     questions = {
         "From which images each descends": "lineage {} ID",
         "A contact sheet of one net": "sheet {} --net NET --out sheet.png",

@@ -39,7 +39,7 @@ function text(column, number) {
 }
 
 function caption(number) {
-  return gallery.columns.filter((column) => column.classes).map((column) => text(column, number)).join(" \u2192 ");
+  return gallery.columns.filter((column) => column.caption).map((column) => text(column, number)).join(" \u2192 ");
 }
 
 function summary(number) {

@@ -620,22 +620,30 @@ def test_a_small_bound_of_the_distortion_is_accepted(load):
     assert small.sections["attack"].eps == 0.001
 
 
+_DIGITS, _FOLDER = 'dataset = "digits"', 'image_folder = "x"'
+_TRAINED, _GIVEN = 'architectures = ["mlp-4", "mlp-8"]', 'files = ["a.keras", "b.keras"]'
+
+
 @pytest.mark.parametrize(
-    ("keys", "told"),
+    ("seeds", "peers", "told"),
     [
-        (
-            'files = ["a.keras", "b.keras"]\ninput_range = [0.5, 0.5]',
-            "[peers] input_range is [0.5, 0.5], expected what",
-        ),
-        ('files = ["a.keras", "b.keras"]\ninput_range = [1.0]', "[peers] input_range is [1.0], expected what"),
-        ('architectures = ["mlp-4", "mlp-8"]\ninput_range = [-1.0, 1.0]', "[peers] input_range is for nets from files"),
-        ('architectures = ["mlp-4", "mlp-8"]\nresize = true', "[peers] resize is for nets from files"),
-        ('architectures = ["mlp-4", "mlp-8"]\n[judge]\nresize = true', "[judge] resize is for nets from files"),
+        ([_DIGITS, 'resize = "crop"'], [_TRAINED], "resize is for the pictures of an image_folder"),
+        ([_DIGITS, 'background = "white"'], [_TRAINED], "background is for the pictures of an image_folder"),
+        ([_FOLDER, "size = [8, 8]"], [_TRAINED], 'size needs resize = "crop", "pad" or "stretch"'),
+        ([_FOLDER, 'resize = "crop"', "size = [8]"], [_TRAINED], "size is [8], expected height and width in pixels"),
+        ([_FOLDER, 'resize = "crop"', "size = [0, 8]"], [_TRAINED], "size is [0, 8], expected"),
+        ([_FOLDER, 'resize = "crop"', "size = [8.5, 8]"], [_TRAINED], "[seeds] size is"),
+        ([_FOLDER, 'resize = "squeeze"'], [_TRAINED], "expected 'never' or 'crop' or 'pad' or 'stretch'"),
+        ([_DIGITS], [_GIVEN, "input_range = [0.5, 0.5]"], "[peers] input_range is [0.5, 0.5], expected what"),
+        ([_DIGITS], [_GIVEN, "input_range = [1.0]"], "[peers] input_range is [1.0], expected what"),
+        ([_DIGITS], [_TRAINED, "input_range = [-1.0, 1.0]"], "[peers] input_range is for nets from files"),
+        ([_DIGITS], [_TRAINED, "resize = true"], "[peers] resize is for nets from files"),
+        ([_DIGITS], [_TRAINED, "[judge]", "resize = true"], "[judge] resize is for nets from files"),
     ],
 )
-def test_how_nets_are_shown_images_is_checked(tmp_path, keys, told):
+def test_how_images_are_read_and_shown_is_checked(tmp_path, seeds, peers, told):
     path = tmp_path / "task.toml"
-    path.write_text(f'[seeds]\ndataset = "digits"\n[peers]\n{keys}\n')
+    path.write_text("\n".join(["[seeds]", *seeds, "[peers]", *peers]))
     with pytest.raises(InputError) as error:
         config_file.load(str(path), registry.methods())
     assert told in str(error.value) and "\n" not in str(error.value)

@@ -36,7 +36,9 @@ def _text(number):
 
 
 def _write(folder, count=COUNT):
-    gallery = Gallery(["confidence"], {"grade": "high"}, "peerpressure replay x {id} --workdir runs")
+    gallery = Gallery(
+        ["confidence"], ["label", "read as"], {"grade": "high"}, "peerpressure replay x {id} --workdir runs"
+    )
     for number in range(count):
         row = {
             "target net": f"mlp-{number % 3}",

@@ -22,7 +22,7 @@ def _png(stream):
 
 
 def _gallery(count=3, name="three", images=2):
-    gallery = Gallery(["confidence"], {"read as": "1"}, "peerpressure replay x {id}")
+    gallery = Gallery(["confidence"], ["label", "read as"], {"read as": "1"}, "peerpressure replay x {id}")
     for number in range(count):
         row = {"label": name, "read as": str(number % 2), "confidence": f"{number / count:.3f}"}
         shown = [np.full((4, 6, 1), number % 256, np.uint8)] * images

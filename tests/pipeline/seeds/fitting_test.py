@@ -8,10 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from models.errors import InputError
 from pipeline import records
-from pipeline.config import config_file
-from pipeline.kinds import registry
 from pipeline.seeds.fitting import AS_IS, Fitting
 from pipeline.seeds.folder import FolderSeeds
 from pipeline.seeds.folder_files import ImageFolder
@@ -213,23 +210,3 @@ def test_a_worker_knows_the_fitting_of_its_run(odd):
         "size": (6, 6),
         "background": "black",
     }
-
-
-@pytest.mark.parametrize(
-    ("keys", "told"),
-    [
-        ('dataset = "digits"\nresize = "crop"', "resize is for the pictures of an image_folder"),
-        ('dataset = "digits"\nbackground = "white"', "background is for the pictures of an image_folder"),
-        ('image_folder = "x"\nsize = [8, 8]', 'size needs resize = "crop", "pad" or "stretch"'),
-        ('image_folder = "x"\nresize = "crop"\nsize = [8]', "size is [8], expected height and width in pixels"),
-        ('image_folder = "x"\nresize = "crop"\nsize = [0, 8]', "size is [0, 8], expected"),
-        ('image_folder = "x"\nresize = "squeeze"', "expected 'never' or 'crop' or 'pad' or 'stretch'"),
-        ('image_folder = "x"\nresize = "crop"\nsize = [8.5, 8]', "[seeds] size is"),
-    ],
-)
-def test_keys_that_do_not_go_together_are_told_in_a_sentence(tmp_path, keys, told):
-    path = tmp_path / "task.toml"
-    path.write_text(f'[seeds]\n{keys}\n[peers]\narchitectures = ["mlp-4", "mlp-8"]\n')
-    with pytest.raises(InputError) as error:
-        config_file.load(str(path), registry.methods())
-    assert told in str(error.value) and "\n" not in str(error.value)
