@@ -29,7 +29,7 @@ from benchmarks.turns import Step, best_bare, in_turns
 from models import training, zoo
 from models.classifier import PeerGroup
 from models.recipe import Training
-from pipeline.commands.outputs import BATCH
+from pipeline.commands import outputs
 from pipeline.runs.nets import Finder
 from pipeline.studies import probe, transfer
 from pipeline.versions import check, published, recheck
@@ -39,7 +39,7 @@ from pipeline.workdir.ledger import Workdir
 _NET, _NETS, _CLASSES = "cnn-32-64-200", 5, 10
 _BATCHES = (50, 100, 200, 400, 1000, 2000)
 _NOISE, _DRAWS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5), 3  # as `probe` has them, but for 10 draws
-_EXAMPLES = 2048  # of which a command is given a dataset
+_EXAMPLES = 8192  # of which a command is given a dataset
 _CONFIG = f"""
 task = "bench"
 [seeds]
@@ -52,7 +52,7 @@ epochs = 1
 """
 _MISTAKES = """
 [search]
-trials = 60
+trials = 550
 peer_confidence = 0.5
 target_confidence = 0.0
 [run]
@@ -170,22 +170,23 @@ def _commands(mistakes: Published, pairs: Published, group: PeerGroup) -> dict[s
     """Returns what the commands do when nets are loaded; steps return images shown, once for each net."""
     groups = dict.fromkeys(mistakes.runs, group)
     named = dict(zip(group.names, group.classifiers, strict=True))
+    size = outputs.batch(group.input_shape)
     given = recheck.groups_to_ask(mistakes, {run_id: named for run_id in mistakes.runs})
 
     def verify() -> int:
-        verified = check.check(mistakes, groups, BATCH)
+        verified = check.check(mistakes, groups, size)
         assert not verified.reasons, verified.reasons
         return verified.checked * len(group.classifiers)
 
     def rechecked() -> int:
-        return len(recheck.recheck(mistakes, given, BATCH)) * len(group.classifiers)
+        return len(recheck.recheck(mistakes, given, size)) * len(group.classifiers)
 
     def transferred() -> int:
-        rows = transfer.table(list(pairs.examples(transfer.FEATURES)), group, [0.1], BATCH)
+        rows = transfer.table(list(pairs.examples(transfer.FEATURES)), group, [0.1], size)
         return 2 * sum(row.twins for row in rows) * len(group.classifiers)
 
     def probed() -> int:
-        rows = probe.table(list(pairs.examples(probe.FEATURES)), group, _NOISE, _DRAWS, BATCH)
+        rows = probe.table(list(pairs.examples(probe.FEATURES)), group, _NOISE, _DRAWS, size)
         return 2 * _DRAWS * sum(row.pairs for row in rows)
 
     steps = {"verify": verify, "recheck": rechecked, "transfer": transferred, "probe": probed}

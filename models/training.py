@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 from etils import epath
 
-from models import devices, kernels, zoo
+from models import devices, kernels, streams, zoo
 from models.errors import InputError
 from models.recipe import Training
 
@@ -68,7 +68,7 @@ def train(
     if not all(layer.trainable for layer in model.layers):
         pretrain(model, init_seed, training, images, strategy)
     _compile(model, training, strategy, "sparse_categorical_crossentropy", ["accuracy"])
-    examples = _examples(images, labels, training.batch_size, init_seed)
+    examples = streams.read_ahead(_examples(images, labels, training.batch_size, init_seed))
     callbacks = _callbacks(training.epochs, progress)
     model.fit(examples, epochs=training.epochs, shuffle=False, verbose=0, callbacks=callbacks)
     return model
@@ -105,7 +105,9 @@ def fit(
         falling = tf.keras.optimizers.schedules.CosineDecay(learning_rate, steps * epochs)
         by_loss.compile(tf.keras.optimizers.Adam(falling), jit_compile=_by_xla(model, strategy))
     callbacks = _callbacks(epochs, progress, "loss")
-    by_loss.fit(batches, steps_per_epoch=steps, epochs=epochs, shuffle=False, verbose=0, callbacks=callbacks)
+    by_loss.fit(
+        streams.read_ahead(batches), steps_per_epoch=steps, epochs=epochs, shuffle=False, verbose=0, callbacks=callbacks
+    )
 
 
 class _ByLoss(tf.keras.Model):
@@ -181,8 +183,8 @@ def pretrain(
     with strategy.scope():
         autoencoder = _autoencoder(model.layers[: frozen + 1], images.shape[1:])
     _compile(autoencoder, training, strategy, _reconstruction_error, [])
-    examples = _examples(images, np.zeros(len(images)), training.batch_size, init_seed)
-    autoencoder.fit(examples.map(_as_target), epochs=training.epochs, shuffle=False, verbose=0)
+    examples = _examples(images, np.zeros(len(images)), training.batch_size, init_seed).map(_as_target)
+    autoencoder.fit(streams.read_ahead(examples), epochs=training.epochs, shuffle=False, verbose=0)
     model.layers[frozen].trainable = False
     return autoencoder
 
@@ -265,8 +267,8 @@ def _compile(
 def _by_xla(model: tf.keras.Model, strategy: tf.distribute.Strategy) -> bool:
     """Tells whether XLA is to compile a training step; to be called in the strategy's scope."""
     # XLA cannot compile a step that spans several replicas; a TPU's strategy compiles by itself.
-    one_device = isinstance(strategy, tf.distribute.OneDeviceStrategy)
-    return one_device and kernels.fastest(model, model.input_shape[1:]) == kernels.XLA
+    several = isinstance(strategy, tf.distribute.MirroredStrategy | tf.distribute.TPUStrategy)
+    return not several and kernels.fastest(model, model.input_shape[1:]) == kernels.XLA
 
 
 def _autoencoder(encoder: list[tf.keras.layers.Layer], shape: tuple[int, ...]) -> tf.keras.Model:
@@ -303,11 +305,8 @@ def _optimizer(training: Training) -> tf.keras.optimizers.Optimizer:
 
 
 def _examples(images: np.ndarray, labels: np.ndarray, batch_size: int, init_seed: int) -> tf.data.Dataset:
-    examples = tf.data.Dataset.from_tensor_slices((images, labels.astype(np.int32)))
-    examples = examples.shuffle(len(images), seed=init_seed)
-    # Batches of one shape compile once; the shuffle gives the images left over in one epoch their turn in the next.
-    examples = examples.batch(batch_size, drop_remainder=len(images) >= batch_size)
-    return examples.map(_scale).prefetch(tf.data.AUTOTUNE)
+    rows = streams.shuffled((images, labels.astype(np.int32)), batch_size, init_seed, endless=False)
+    return rows.map(_scale)
 
 
 def _scale(images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from pipeline.commands import libraries, options, outputs
-from pipeline.commands.outputs import BATCH, CHECK_FAILED, OK
+from pipeline.commands.outputs import CHECK_FAILED, OK
 
 if TYPE_CHECKING:
     from models.classifier import Classifier
@@ -34,7 +34,7 @@ def _verify(arguments: argparse.Namespace) -> int:
     published = outputs.open_dataset(arguments)
     nets = outputs.nets(published, arguments)
     groups = {run_id: nets.group(run) for run_id, run in published.runs.items()}
-    verified = check.check(published, groups, BATCH)
+    verified = check.check(published, groups, outputs.batch(published.image_shape))
     shown = len(verified.failed_ids)
     print(f"{arguments.dataset}: {verified.checked} examples checked, {shown} shown of those that fail")
     for reason, count in sorted(verified.reasons.items()):
@@ -114,7 +114,7 @@ def _ask(published: Published, arguments: argparse.Namespace) -> tuple[Recheck, 
     recheck.check_new(published, given)
     if published.kind.whole_group:
         nets = {run_id: _with_old(published.runs[run_id], of_run, known) for run_id, of_run in new.items()}
-    found = recheck.recheck(published, recheck.groups_to_ask(published, nets), BATCH)
+    found = recheck.recheck(published, recheck.groups_to_ask(published, nets), outputs.batch(published.image_shape))
     table = recheck.table(found, published.kind)
     print(table.text())
     outputs.write_text("--csv", arguments.csv, table.csv())

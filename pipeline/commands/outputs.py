@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from models.errors import InputError
@@ -15,7 +16,7 @@ if TYPE_CHECKING:
     from pipeline.versions.published import Published
 
 OK, CHECK_FAILED = 0, 1  # exit codes
-BATCH = 256  # images that nets see at a time
+_FEWEST, _MOST, _VALUES = 256, 1024, 2**20  # images that nets see at a time, and what they are to hold in all
 
 
 def open_dataset(arguments: argparse.Namespace) -> Published:
@@ -33,6 +34,11 @@ def nets(dataset: Published, arguments: argparse.Namespace) -> Finder:
     from pipeline.workdir.ledger import Workdir
 
     return Finder(Workdir.at(arguments.workdir), dataset.name, arguments.peers)
+
+
+def batch(shape: Sequence[int]) -> int:
+    """Returns how many images of a shape nets see at a time: many small ones, or fewer large ones."""
+    return max(_FEWEST, min(_MOST, _VALUES // math.prod(shape)))
 
 
 @contextlib.contextmanager

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from models.errors import InputError
 from pipeline.commands import libraries, options, outputs
 from pipeline.commands.dataset_commands import Command
-from pipeline.commands.outputs import BATCH, OK
+from pipeline.commands.outputs import OK
 from pipeline.kinds.pairs.kind import PAIRS
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def _transfer(arguments: argparse.Namespace) -> int:
         if not 0.0 < size <= 1.0:
             raise InputError(f"--rescale is {size:g}, expected a distortion above 0 and at most 1.")
     examples, group = _pairs(arguments, transfer.FEATURES)
-    rows = transfer.table(examples, group, arguments.rescale, BATCH)
+    rows = transfer.table(examples, group, arguments.rescale, outputs.batch(group.input_shape))
     table = transfer.formatted(rows, group.names)
     print(table.text())
     outputs.write_text("--csv", arguments.csv, table.csv())
@@ -50,7 +50,7 @@ def _probe(arguments: argparse.Namespace) -> int:
     if not 1 <= arguments.draws <= 1000:
         raise InputError(f"--draws is {arguments.draws}, expected a number from 1 to 1000.")
     examples, group = _pairs(arguments, probe.FEATURES)
-    rows = probe.table(examples, group, sorted(set(arguments.noise)), arguments.draws, BATCH)
+    rows = probe.table(examples, group, sorted(set(arguments.noise)), arguments.draws, outputs.batch(group.input_shape))
     table = probe.formatted(rows)
     print(table.text())
     outputs.write_text("--csv", arguments.csv, table.csv())

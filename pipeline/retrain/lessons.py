@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from models import training
+from models import streams, training
 from pipeline import records
 from pipeline.retrain.recipe import STREAMS, Lesson, Moment, Recipe, Start
 from pipeline.retrain.settings import Retraining
@@ -86,8 +86,8 @@ def teach(
 
 def _stream(lesson: Lesson, learned: SeedBatch, size: int, seed: int) -> tf.data.Dataset:
     """Returns (batch, what the lesson needs besides) without end."""
-    rows = tf.data.Dataset.from_tensor_slices({"image": learned.images, "label": learned.labels.astype(np.int32)})
-    batches = rows.shuffle(len(learned.images), seed=seed).repeat().batch(size, drop_remainder=True)
+    rows = {"image": learned.images, "label": learned.labels.astype(np.int32)}
+    batches = streams.shuffled(rows, size, seed)
     if lesson.stream is None:
-        return batches.map(lambda batch: (batch, ())).prefetch(tf.data.AUTOTUNE)
-    return tf.data.Dataset.zip((batches, lesson.stream)).prefetch(tf.data.AUTOTUNE)
+        return batches.map(lambda batch: (batch, ()))
+    return tf.data.Dataset.zip((batches, lesson.stream))

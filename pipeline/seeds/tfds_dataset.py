@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from models import preflight
+from models import preflight, streams
 from models.errors import InputError
 from pipeline import records
 from pipeline.seeds import features as seed_features
@@ -149,10 +149,10 @@ class TfdsSeeds:
         )
         try:
             # Handing images over one at a time would take three times as long.
-            batches = list(decoded.batch(_READ_AHEAD).as_numpy_iterator())
+            batches = list(streams.untuned(decoded.batch(_READ_AHEAD)).as_numpy_iterator())
             return [example for batch in batches for example in zip(*batch, strict=True)]
         except tf.errors.InvalidArgumentError:
-            singles = encoded.as_numpy_iterator()
+            singles = streams.untuned(encoded).as_numpy_iterator()
             return [(seed_id, label, _decode_one(feature, data)) for seed_id, label, data in singles]
 
     def _encoded(self, split: str, start: int, stop: int) -> tf.data.Dataset:

@@ -12,7 +12,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 from etils import epath
 
-from models import preflight
+from models import preflight, streams
 from models.errors import InputError
 from pipeline import formats
 from pipeline.config.recorded import Recorded, recorded
@@ -91,6 +91,11 @@ class Published:
         return {run["run_id"]: recorded(run, methods) for run in self.builder.info.metadata["runs"]}
 
     @property
+    def image_shape(self) -> tuple[int, ...]:
+        """`(H, W, C)` of the images, the same in all runs."""
+        return tuple(next(iter(self.runs.values()))["image_shape"])
+
+    @property
     def rechecks(self) -> list[dict[str, Any]]:
         """What is told of the rechecks that gave the examples their status, first made first."""
         return self.builder.info.metadata.get("rechecks", [])
@@ -98,7 +103,7 @@ class Published:
 
 def _as_numpy(dataset: tf.data.Dataset) -> Iterator[Example]:
     """Does what `tfds.as_numpy` does, many examples at a time: one by one, Python takes longer than most nets."""
-    for batch in dataset.ragged_batch(_TOGETHER).prefetch(_AHEAD):
+    for batch in streams.untuned(dataset.ragged_batch(_TOGETHER).prefetch(_AHEAD)):
         yield from _rows(batch)
 
 

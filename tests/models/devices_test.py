@@ -40,6 +40,20 @@ def test_an_unknown_device_lists_the_known():
         devices.strategy("cuda")
 
 
-def test_the_cpu_gets_a_strategy_of_one_device():
+@pytest.mark.parametrize("kind", ["cpu", "auto"])
+def test_a_device_that_tensorflow_takes_by_itself_needs_no_strategy(machine, kind):
+    machine(cpu=1)
+    assert devices.strategy(kind) is tf.distribute.get_strategy()
+
+
+def test_the_cpu_of_a_machine_with_a_gpu_gets_a_strategy_of_one_device(machine):
+    machine(cpu=1, gpu=1)
     strategy = devices.strategy("cpu")
-    assert isinstance(strategy, tf.distribute.OneDeviceStrategy) and strategy.num_replicas_in_sync == 1
+    assert isinstance(strategy, tf.distribute.OneDeviceStrategy)
+    with strategy.scope():
+        assert tf.Variable(0.0).device.endswith("CPU:0")
+
+
+def test_a_single_gpu_needs_no_strategy(machine):
+    machine(cpu=1, gpu=1)
+    assert devices.strategy("gpu") is tf.distribute.get_strategy()

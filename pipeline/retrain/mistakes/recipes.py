@@ -17,6 +17,8 @@ from pipeline.retrain.recipe import Cost, Moment, Recipe, Stateless
 with epy.lazy_imports():  # a retraining file's mistakes are told before libraries are loaded
     import tensorflow as tf
 
+    from models import streams
+
 if TYPE_CHECKING:
     from pipeline.kinds.mistakes.mined import Mined
     from pipeline.operators.operator import Operator
@@ -31,8 +33,7 @@ def _risen(moment: Moment, over: float) -> tf.Tensor:
 
 def _chains(mined: Mined, count: int, seed: int) -> tf.data.Dataset:
     """Returns an endless stream of `count` mined chains a time, in random order, as (numbers, lengths)."""
-    chains = tf.data.Dataset.from_tensor_slices((mined.numbers, mined.lengths))
-    return chains.shuffle(len(mined.lengths), seed=seed).repeat().batch(count, drop_remainder=True)
+    return streams.shuffled((mined.numbers, mined.lengths), count, seed)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -161,8 +162,7 @@ class Mistakes(Stateless):
         """See `Recipe`."""
         assert mined is not None
         fields = (mined.images, mined.seed_images, mined.labels, self._weights(mined))
-        rows = tf.data.Dataset.from_tensor_slices(fields).shuffle(len(mined.labels), seed=seed).repeat()
-        return rows.batch(share_of(self.share, batch), drop_remainder=True)
+        return streams.shuffled(fields, share_of(self.share, batch), seed)
 
     def loss(self, net: Net, batch: dict[str, tf.Tensor], extra: Any, sections: Any, moment: Moment) -> tf.Tensor:
         """Mean cross-entropy of all, mistakes by their weights."""

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from models import streams
 from pipeline.retrain.pairs.paired import Paired
 from pipeline.retrain.plain import shown
 
@@ -17,8 +18,7 @@ _LEARNED = 0.95  # of the twins: then they count as learned
 
 def stream(paired: Paired, count: int, seed: int) -> tf.data.Dataset:
     """Returns an endless stream of `count` pairs a time, in random order, as (twins, originals, labels)."""
-    rows = tf.data.Dataset.from_tensor_slices(tuple(paired))
-    return rows.shuffle(len(paired.labels), seed=seed).repeat().batch(count, drop_remainder=True)
+    return streams.shuffled(tuple(paired), count, seed)
 
 
 class Curve:
