@@ -31,14 +31,14 @@ from models.classifier import PeerGroup
 from models.recipe import Training
 from pipeline.commands import outputs
 from pipeline.runs.nets import Finder
-from pipeline.studies import probe, transfer
+from pipeline.studies import probe, sizes, transfer
 from pipeline.versions import check, published, recheck
 from pipeline.versions.published import Published
 from pipeline.workdir.ledger import Workdir
 
 _NET, _NETS, _CLASSES = "cnn-32-64-200", 5, 10
 _BATCHES = (50, 100, 200, 400, 1000, 2000)
-_NOISE, _DRAWS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5), 3  # as `probe` has them, but for 10 draws
+_DRAWS = 3  # of noise of each size
 _EXAMPLES = 8192  # of which a command is given a dataset
 _CONFIG = f"""
 task = "bench"
@@ -116,11 +116,13 @@ def _trained(images: np.ndarray, labels: np.ndarray) -> Callable[[], float]:
     """Returns what trains for two epochs and returns the seconds of the second."""
 
     def epoch() -> float:
-        ended: list[float] = []
-        training.train(
-            _NET, 0, Training(epochs=2), images, labels, _CLASSES, "cpu", lambda *_: ended.append(time.perf_counter())
-        )
-        return ended[1] - ended[0]
+        ended: dict[float, float] = {}
+
+        def told(step: int, steps: int, accuracy: float) -> None:
+            ended[step / steps] = time.perf_counter()
+
+        training.train(_NET, 0, Training(epochs=2), images, labels, _CLASSES, "cpu", told)
+        return ended[1.0] - ended[0.5]
 
     return epoch
 
@@ -186,7 +188,7 @@ def _commands(mistakes: Published, pairs: Published, group: PeerGroup) -> dict[s
         return 2 * sum(row.twins for row in rows) * len(group.classifiers)
 
     def probed() -> int:
-        rows = probe.table(list(pairs.examples(probe.FEATURES)), group, _NOISE, _DRAWS, size)
+        rows = probe.table(list(pairs.examples(probe.FEATURES)), group, sizes.NOISE, _DRAWS, size)
         return 2 * _DRAWS * sum(row.pairs for row in rows)
 
     steps = {"verify": verify, "recheck": rechecked, "transfer": transferred, "probe": probed}

@@ -50,8 +50,8 @@ def train(
       labels: integers `[B]`, 0 to K - 1.
       num_classes: K.
       device: see `devices.strategy`.
-      progress: called after each epoch with its number (from 1), the number of epochs, and the training accuracy; not
-        during pre-training.
+      progress: called after each step with its number (from 1), the number of steps of all epochs, those of
+        pre-training too, and the training accuracy of the last whole epoch, NaN if there was none.
 
     Returns:
       The trained model.
@@ -65,12 +65,13 @@ def train(
     tf.keras.utils.set_random_seed(init_seed)
     with strategy.scope():
         model = zoo.build(architecture, images.shape[1:], num_classes)
-    if not all(layer.trainable for layer in model.layers):
-        pretrain(model, init_seed, training, images, strategy)
-    _compile(model, training, strategy, "sparse_categorical_crossentropy", ["accuracy"])
+    pretrained = not all(layer.trainable for layer in model.layers)
     examples = streams.read_ahead(_examples(images, labels, training.batch_size, init_seed))
-    callbacks = _callbacks(training.epochs, progress)
-    model.fit(examples, epochs=training.epochs, shuffle=False, verbose=0, callbacks=callbacks)
+    told = _Told(progress, len(examples), training.epochs * (1 + pretrained), "accuracy")
+    if pretrained:
+        pretrain(model, init_seed, training, images, strategy, told)
+    _compile(model, training, strategy, "sparse_categorical_crossentropy", ["accuracy"])
+    model.fit(examples, epochs=training.epochs, shuffle=False, verbose=0, callbacks=[told])
     return model
 
 
@@ -84,6 +85,7 @@ def fit(
     strategy: tf.distribute.Strategy,
     progress: Progress | None = None,
     learns: Learns | None = None,
+    after_epoch: Callable[[int], None] = lambda epoch: None,
 ) -> None:
     """Trains a net in place on any stream, by any loss, with Adam and a learning rate that falls to 0 as a cosine.
 
@@ -96,18 +98,20 @@ def fit(
       epochs: how many.
       learning_rate: at the start.
       strategy: that in whose scope the model was built (`devices.strategy`).
-      progress: called after each epoch with its number (from 1), the number of epochs, and the mean loss of the epoch.
+      progress: called after each step with its number (from 1), the number of steps of all epochs, and the mean loss of
+        the last whole epoch, NaN if there was none.
       learns: called with the number of the step; gives None, or for each trainable weight bools that broadcast to it,
         or None for all of it. What is False stays as it is in that step, and the optimizer sees no gradient of it.
+      after_epoch: called after each epoch with its number, from 1.
     """
     with strategy.scope():
         by_loss = _ByLoss(model, loss, learns)
         falling = tf.keras.optimizers.schedules.CosineDecay(learning_rate, steps * epochs)
         by_loss.compile(tf.keras.optimizers.Adam(falling), jit_compile=_by_xla(model, strategy))
-    callbacks = _callbacks(epochs, progress, "loss")
-    by_loss.fit(
-        streams.read_ahead(batches), steps_per_epoch=steps, epochs=epochs, shuffle=False, verbose=0, callbacks=callbacks
-    )
+    callbacks = [tf.keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: after_epoch(epoch + 1))]
+    callbacks.append(_Told(progress, steps, epochs, "loss"))
+    batches = streams.read_ahead(batches)
+    by_loss.fit(batches, steps_per_epoch=steps, epochs=epochs, shuffle=False, verbose=0, callbacks=callbacks)
 
 
 class _ByLoss(tf.keras.Model):
@@ -158,6 +162,7 @@ def pretrain(
     training: Training,
     images: np.ndarray,
     strategy: tf.distribute.Strategy,
+    *callbacks: tf.keras.callbacks.Callback,
 ) -> tf.keras.Model:
     """Trains a net's frozen layer, in place, as the hidden layer of a sparse autoencoder, and freezes it again.
 
@@ -171,6 +176,7 @@ def pretrain(
       training: the settings.
       images: uint8 `[B, H, W, C]`.
       strategy: that in whose scope the model was built.
+      callbacks: of the training.
 
     Returns:
       The whole autoencoder, from float32 `[B, H, W, C]` in [0, 1] to their reconstruction in the same form.
@@ -184,7 +190,9 @@ def pretrain(
         autoencoder = _autoencoder(model.layers[: frozen + 1], images.shape[1:])
     _compile(autoencoder, training, strategy, _reconstruction_error, [])
     examples = _examples(images, np.zeros(len(images)), training.batch_size, init_seed).map(_as_target)
-    autoencoder.fit(streams.read_ahead(examples), epochs=training.epochs, shuffle=False, verbose=0)
+    autoencoder.fit(
+        streams.read_ahead(examples), epochs=training.epochs, shuffle=False, verbose=0, callbacks=list(callbacks)
+    )
     model.layers[frozen].trainable = False
     return autoencoder
 
@@ -313,11 +321,25 @@ def _scale(images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     return tf.cast(images, tf.float32) / 255.0, labels
 
 
-def _callbacks(epochs: int, progress: Progress | None, metric: str = "accuracy") -> list[tf.keras.callbacks.Callback]:
-    if progress is None:
-        return []
+class _Told(tf.keras.callbacks.Callback):
+    """Tells `progress`, if there is one, how many steps of one training, or of several in a row, are done."""
 
-    def report(epoch: int, logs: dict[str, float]) -> None:
-        progress(epoch + 1, epochs, float(logs[metric]))
+    def __init__(self, progress: Progress | None, steps: int, epochs: int, metric: str):
+        super().__init__()
+        self._progress, self._steps, self._total, self._metric = progress, steps, steps * epochs, metric
+        self._done, self._figure = 0, math.nan
 
-    return [tf.keras.callbacks.LambdaCallback(on_epoch_end=report)]
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        """Counts a step; the last of an epoch is told with what came of the epoch."""
+        self._done += 1
+        if self._done % self._steps:
+            self._tell()
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Takes down the epoch's figure."""
+        self._figure = float((logs or {}).get(self._metric, math.nan))
+        self._tell()
+
+    def _tell(self) -> None:
+        if self._progress:
+            self._progress(self._done, self._total, self._figure)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import sys
 import threading
 import time
@@ -92,14 +93,14 @@ class Bar:
 
 
 def training(figure: str = "accuracy") -> Callable[[str, int, int, float], None]:
-    """Returns what shows a bar for each net: to be called with name, epoch (from 1), epochs and a training figure."""
+    """Returns what shows a bar for each net: called with name, step (from 1), steps, and a training figure or NaN."""
     bars: dict[str, Bar] = {}
 
-    def show(name: str, epoch: int, epochs: int, value: float) -> None:
+    def show(name: str, step: int, steps: int, value: float) -> None:
         if name not in bars:
-            bars[name] = Bar(f"train {name}", epochs, "epoch")
-        bars[name].show(epoch, f"{figure} {value:.4f}")
-        if epoch == epochs:
+            bars[name] = Bar(f"train {name}", steps, "step")
+        bars[name].show(step, "" if math.isnan(value) else f"{figure} {value:.4f}")
+        if step == steps:
             bars[name].close()
 
     return show

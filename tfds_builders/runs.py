@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import abc
 import dataclasses
-from collections.abc import Iterator, Mapping
+import itertools
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,8 @@ import tensorflow_datasets as tfds
 from pipeline import records
 from pipeline.formats import FORMAT
 from tfds_builders.deterministic import DeterministicFiles
+
+_Named = tuple[str, dict[str, Any]]  # an example with its id
 
 
 @dataclasses.dataclass
@@ -24,12 +27,14 @@ class RunsConfig(tfds.core.BuilderConfig):
       left_out: (run id, example id) of examples that are near-duplicates of earlier ones.
       statuses: example id -> one of its kind's; examples that no new nets were shown are not among them.
       rechecks: what the metadata tell of the rechecks that gave the statuses, first made first.
+      generated: called with the number of examples that were made so far.
     """
 
     runs: tuple[records.FinishedRun, ...] = ()
     left_out: frozenset[tuple[str, str]] = frozenset()
     statuses: Mapping[str, str] = dataclasses.field(default_factory=dict)
     rechecks: tuple[dict[str, Any], ...] = ()
+    generated: Callable[[int], None] = lambda count: None
 
     @property
     def first(self) -> dict[str, Any]:
@@ -67,9 +72,15 @@ class RunsBuilder(DeterministicFiles, tfds.core.GeneratorBasedBuilder, skip_regi
         del dl_manager  # everything is in the runs
         splits = dict.fromkeys(split for run in self.builder_config.runs for split in run.chunks)
         filled = [split for split in splits if any(True for _ in self._generate_examples(split))]
-        return {split: self._generate_examples(split) for split in filled or splits}
+        numbers = itertools.count(1)
+        return {split: self._counted(self._generate_examples(split), numbers) for split in filled or splits}
 
-    def _generate_examples(self, split: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    def _counted(self, examples: Iterator[_Named], numbers: Iterator[int]) -> Iterator[_Named]:
+        for example, number in zip(examples, numbers):
+            yield example
+            self.builder_config.generated(number)
+
+    def _generate_examples(self, split: str) -> Iterator[_Named]:
         config = self.builder_config
         for run in config.runs:
             for path in run.chunks.get(split, []):

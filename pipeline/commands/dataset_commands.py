@@ -118,6 +118,7 @@ def _ask(published: Published, arguments: argparse.Namespace) -> tuple[Recheck, 
     table = recheck.table(found, published.kind)
     print(table.text())
     outputs.write_text("--csv", arguments.csv, table.csv())
+    outputs.write_tables(arguments, [table])
     outputs.write_text("--status", arguments.status, recheck.to_json_lines(found))
     return recheck.to_keep(published, new, found), {net.digest: net.source for net in given}
 

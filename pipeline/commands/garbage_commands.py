@@ -114,5 +114,7 @@ def _lineage(arguments: argparse.Namespace) -> int:
     family = lineage.ancestors(folder, example, run)
     print(f"{example['id'].decode()}: {published.kind.about(example, run)}")
     print(lineage.text(family))
-    outputs.write_text("--csv", arguments.csv, lineage.table(family).csv())
+    table = lineage.table(family)
+    outputs.write_text("--csv", arguments.csv, table.csv())
+    outputs.write_tables(arguments, [table])
     return OK

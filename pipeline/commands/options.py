@@ -8,6 +8,7 @@ from typing import Any
 from pipeline.kinds import registry
 from pipeline.kinds.garbage.kind import GARBAGE
 from pipeline.kinds.pairs.kind import PAIRS
+from pipeline.studies import sizes
 
 _ANY = f"NAME/TASK, with or without :VERSION, such as {registry.KINDS[0].name}/digits"
 _PAIRS = f"{PAIRS.name}/TASK, with or without :VERSION"
@@ -48,6 +49,11 @@ def _required_file(parser: Any, option: str, kind: str, about: str) -> None:
     parser.add_argument(option, required=True, metavar=kind, help=f"{about}; required", default=argparse.SUPPRESS)
 
 
+def tables(parser: Any) -> None:
+    """Adds the option of the commands that print tables."""
+    _file(parser, "--json", "FILE", "write all tables here")
+
+
 def verify(parser: Any) -> None:
     """Adds what `verify` takes."""
     _dataset(parser, _ANY)
@@ -70,6 +76,7 @@ def show(parser: Any) -> None:
     parser.add_argument("id", nargs="?", default="", help="an example's id, or enough of its start")
     parser.add_argument("--limit", type=int, default=20, help="examples in the table")
     _file(parser, "--csv", "FILE", "write the table of all examples here")
+    _file(parser, "--json", "FILE", "write the table of all examples here, or all that is known of the one")
 
 
 def report(parser: Any) -> None:
@@ -93,6 +100,7 @@ def recheck(parser: Any) -> None:
         "only; required",
     )
     _file(parser, "--csv", "FILE", "write the table here")
+    _file(parser, "--json", "FILE", "write the table here")
     _file(parser, "--status", "FILE", "write each example's status here, as JSON lines")
     parser.add_argument(
         "--publish",
@@ -118,11 +126,12 @@ def transfer(parser: Any) -> None:
         "--rescale",
         nargs="*",
         type=float,
-        default=[0.1],
+        default=list(sizes.RESCALED),
         metavar="DISTORTION",
         help="also rescale every perturbation to these, in (0, 1], pixels in [0, 1]",
     )
     _file(parser, "--csv", "FILE", "write the table here")
+    _file(parser, "--json", "FILE", "write the table here")
     _file(parser, "--picture", "PNG", "draw the table here")
 
 
@@ -134,12 +143,13 @@ def probe(parser: Any) -> None:
         "--noise",
         nargs="+",
         type=float,
-        default=[0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5],
+        default=list(sizes.NOISE),
         metavar="SIZE",
         help="distortions to give the noise, in (0, 1], pixels in [0, 1]",
     )
     parser.add_argument("--draws", type=int, default=10, help="how often noise is drawn for each image")
     _file(parser, "--csv", "FILE", "write the table here")
+    _file(parser, "--json", "FILE", "write the table here")
     _file(parser, "--picture", "PNG", "draw the curves here")
 
 
@@ -170,6 +180,7 @@ def lineage(parser: Any) -> None:
     _dataset(parser, _GARBAGE)
     parser.add_argument("id", help="the example's id, or enough of its start")
     _file(parser, "--csv", "FILE", "write all ancestors here, not the first parents alone")
+    _file(parser, "--json", "FILE", "write all ancestors here, likewise")
 
 
 def task(parser: Any) -> None:

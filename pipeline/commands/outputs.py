@@ -12,6 +12,7 @@ from models.errors import InputError
 from pipeline.commands import libraries
 
 if TYPE_CHECKING:
+    from pipeline.report.tables import Table
     from pipeline.runs.nets import Finder
     from pipeline.versions.published import Published
 
@@ -62,6 +63,13 @@ def write_text(option: str, path: str, text: str) -> None:
     if path:
         with writing(option, path):
             epath.Path(path).write_text(text)
+
+
+def write_tables(arguments: argparse.Namespace, tables: Sequence[Table]) -> None:
+    """Writes tables to the file that --json names, if it names one."""
+    from pipeline.report.tables import to_json
+
+    write_text("--json", arguments.json, to_json(tables))
 
 
 def write_bytes(option: str, path: str, data: bytes) -> None:

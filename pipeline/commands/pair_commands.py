@@ -34,6 +34,7 @@ def _transfer(arguments: argparse.Namespace) -> int:
     table = transfer.formatted(rows, group.names)
     print(table.text())
     outputs.write_text("--csv", arguments.csv, table.csv())
+    outputs.write_tables(arguments, [table])
     if arguments.picture:
         with outputs.writing("--picture", arguments.picture):
             transfer.draw(rows, group.names, arguments.picture)
@@ -54,6 +55,7 @@ def _probe(arguments: argparse.Namespace) -> int:
     table = probe.formatted(rows)
     print(table.text())
     outputs.write_text("--csv", arguments.csv, table.csv())
+    outputs.write_tables(arguments, [table])
     if arguments.picture:
         with outputs.writing("--picture", arguments.picture):
             probe.draw(rows, arguments.picture)

@@ -42,15 +42,16 @@ def _report(arguments: argparse.Namespace) -> int:
 
 def _page(arguments: argparse.Namespace, workdir: Workdir) -> tuple[Page, epath.Path]:
     """Returns the page that was asked for, and where it goes if nothing else is said."""
+    from pipeline.studies import report
     from pipeline.versions import pages
     from pipeline.versions.of_run import RunExamples
 
     name, _, run_id = arguments.dataset.partition("@")
     if not run_id:
         published = outputs.open_dataset(arguments)
-        return pages.of_version(published, workdir), pages.path(workdir, published.name, published.version)
+        return report.of_version(published, workdir), pages.path(workdir, published.name, published.version)
     if not name.startswith(tuple(f"{kind.name}/" for kind in registry.KINDS)):
         expected = ", ".join(f"{kind.name}/TASK@RUN" for kind in registry.KINDS)
         raise InputError(f"'{arguments.dataset}' is no run of a task; expected {expected}.")
     run = RunExamples(workdir.run(name, run_id))
-    return pages.of_run(run, workdir), pages.path(workdir, name, run_id)
+    return report.of_run(run, workdir), pages.path(workdir, name, run_id)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from pipeline.commands import libraries, options
 from pipeline.commands.dataset_commands import Command
-from pipeline.commands.outputs import CHECK_FAILED, OK, write_text
+from pipeline.commands.outputs import CHECK_FAILED, OK, write_tables, write_text
 from pipeline.kinds import registry
 
 if TYPE_CHECKING:
@@ -29,12 +29,14 @@ def add(command: Command) -> None:
         help='what must hold of means, such as "candidates>100" or "mixed:moved_error<7.5"; else the exit code is 1',
     )
     parser.add_argument("--csv", default="", metavar="FILE", help="write the table here too")
+    options.tables(parser)
     rounds = command(
         "rounds", _rounds, "Mine, retrain every net on what is found, and mine again, until little changes."
     )
     options.task(rounds)
     options.wait(rounds)
     rounds.add_argument("--csv", default="", metavar="FILE", help="write all figures here too")
+    options.tables(rounds)
 
 
 def _load(arguments: argparse.Namespace) -> Plan:
@@ -72,6 +74,7 @@ def _retrain(arguments: argparse.Namespace) -> int:
             ledger.write_whole(folder / "front.png", front.draw(points, *measures.front.labels))
     print("\n\n".join(table.text() for table in shown))
     write_text("--csv", arguments.csv, every_mean)
+    write_tables(arguments, shown)
     failures = [failure for requirement in required for failure in requirement.failures(results)]
     for failure in failures:
         print(failure, file=sys.stderr)
@@ -99,8 +102,10 @@ def _rounds(arguments: argparse.Namespace) -> int:
         ledger.write_json(folder / "summary.json", rounds_tables.summary(results))
         ledger.write_whole(folder / "rounds.csv", rounds_tables.csv(results).csv().encode())
         ledger.write_whole(folder / "rounds.png", picture.draw(rounds_tables.panels(results)))
-    print("\n\n".join(table.text() for table in rounds_tables.tables(results)))
+    shown = rounds_tables.tables(results)
+    print("\n\n".join(table.text() for table in shown))
     write_text("--csv", arguments.csv, rounds_tables.csv(results).csv())
+    write_tables(arguments, shown)
     chains = sum(map(len, results.values()))
     print(tables.last_line(chains=chains, folder=folder))
     return OK

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from models.errors import InputError
-from pipeline.commands import libraries, options
+from pipeline.commands import libraries, options, outputs
 from pipeline.commands.dataset_commands import Command
 from pipeline.commands.outputs import OK
 from pipeline.config import config_file
@@ -35,6 +35,8 @@ def add(command: Command) -> None:
         options.task(step)
         if name in ON_BEAM:
             options.run(step)
+        if name in (*ON_BEAM, "check"):
+            options.tables(step)
         if name not in ("check", "train"):
             options.wait(step)
 
@@ -87,10 +89,14 @@ def _run_alone(arguments: argparse.Namespace) -> contextlib.AbstractContextManag
 
 def _check(arguments: argparse.Namespace) -> int:
     job = _job(_load(arguments), arguments)
+    from pipeline.report.tables import Table
     from pipeline.runs import rehearsal
 
+    shown = []
     for told in rehearsal.rehearse(job):
-        print(told, flush=True)
+        print(told.text() if isinstance(told, Table) else told, flush=True)
+        shown += [told] if isinstance(told, Table) else []
+    outputs.write_tables(arguments, shown)
     return OK
 
 
@@ -108,7 +114,7 @@ def _train(arguments: argparse.Namespace) -> int:
 def _mine(arguments: argparse.Namespace) -> int:
     with _run_alone(arguments) as job:
         folder = _mined(job, arguments)
-    _tell(folder)
+    _tell(folder, arguments)
     print(f"run {folder.run_id}: {folder.path}")
     _end({**_of_run(folder), **_reported(job, folder)})
     return OK
@@ -126,7 +132,7 @@ def _run(arguments: argparse.Namespace) -> int:
     with _run_alone(arguments) as job:
         folder = _mined(job, arguments)
         packaged = _packaged(job)
-    _tell(folder)
+    _tell(folder, arguments)
     _tell_version(job, packaged)
     _end({**_of_run(folder), **packaged.fields(), **_reported(job, folder)})
     return OK
@@ -144,10 +150,11 @@ def _packaged(job: Job) -> Any:
     return package.package(job.workdir, registry.of(job.config).name, job.config.task)
 
 
-def _tell(folder: RunFolder) -> None:
+def _tell(folder: RunFolder, arguments: argparse.Namespace) -> None:
     from pipeline.runs import finish
 
     print(finish.summary(folder))
+    outputs.write_tables(arguments, finish.tables(folder))
 
 
 def _tell_version(job: Job, packaged: Any) -> None:
@@ -165,12 +172,13 @@ def _of_run(folder: RunFolder) -> dict[str, Any]:
 
 def _reported(job: Job, folder: RunFolder) -> dict[str, Any]:
     """Writes the page of a finished run, if it is not there, and returns where it is."""
+    from pipeline.studies import report
     from pipeline.versions import pages
     from pipeline.versions.of_run import RunExamples
 
     path = pages.path(job.workdir, job.dataset_name, folder.run_id)
     if not path.exists():
-        pages.write(pages.of_run(RunExamples(folder), job.workdir), path)
+        pages.write(report.of_run(RunExamples(folder), job.workdir), path)
     return {"report": path}
 
 

@@ -38,8 +38,10 @@ def add(command: Command) -> None:
     first.add_argument("--out", default="", metavar="TOML", help="the file to write; by default KIND.toml")
     asked = command("help", _help, "Tell what a key of a configuration means, and which values it takes.")
     asked.add_argument("key", help="its name, or a part of it, such as patience; or its section, such as search")
-    command("nets", _nets, "List the architectures that can be trained here by name.")
-    options.workdir(command("list", _list, "List the tasks of a workdir: their runs, versions and retrained nets."))
+    options.tables(command("nets", _nets, "List the architectures that can be trained here by name."))
+    listed = command("list", _list, "List the tasks of a workdir: their runs, versions and retrained nets.")
+    options.workdir(listed)
+    options.tables(listed)
     options.show(command("show", _show, "Show a dataset's examples as a table, or all that is known of one."))
 
 
@@ -145,7 +147,9 @@ def _nets(arguments: argparse.Namespace) -> int:
     note = (
         "U: units, F: filters, K: classes. Other nets: save them as .keras or SavedModel; name them in [peers] files."
     )
-    print(Table([["architecture", "such as", "what it is"], *rows], note=note, left=3).text())
+    table = Table([["architecture", "such as", "what it is"], *rows], note=note, left=3)
+    print(table.text())
+    outputs.write_tables(arguments, [table])
     return OK
 
 
@@ -156,6 +160,7 @@ def _list(arguments: argparse.Namespace) -> int:
 
     told = overview.tables(Workdir.at(arguments.workdir))
     print("\n\n".join(table.text() for table in told) if told else f"{arguments.workdir}: no run yet.")
+    outputs.write_tables(arguments, told)
     return OK
 
 
@@ -172,12 +177,16 @@ def _show(arguments: argparse.Namespace) -> int:
         example = datasets.find(published, arguments.id)
         print(examples.record(published, example))
         print(f"\n{_replay(arguments, example['id'].decode())}")
+        known = dict(examples.lines(example, published.run(example).class_names))
+        outputs.write_text("--json", arguments.json, json.dumps(known, indent=1) + "\n")
         return OK
     table, count = examples.table(published, arguments.limit)
     print(table.text())
     print(f"{min(count, arguments.limit):,} of {count:,} examples; more with --limit, one of them with its id")
-    if arguments.csv:
-        outputs.write_text("--csv", arguments.csv, examples.table(published, count)[0].csv())
+    if arguments.csv or arguments.json:
+        whole, _ = examples.table(published, max(count, 1))
+        outputs.write_text("--csv", arguments.csv, whole.csv())
+        outputs.write_tables(arguments, [whole])
     return OK
 
 

@@ -82,6 +82,7 @@ class Kind(abc.ABC):
       chosen: what a report shows first, head of `row` -> text; the rest is one choice away.
       drawn: features that `pictures` reads of all examples; small ones.
       questions: what else can be asked of a dataset: what it tells -> the command, "{}" for the dataset.
+      studies: what a report tells of examples that nets are shown again (`pipeline.studies.report`).
       nothing_found: what to change when a run found nothing.
       starter: the sections of its method in a first configuration, TOML with comments.
       methods: the ways to make it, the default first.
@@ -103,6 +104,7 @@ class Kind(abc.ABC):
     chosen: Mapping[str, str] = types.MappingProxyType({})
     drawn: tuple[str, ...] = ()
     questions: Mapping[str, str] = types.MappingProxyType({})
+    studies: tuple[str, ...] = ()
     nothing_found: str
     starter: str
     methods: tuple[Method, ...]

@@ -1,16 +1,20 @@
-"""What people read: a table as text, as CSV, and the line for the log; pages are made of the same cells."""
+"""What people read: a table as text, as CSV, as JSON, and the line for the log; pages are made of the same cells."""
 
 from __future__ import annotations
 
 import csv
 import dataclasses
 import io
+import json
 import math
+import re
 import shlex
 from collections.abc import Sequence
 from typing import Any
 
 Cells = Sequence[Sequence[str]]  # rows of texts, heads first
+
+_NUMBER = re.compile(r"[+-]?(\d{1,3}(,\d{3})+|\d+)(\.\d+)?(e[+-]\d+)?")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -45,6 +49,34 @@ class Table:
     def csv(self) -> str:
         """Formats the cells as CSV."""
         return to_csv(self.cells)
+
+    def records(self) -> list[dict[str, str | float | None]]:
+        """Returns a record for each row, head -> cell; right of the left columns "-" is None.
+
+        There the cells of a column are numbers, too, if all are that are not "-".
+        """
+        heads, *rows = self.cells
+        columns = [
+            column if place < self.left else _values(column) for place, column in enumerate(zip(*rows, strict=True))
+        ]
+        return [dict(zip(heads, row, strict=True)) for row in zip(*columns, strict=True)]
+
+
+def to_json(tables: Sequence[Table]) -> str:
+    """Formats tables as a JSON list of objects `title`, `note` and `rows`, the records."""
+    told = [{"title": table.title, "note": table.note, "rows": table.records()} for table in tables]
+    return json.dumps(told, indent=1, ensure_ascii=False) + "\n"
+
+
+def _values(column: Sequence[str]) -> list[str | float | None]:
+    plain: list[str | float | None] = [None if cell == "-" else cell for cell in column]
+    if not all(cell == "-" or _NUMBER.fullmatch(cell) for cell in column):
+        return plain
+    return [None if cell == "-" else _number(cell.replace(",", "")) for cell in column]
+
+
+def _number(plain: str) -> float:
+    return int(plain) if plain.lstrip("+-").isdigit() else float(plain)
 
 
 def aligned(cells: Cells, left: int = 1) -> list[str]:

@@ -73,14 +73,12 @@ def teach(
     def learns(step: tf.Tensor) -> Sequence[tf.Tensor | None] | None:
         return lesson.learns(moment(step))
 
-    def after_epoch(epoch: int, epochs: int, mean: float) -> None:
+    def after_epoch(epoch: int) -> None:
         with strategy.scope():
             lesson.after_epoch(epoch)
-        if progress:
-            progress(epoch, epochs, mean)
 
     batches = _stream(lesson, learned, size, seed)
-    training.fit(model, batches, loss, count, how.epochs, how.learning_rate, strategy, after_epoch, learns)
+    training.fit(model, batches, loss, count, how.epochs, how.learning_rate, strategy, progress, learns, after_epoch)
     return lesson
 
 

@@ -17,6 +17,7 @@ from models.errors import InputError
 from pipeline import records
 from pipeline.kinds import registry
 from pipeline.kinds.chunk import check_kept
+from pipeline.report.tables import Table
 from pipeline.runs.job import Job
 from pipeline.seeds.plan import Unit
 from pipeline.workdir import ledger
@@ -109,13 +110,19 @@ def _passes(trials: pa.Table) -> dict[str, dict[str, Any]]:
     return found
 
 
+def tables(folder: RunFolder) -> list[Table]:
+    """Returns a finished run's tables."""
+    manifest = folder.manifest()
+    assert manifest is not None
+    return registry.named(manifest["dataset"]).tables(folder, manifest)
+
+
 def summary(folder: RunFolder) -> str:
     """Returns a finished run's tables, and what was skipped, dropped or set aside and why."""
     manifest = folder.manifest()
     assert manifest is not None
     kind = registry.named(manifest["dataset"])
-    tables = [table.text() for table in kind.tables(folder, manifest)]
-    lines = ["\n\n".join(tables), *kind.hints(folder, manifest)]
+    lines = ["\n\n".join(table.text() for table in tables(folder)), *kind.hints(folder, manifest)]
     lines += [f"{count} rows: {reason}" for reason, count in sorted(manifest["reasons"].items())]
     if not manifest["examples"]:
         lines.append(kind.nothing_found)

@@ -146,7 +146,7 @@ def prepare(
       source: the seed images; nets learn from their "train" split (else the first of [seeds] splits), or from the parts
         that [peers] trained_on names.
       device: as in `models.devices`.
-      progress: called after each epoch with the net's name, epoch, epochs and training accuracy.
+      progress: called after each step with the net's name, and as `training.train` calls its own.
       train: if not, files that are not there are returned all the same.
     """
     classes = len(source.class_names())
@@ -247,8 +247,8 @@ class _Trainer:
             raise InputError(f"[seeds] {self._source.name} has no labels to train nets on; give [peers] files instead.")
         images, labels = self._data(part)
 
-        def progress(epoch: int, epochs: int, accuracy: float) -> None:
-            self._progress(name, epoch, epochs, accuracy)
+        def progress(step: int, steps: int, accuracy: float) -> None:
+            self._progress(name, step, steps, accuracy)
 
         recipe = (architecture, init_seed, how, images, labels, classes)
         training.cached(path, lambda: training.train(*recipe, self._device, progress))

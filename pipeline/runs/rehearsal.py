@@ -25,7 +25,7 @@ from pipeline.seeds.source import size
 from pipeline.workdir.ledger import RunFolder
 
 
-def rehearse(job: Job) -> Iterator[str]:
+def rehearse(job: Job) -> Iterator[str | Table]:
     """Yields what is to be said of a task, as it is found out; trains nothing and keeps nothing.
 
     Raises:
@@ -42,7 +42,7 @@ def rehearse(job: Job) -> Iterator[str]:
     group, judge = files.load()
     chosen = sample.read(job.source, job.config.seeds.splits[0])
     examined = sample.examine(chosen, group, judge, job.device, told=False)
-    yield _nets(every, group, judge, examined).text()
+    yield _nets(every, group, judge, examined)
     units = job.kind.units(job.config, group, job.source)
     yield steps.plan_text(job, units)
     if units:

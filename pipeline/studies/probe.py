@@ -6,6 +6,7 @@ Tabacof and Valle, "Exploring the Space of Adversarial Images" (arXiv 1510.05328
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -14,10 +15,13 @@ import numpy as np
 from models.classifier import PeerGroup
 from pipeline import ahead
 from pipeline.report import picture
+from pipeline.report.page import Picture
 from pipeline.report.tables import Table
 from pipeline.studies import noise
+from pipeline.studies import sizes as usual
 
 FEATURES = ("distortion", "image", "label", "seed/id", "seed_image", "target_net", "wrong_class")  # of examples
+_DRAWS = 2  # of a report
 _PARTS = 4  # a part of so many of a batch is shown at all sizes together, so that batches are full
 
 
@@ -138,8 +142,18 @@ def formatted(rows: Sequence[Row]) -> Table:
     return Table(found, about, note)
 
 
-def draw(rows: Sequence[Row], path: str) -> None:
-    """Draws how many keep their class, by the size of the noise, PNG."""
+def told(examples: Sequence[dict[str, Any]], group: PeerGroup, batch: int) -> tuple[Table, Picture]:
+    """Returns for a report what `table` finds at the usual sizes with few draws, and its picture."""
+    rows = table(examples, group, usual.NOISE, _DRAWS, batch)
+    title = "How much noise originals and twins withstand"
+    alt = (
+        f"A panel for each of {', '.join({row.made_for: None for row in rows})}: % that keep their class, by the noise."
+    )
+    return formatted(rows), Picture("probe", title, alt, functools.partial(draw, rows))
+
+
+def draw(rows: Sequence[Row], path: Any) -> None:
+    """Draws how many keep their class, by the size of the noise, PNG, into a file or stream."""
     distortions = {row.made_for: row.distortion for row in rows}
     sizes = [row.noise for row in rows if row.made_for == rows[0].made_for]
     kept = np.array([(row.original, row.twin) for row in rows]).reshape(len(distortions), len(sizes), 2)

@@ -8,6 +8,7 @@ are those of the images as shown.
 from __future__ import annotations
 
 import dataclasses
+import functools
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -16,8 +17,10 @@ import numpy as np
 from models.classifier import PeerGroup
 from pipeline import ahead
 from pipeline.report import picture
+from pipeline.report.page import Picture
 from pipeline.report.tables import Table
 from pipeline.studies import noise
+from pipeline.studies import sizes as usual
 
 FEATURES = ("image", "label", "seed/id", "seed_image", "target_net")  # of examples
 NATURAL = "natural"
@@ -118,8 +121,16 @@ def formatted(rows: Sequence[Row], nets: Sequence[str]) -> Table:
     return Table(found, "% of images that each net misreads", note)
 
 
-def draw(rows: Sequence[Row], nets: Sequence[str], path: str) -> None:
-    """Draws the table as a heat map, PNG: first all twins, then all noise."""
+def told(examples: Sequence[dict[str, Any]], group: PeerGroup, batch: int) -> tuple[Table, Picture]:
+    """Returns for a report what `table` finds at the usual sizes, and its picture."""
+    rows = table(examples, group, usual.RESCALED, batch)
+    title = "Who else is fooled, with noise of the same size beside it"
+    alt = f"Heat map of the table: a row for each net and size, a column for each of {', '.join(group.names)}."
+    return formatted(rows, group.names), Picture("transfer", title, alt, functools.partial(draw, rows, group.names))
+
+
+def draw(rows: Sequence[Row], nets: Sequence[str], path: Any) -> None:
+    """Draws the table as a heat map, PNG, into a file or stream: first all twins, then all noise."""
     named = [(f"{row.made_for}, {row.size}", row.induced) for row in rows]
     named += [(f"noise: {row.made_for}, {row.size}", row.noise) for row in rows]
     names, shares = zip(*named, strict=True)

@@ -25,22 +25,22 @@ def tables(workdir: Workdir) -> list[Table]:
     ]
     runs = [_run(name, RunFolder(path)) for name, folder in tasks for path in _folders(folder)]
     versions = [
-        [name := f"{kind.name}/{task.name}:{version.name}", f"{_examples(name, workdir):,}", str(version)]
+        [name := f"{kind.name}/{task.name}:{version.name}", str(version), f"{_examples(name, workdir):,}"]
         for kind in registry.KINDS
         for task in _folders(workdir.datasets / kind.name)
         for version in sorted(_folders(task), key=_number)
         if (version / "dataset_info.json").exists()
     ]
     retrained = [
-        [task.name, recipe.name.rpartition("-")[0], str(count), str(recipe)]
+        [task.name, recipe.name.rpartition("-")[0], str(recipe), str(count)]
         for task in _folders(workdir.path / "retrained")
         for recipe in _folders(task)
         if (count := len(list(recipe.glob("seed-*/retrained.json"))))
     ]
     told = [
         Table([["run of", "run", "state", "examples", "finished"], *runs], "runs", left=3),
-        Table([["dataset", "examples", "folder"], *versions], "versions", left=3),
-        Table([["task", "recipe", "nets", "folder"], *retrained], "retrained nets", left=4),
+        Table([["dataset", "folder", "examples"], *versions], "versions", left=2),
+        Table([["task", "recipe", "folder", "nets"], *retrained], "retrained nets", left=3),
     ]
     return [table for table in told if len(table.cells) > 1]
 

@@ -17,6 +17,7 @@ from models.errors import InputError
 from pipeline import formats, records
 from pipeline.kinds import registry, targets
 from pipeline.kinds.kind import Kind
+from pipeline.progress import Bar
 from pipeline.report import rates
 from pipeline.versions import statuses
 from pipeline.versions.statuses import Recheck
@@ -223,6 +224,8 @@ def _build(
     left_out = near_duplicates(runs, kind)
     made_by = {f"1.{place}.0": step for place, step in enumerate(steps)}
     rechecks = {version: step for version, step in made_by.items() if isinstance(step, Recheck)}
+    count = sum(run.manifest["examples"] for run in runs)
+    bar = Bar("package", count - len(left_out), "example")
     config = RunsConfig(
         name=task,
         version=list(made_by)[-1],
@@ -235,11 +238,12 @@ def _build(
         left_out=left_out,
         statuses=statuses.newest(list(rechecks.values())),
         rechecks=tuple(_told(version, recheck) for version, recheck in rechecks.items()),
+        generated=bar.show,
     )
     builder = kind.builder()(config=config, data_dir=workdir.datasets)
-    empty = not sum(run.manifest["examples"] for run in runs)
-    options = tfds.download.DownloadConfig(max_examples_per_split=0 if empty else None)
-    builder.download_and_prepare(download_config=options)
+    options = tfds.download.DownloadConfig(max_examples_per_split=None if count else 0)
+    with bar:
+        builder.download_and_prepare(download_config=options)
 
 
 def _told(version: str, recheck: Recheck) -> dict[str, Any]:

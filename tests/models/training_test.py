@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 
 import numpy as np
@@ -49,12 +50,16 @@ def test_another_seed_gives_other_weights(trained_digest):
     assert loading.digest(_train(init_seed=2)) != trained_digest
 
 
-def test_training_learns_and_reports_every_epoch():
+def test_training_learns_and_reports_every_step_with_the_last_whole_epochs_accuracy():
     seen: list[tuple[int, int, float]] = []
     settings = Training(epochs=12, batch_size=8, learning_rate=0.03)
     _train(settings=settings, progress=lambda *report: seen.append(report))
-    assert [report[:2] for report in seen] == [(epoch, 12) for epoch in range(1, 13)]
-    assert seen[-1][2] > 0.75 > seen[0][2]
+    steps = len(seen) // 12
+    assert steps > 1 and [report[:2] for report in seen] == [(step, 12 * steps) for step in range(1, 12 * steps + 1)]
+    accuracies = np.array([report[2] for report in seen])
+    assert np.isnan(accuracies[: steps - 1]).all() and not np.isnan(accuracies[steps - 1 :]).any()
+    assert (accuracies[steps : 2 * steps - 1] == accuracies[steps - 1]).all()
+    assert accuracies[-1] > 0.75 > accuracies[steps - 1]
 
 
 def test_fewer_images_than_a_batch_are_still_trained_on():
@@ -233,8 +238,13 @@ def test_training_the_softmax_leaves_the_pretrained_layer_unchanged(with_softmax
     assert not np.array_equal(trained[2], untrained[2])
 
 
-def test_pretraining_is_not_reported(with_softmax):
-    assert [epoch for epoch, _, _ in with_softmax[1]] == list(range(1, PATIENT.epochs + 1))
+def test_pretraining_is_reported_without_an_accuracy(with_softmax):
+    seen = with_softmax[1]
+    assert [report[:2] for report in seen] == [(step, len(seen)) for step in range(1, len(seen) + 1)]
+    known = ~np.isnan([accuracy for _, _, accuracy in seen])
+    assert len(seen) % (2 * PATIENT.epochs) == 0
+    first = len(seen) // 2 + len(seen) // (2 * PATIENT.epochs)  # the end of the first epoch after pre-training
+    assert not known[: first - 1].any() and known[first - 1 :].all()
 
 
 def test_a_pretrained_net_is_saved_and_loaded(with_softmax, tmp_path):
@@ -256,9 +266,12 @@ def _fit(loss, steps: int = 10, epochs: int = 4, progress=None, learns=None, see
     tf.keras.utils.set_random_seed(0)
     with strategy.scope():
         model = zoo.build("mlp-8", (6, 6, 1), 2)
-    if seen is not None:
-        progress = lambda *_: seen.append(model.get_weights())  # noqa: E731
-    training.fit(model, _stream(), loss, steps, epochs, 0.01, strategy, progress, learns)
+
+    def after_epoch(epoch: int) -> None:
+        if seen is not None:
+            seen.append(model.get_weights())
+
+    training.fit(model, _stream(), loss, steps, epochs, 0.01, strategy, progress, learns, after_epoch)
     return model
 
 
@@ -270,8 +283,8 @@ def _cross_entropy(net, batch, step):
 def test_any_loss_on_any_stream_trains_and_equal_arguments_give_equal_weights():
     told = []
     model = _fit(_cross_entropy, progress=lambda *figures: told.append(figures))
-    assert [figures[:2] for figures in told] == [(1, 4), (2, 4), (3, 4), (4, 4)]
-    assert told[-1][2] < told[0][2]
+    assert [figures[:2] for figures in told] == [(step, 40) for step in range(1, 41)]
+    assert math.isnan(told[8][2]) and told[-1][2] < told[9][2]
     for ours, again in zip(model.get_weights(), _fit(_cross_entropy).get_weights(), strict=True):
         np.testing.assert_array_equal(ours, again)
 

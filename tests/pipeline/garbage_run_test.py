@@ -119,7 +119,7 @@ def test_lineage_tells_the_line_of_first_parents_and_writes_all_ancestors(mined,
     examples = _examples(work, "1.1.0").values()
     example = max((one for one in examples if one["encoding"] == b"direct"), key=lambda one: one["generation"])
     given = ["lineage", NAME, example["id"].decode(), "--workdir", work.path, "--csv", tmp_path / "all.csv"]
-    outcome = peerpressure(*given)
+    outcome = peerpressure(*given, "--json", tmp_path / "all.json")
     assert outcome.code == 0, outcome
     first, _, *line, total = (text.split() for text in outcome.out.splitlines())
     assert first[0] == example["id"].decode() + ":" and line[-1][0] == example["individual"].decode()
@@ -127,6 +127,9 @@ def test_lineage_tells_the_line_of_first_parents_and_writes_all_ancestors(mined,
     assert all(row[3] == before[0] for before, row in itertools.pairwise(line))
     heads, *rows = csv.reader((tmp_path / "all.csv").open())
     assert heads == ["image", "generation", "classes taken", "parent", "crossed with"]
+    assert [one["image"] for one in json.loads((tmp_path / "all.json").read_text())[0]["rows"]] == [
+        row[0] for row in rows
+    ]
     parents = {row[0]: {*row[3:]} - {""} for row in rows}
     assert {name for names in parents.values() for name in names} == set(parents) - {line[-1][0]}
     assert {row[0] for row in line} <= set(parents)

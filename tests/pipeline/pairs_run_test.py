@@ -106,10 +106,12 @@ def test_verify_passes_and_replay_attacks_again_to_the_same_bytes(mined, peerpre
 def test_the_transfer_table_agrees_with_the_stored_answers(mined, peerpressure, tmp_path):
     work, _ = mined
     table, picture = tmp_path / "table.csv", tmp_path / "table.png"
-    files = ("--csv", table, "--picture", picture)
+    files = ("--csv", table, "--json", tmp_path / "table.json", "--picture", picture)
     outcome = peerpressure("transfer", NAME, "--workdir", work.path, "--rescale", 0.2, *files)
     assert outcome.code == 0, outcome
     rows = list(csv.DictReader(table.read_text().splitlines()))
+    (told,) = json.loads((tmp_path / "table.json").read_text())
+    assert [record["distortion"] for record in told["rows"]] == [float(row["distortion"]) for row in rows]
     assert [(row["made for"], row["size"]) for row in rows if "noise" not in row["made for"]] == [
         (net, size) for net in ("mlp-8", "mlp-12") for size in ("natural", "0.2")
     ]
@@ -140,9 +142,11 @@ def test_probe_prints_the_same_table_twice_and_draws_it(mined, peerpressure, tmp
     work, _ = mined
     table, picture = tmp_path / "table.csv", tmp_path / "table.png"
     arguments = ("probe", NAME, "--workdir", work.path, "--noise", 0.2, 0.02, "--draws", 2)
-    outcome = peerpressure(*arguments, "--csv", table, "--picture", picture)
+    outcome = peerpressure(*arguments, "--csv", table, "--json", tmp_path / "table.json", "--picture", picture)
     assert outcome.code == 0, outcome
     rows = list(csv.DictReader(table.read_text().splitlines()))
+    (told,) = json.loads((tmp_path / "table.json").read_text())
+    assert [record["pairs"] for record in told["rows"]] == [int(row["pairs"]) for row in rows]
     assert [(row["made for"], row["noise"]) for row in rows] == [
         (net, size) for net in ("mlp-8", "mlp-12") for size in ("0.02", "0.2")
     ]

@@ -42,6 +42,7 @@ class Pairs(Kind):
         "Who else is fooled, with noise of the same size beside it": "transfer {} --picture transfer.png",
         "How much noise the originals and the twins withstand": "probe {} --picture probe.png",
     }
+    studies = ("transfer", "probe")
     drawn = ("label", "wrong_class", "target_net", "distortion")
     nothing_found = "no adversarial twin was found: change aim, or raise eps or the number of steps, in [attack]."
     methods = METHODS

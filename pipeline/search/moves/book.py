@@ -51,8 +51,9 @@ class Book:
         self._nets, self._lanes, self._turn = nets, lanes, 0
         slots, candidates = len(horizon), places
         self.busy = np.ones(slots, bool)
-        self._horizon, self._dealt = horizon.copy(), np.zeros(slots, np.int32)
-        self._target, self._first = targets.copy(), targets.copy()  # the net that each slot's candidates see first
+        self._horizon, self._dealt, self._target = (np.zeros(slots, np.int32) for _ in range(3))
+        self._refused = np.zeros([slots, nets], np.int64)  # the turn in which each net refused a candidate of a slot
+        self.start(np.arange(slots), targets, horizon)
         self.slot, self.ahead = np.zeros(candidates, np.int32), np.zeros(candidates, np.int32)
         self._net, self._since = np.zeros(candidates, np.int32), np.zeros(candidates, np.int64)
         self._status = np.full(candidates, _FREE, np.int8)
@@ -61,7 +62,8 @@ class Book:
 
     def start(self, slots: np.ndarray, targets: np.ndarray, horizon: np.ndarray) -> None:
         """Gives slots new trials with these target nets."""
-        self._target[slots] = self._first[slots] = targets
+        self._target[slots], self._refused[slots] = targets, 0
+        self._refused[slots, targets] = 1  # before there is a refusal, the target net comes first
         self.go_on(slots, horizon)
 
     def go_on(self, slots: np.ndarray, horizon: np.ndarray) -> None:
@@ -85,8 +87,8 @@ class Book:
         self.slot[lanes] = slots
         self.ahead[lanes] = self._dealt[slots] + np.arange(len(slots)) - np.repeat(reached - given, given)
         self._dealt[order] += given.astype(np.int32)
-        self._net[lanes], self._since[lanes] = self._first[slots], self._turn
         self._asked[lanes], self._status[lanes] = False, _WAITS
+        self._net[lanes], self._since[lanes] = self._next(lanes), self._turn
 
     def _open(self) -> np.ndarray:
         """Tells, bool `[C]`, which candidates have yet to be decided."""
@@ -126,17 +128,15 @@ class Book:
         for kept, said in zip(self._answer, answer, strict=True):
             kept[lanes[of_target]] = said[of_target]
         refused, passed = lanes[~answer.passes], lanes[answer.passes]
-        self._first[self.slot[refused]] = net
+        self._refused[self.slot[refused], net] = self._turn + 1
         self._status[refused] = _FREE
         self._asked[passed, net] = True
         self._net[passed], self._since[passed] = self._next(passed), self._turn
         self._status[passed] = np.where(self._asked[passed].all(axis=1), _ACCEPTED, _WAITS)
 
     def _next(self, lanes: np.ndarray) -> np.ndarray:
-        """Returns the net to ask next: the target net, else the first of the others that has not been asked."""
-        order = np.tile(np.arange(self._nets), (len(lanes), 1))
-        order[np.arange(len(lanes)), self._target[self.slot[lanes]]] = -1
-        return np.where(self._asked[lanes], self._nets, order).argmin(axis=1)
+        """Returns the net to ask next: of those not asked yet the one that refused a candidate of the trial last."""
+        return np.where(self._asked[lanes], -1, self._refused[self.slot[lanes]]).argmax(axis=1)
 
     def waits(self) -> bool:
         """Tells whether a candidate waits for a net."""

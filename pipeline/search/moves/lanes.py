@@ -62,7 +62,8 @@ class Searched(NamedTuple):
       results: the searcher's, `[R]` rows.
       asked: int32 `[R, N]`, how many candidates were shown to each net, those in vain included.
       refused: int32 `[R, N]`, how many of them fell by each net's answer. Of several nets that refuse, it is the one
-        that refused the trial's last candidate, else the target net, else the first.
+        that refused the trial's last candidate, else the target net, else the first; where nets are asked one by one,
+        the one that refused a candidate of the trial last.
     """
 
     results: Any

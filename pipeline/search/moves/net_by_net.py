@@ -1,8 +1,9 @@
 """The net that will say no, asked first: candidates are shown to one net after another until one refuses.
 
 A candidate falls as soon as one net says no, and a walk soon stands where one peer is only just still sure and refuses
-nearly everything. So a trial shows its next candidate first to the net that refused its last one, then to the target
-net, then to the other peers: of five nets, one and a half are asked. What is decided is the same as if all were asked.
+nearly everything. So a trial shows its next candidate first to the net that refused its last one, then to the one that
+refused before that, and so on; at the start, to the target net. Of five nets, one and a half are asked. What is decided
+is the same as if all were asked.
 
 Every candidate under way waits at one net. Each turn takes the net that has most to do, and shows it `lanes` of them: a
 batch of one fixed shape, for another one can change a net's last bits. Two nets are asked at a time, in threads of

@@ -23,23 +23,31 @@ layers = tf.keras.layers
 NAME = "high_value_mistakes/tiny"
 
 _TASK_OPTIONS = {"--workdir": "runs", "--data_dir": "", "--device": "auto"}
-_RUN_OPTIONS = {"--run_id": "", "--run_seed": "", "--islands": "", "--wait": ""}
+_RUN_OPTIONS = {"--run_id": "", "--run_seed": "", "--islands": "", "--json": "", "--wait": ""}
 _OPTIONS = {
     "run": {**_TASK_OPTIONS, **_RUN_OPTIONS},
     "mine": {**_TASK_OPTIONS, **_RUN_OPTIONS},
-    "check": _TASK_OPTIONS,
+    "check": {**_TASK_OPTIONS, "--json": ""},
     "train": _TASK_OPTIONS,
     "package": {**_TASK_OPTIONS, "--wait": ""},
     "verify": {"--workdir": "runs", "--peers": ""},
     "replay": {"--workdir": "runs", "--peers": "", "--out": "", "--picture": ""},
-    "recheck": {"--workdir": "runs", "--csv": "", "--status": "", "--publish": "", "--wait": ""},
+    "recheck": {"--workdir": "runs", "--csv": "", "--json": "", "--status": "", "--publish": "", "--wait": ""},
     "diff": {"--workdir": "runs", "--json": ""},
-    "transfer": {"--workdir": "runs", "--peers": "", "--rescale": "[0.1]", "--csv": "", "--picture": ""},
-    "probe": {"--workdir": "runs", "--peers": "", "--noise": "", "--draws": "10", "--csv": "", "--picture": ""},
+    "transfer": {"--workdir": "runs", "--peers": "", "--rescale": "[0.1]", "--csv": "", "--json": "", "--picture": ""},
+    "probe": {
+        "--workdir": "runs",
+        "--peers": "",
+        "--noise": "",
+        "--draws": "10",
+        "--csv": "",
+        "--json": "",
+        "--picture": "",
+    },
     "report": {"--workdir": "runs", "--out": ""},
     "render": {"--workdir": "runs", "--size": "512", "--genome": ""},
     "sheet": {"--workdir": "runs", "--net": "", "--encoding": "", "--limit": "100"},
-    "lineage": {"--workdir": "runs", "--csv": ""},
+    "lineage": {"--workdir": "runs", "--csv": "", "--json": ""},
 }
 _REQUIRED = {
     **{command: ["--config"] for command in ("run", "mine", "check", "train", "package")},

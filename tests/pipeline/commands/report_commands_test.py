@@ -1,16 +1,22 @@
 """`peerpressure report`: pages of versions and runs, finished or not."""
 
 import base64
+import csv
 import gzip
 import html
+import io
 import json
+import pathlib
 import re
 import shutil
 
+import numpy as np
 import pytest
+from PIL import Image
 
 from pipeline import records
 from pipeline.commands import run_commands
+from pipeline.studies import report
 from pipeline.versions import pages
 from tests.pipeline import conftest
 from tests.pipeline.conftest import DATASET
@@ -163,6 +169,60 @@ def test_many_examples_are_shown_evenly_spaced(finished, monkeypatch, tmp_path):
 
 
 @pytest.mark.slow
+def _cells(section):
+    """Returns the texts of all cells of a section's tables, row by row."""
+    return [html.unescape(cell) for cell in re.findall(r"<t[dh][^>]*>([^<]*)</t[dh]>", section)]
+
+
+def _is_within(cells, row):
+    return any(cells[start : start + len(row)] == row for start in range(len(cells) - len(row) + 1))
+
+
+def test_pairs_are_shown_to_nets_again(mined, tmp_path):
+    work = mined[0].copy(tmp_path / "work", ran=True)
+    text, path = _report(work, conftest.PAIRS)
+    section = _section(text, "shown")
+    assert conftest.call("transfer", conftest.PAIRS, "--workdir", work.path, "--csv", tmp_path / "all.csv").code == 0
+    rows = list(csv.reader((tmp_path / "all.csv").read_text().splitlines()))
+    assert all(_is_within(_cells(section), row) for row in rows)
+    for name in ("transfer", "probe"):
+        drawn = pathlib.Path(path).with_name(f"{name}.png").read_bytes()
+        assert base64.b64encode(drawn).decode() in section
+        assert np.asarray(Image.open(io.BytesIO(drawn)).convert("L")).std() > 10
+    of_run, _ = _report(work, f"{conftest.PAIRS}@first")
+    assert _cells(_section(of_run, "shown")) == _cells(section)
+
+
+def test_a_page_shows_nets_the_same_few_pairs_of_each_net(mined, tmp_path, monkeypatch):
+    monkeypatch.setattr(report, "_SHOWN", 2)
+    work = mined[0].copy(tmp_path / "work", ran=True)
+    examples = work.examples()
+    lowest = {}
+    for name in sorted(examples):
+        lowest.setdefault(examples[name]["target_net"], []).append(examples[name])
+    chosen = report._chosen(examples.values())
+    assert [one["id"] for one in chosen] == [
+        one["id"] for net in dict.fromkeys(e["target_net"] for e in examples.values()) for one in lowest[net][:2]
+    ]
+    assert f"{len(chosen)} examples of run first, at most 2 of each target net." in _section(
+        _report(work, conftest.PAIRS)[0], "shown"
+    )
+
+
+def test_pairs_whose_nets_are_gone_have_a_page_that_says_so(mined, tmp_path):
+    work = mined[0].copy(tmp_path / "work", ran=True)
+    shutil.rmtree(work.path / "nets")
+    manifest = work.path / "ledger" / conftest.PAIRS / "first" / "manifest.json"
+    told = json.loads(manifest.read_text())
+    manifest.write_text(json.dumps({**told, "net_paths": {}}))
+    section = html.unescape(_section(_report(work, conftest.PAIRS)[0], "shown"))
+    assert "Nothing could be shown: net 'mlp-4' of run 'first'" in section and "<table" not in section
+
+
+def test_mistakes_have_no_study(of_mistakes):
+    assert '<section id="shown"' not in of_mistakes[1]
+
+
 def test_a_run_ends_with_its_page(finished, tmp_path, monkeypatch):
     monkeypatch.setattr(run_commands, "_reported", conftest.REPORTED)
     work = finished.copy(tmp_path / "work", ran=False)

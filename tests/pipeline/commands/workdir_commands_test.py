@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
@@ -85,7 +86,12 @@ def test_list_tells_runs_versions_and_what_is_under_way(finished, tmp_path):
     count = work.manifest(run)["examples"]
     rows = {line.split()[0]: line.split() for line in call("list", "--workdir", work.path).out.splitlines() if line}
     assert rows[DATASET][1:4] == [run, "finished", str(count)]
-    assert rows[f"{DATASET}:1.0.0"][1] == str(len(work.examples("1.0.0")))
+    assert rows[f"{DATASET}:1.0.0"][2] == str(len(work.examples("1.0.0")))
+    assert call("list", "--workdir", work.path, "--json", tmp_path / "list.json").code == 0
+    runs, versions = json.loads((tmp_path / "list.json").read_text())
+    assert [runs["title"], versions["title"]] == ["runs", "versions"]
+    assert runs["rows"][0]["run"] == run and runs["rows"][0]["examples"] == count
+    assert versions["rows"][0]["examples"] == len(work.examples("1.0.0"))
     (work.ledger / run / "manifest.json").unlink()
     units = len(list((work.ledger / run / "chunks").iterdir()))
     assert f"{run}  {units} of {units} units" in call("list", "--workdir", work.path).out
@@ -109,12 +115,17 @@ def test_show_has_a_row_for_each_example_and_all_that_is_known_of_one(finished, 
     assert outcome.code == 0 and f"3 of {len(examples)} examples" in outcome.out
     rows = [line.split(",") for line in (tmp_path / "all.csv").read_text().splitlines()]
     assert len(rows) == 1 + len(examples)
+    assert call("show", DATASET, "--workdir", finished.path, "--limit", 1, "--json", tmp_path / "all.json").code == 0
+    records = json.loads((tmp_path / "all.json").read_text())[0]["rows"]
+    assert [record["id"] for record in records] == [row[0] for row in rows[1:]]
     told = dict(zip(rows[0], rows[1], strict=True))
     (example,) = (each for key, each in examples.items() if key.startswith(told["id"]))
     assert told["label"] == str(example["label"]) and told["read as"] == str(example["wrong_class"])
     assert told["moves"] == str(len(example["transform"]["parameters"]))
-    one = call("show", DATASET, told["id"], "--workdir", finished.path)
+    one = call("show", DATASET, told["id"], "--workdir", finished.path, "--json", tmp_path / "one.json")
     assert one.code == 0 and f"id: {example['id'].decode()}\n" in one.out
+    known = json.loads((tmp_path / "one.json").read_text())
+    assert known["id"] == example["id"].decode() and known["target_net"] == example["target_net"].decode()
     assert f"label: {example['label']} ({example['label']})" in one.out
     command = next(line for line in one.out.splitlines() if line.startswith("peerpressure replay"))
     replayed = call(*command.split()[1:-2])

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import csv
+import json
 
 from pipeline.report import tables
 from pipeline.report.tables import Table
@@ -27,6 +28,28 @@ def test_a_table_is_told_between_its_title_and_its_note():
 
 def test_the_csv_of_a_table_has_its_cells_alone():
     assert Table(CELLS, "a title", "a note").csv() == tables.to_csv(CELLS)
+
+
+def test_json_gives_records_with_numbers_where_a_column_has_nothing_else():
+    cells = [
+        ["id", "count", "share", "size", "found"],
+        ["12", "1,234", "0.5", "natural", "-"],
+        ["3e4", "-", "1e-05", "2", "-"],
+    ]
+    (told,) = json.loads(tables.to_json([Table(cells, "a title", "a note")]))
+    assert told == {
+        "title": "a title",
+        "note": "a note",
+        "rows": [
+            {"id": "12", "count": 1234, "share": 0.5, "size": "natural", "found": None},
+            {"id": "3e4", "count": None, "share": 1e-05, "size": "2", "found": None},
+        ],
+    }
+
+
+def test_the_json_of_no_table_and_of_an_empty_one_has_no_rows():
+    assert json.loads(tables.to_json([])) == []
+    assert json.loads(tables.to_json([Table([["a", "b"]])]))[0]["rows"] == []
 
 
 def test_a_number_that_there_is_not_is_a_dash():

@@ -1,5 +1,6 @@
 """`peerpressure check`: what a task would do, without doing it."""
 
+import json
 import re
 
 import pytest
@@ -10,8 +11,8 @@ from pipeline.seeds.plan import Unit
 from tests.pipeline import conftest
 
 
-def _check(work, config):
-    return conftest.call("check", "--config", config, "--workdir", work.path)
+def _check(work, config, *options):
+    return conftest.call("check", "--config", config, "--workdir", work.path, *options)
 
 
 @pytest.mark.parametrize(
@@ -27,8 +28,10 @@ def _check(work, config):
 def test_a_task_is_told_and_nothing_is_kept(finished, tmp_path, config, tree, search):
     work = finished.copy(tmp_path / "work", ran=False)
     before = tree(work.path)
-    outcome = _check(work, config(search=search))
+    outcome = _check(work, config(search=search), "--json", tmp_path / "nets.json")
     assert outcome.code == 0 and tree(work.path) == before, outcome
+    nets = json.loads((tmp_path / "nets.json").read_text())[0]["rows"]
+    assert all(record["classes"] == 10 and 0 < record["accuracy"] <= 100 for record in nets)
     assert "images: digits:1.0.0, 28x28x1, 10 classes; test 359\n" in outcome.out
     for name in ("mlp-4", "mlp-8", "mlp-12", "judge-mlp-16"):
         assert re.search(rf"^{name} +\d+\.\d +10 +.*nets/{name}-\w+\.keras$", outcome.out, re.MULTILINE)

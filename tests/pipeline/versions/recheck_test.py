@@ -200,8 +200,13 @@ def _counts(path) -> dict[str, dict[str, str]]:
 def test_the_nets_of_the_run_leave_every_mistake_as_it_is(finished, peerpressure, tmp_path):
     table, statuses = tmp_path / "table.csv", tmp_path / "status.jsonl"
     arguments = ["--peers", finished.nets()[0], "--csv", table, "--status", statuses]
+    arguments += ["--json", tmp_path / "table.json"]
     outcome = peerpressure("recheck", conftest.DATASET, "--workdir", finished.path, *arguments)
     assert outcome.code == 0, outcome.err
+    records = json.loads((tmp_path / "table.json").read_text())[0]["rows"]
+    assert {record["target"]: record["remaining"] for record in records} == {
+        name: int(row["remaining"]) for name, row in _counts(table).items()
+    }
     examples = finished.examples()
     told = [json.loads(line) for line in statuses.read_text().splitlines()]
     assert {one["id"]: one["target_net"] for one in told} == {

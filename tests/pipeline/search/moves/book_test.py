@@ -52,6 +52,20 @@ def test_the_net_that_refused_a_trials_last_candidate_sees_the_next_one_first():
     assert (net, lanes.tolist(), book.ahead[lanes].tolist()) == (1, [0], [3])
 
 
+def test_nets_are_asked_in_the_order_in_which_they_refused_last():
+    book = Book(4, 1, 4, np.array([9], np.int32), np.array([3], np.int32))
+    book.deal()
+    _hear(book, 3, [0, 1], True)
+    _hear(book, 2, [0], False)
+    _hear(book, 0, [1], False)
+    book.deal()
+    asked = []
+    for _ in range(4):
+        asked.append(int(book._net[0]))
+        _hear(book, asked[-1], [0], True)
+    assert book.ahead[0] == 4 and asked == [0, 2, 3, 1]
+
+
 def test_after_the_target_net_the_others_are_asked_in_turn_and_none_twice():
     book = Book(3, 1, 3, np.array([1], np.int32), np.array([1], np.int32))
     book.deal()
