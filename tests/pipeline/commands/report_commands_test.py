@@ -178,7 +178,8 @@ def _is_within(cells, row):
     return any(cells[start : start + len(row)] == row for start in range(len(cells) - len(row) + 1))
 
 
-def test_pairs_are_shown_to_nets_again(mined, tmp_path):
+def test_pairs_are_shown_to_nets_again(mined, tmp_path, monkeypatch):
+    monkeypatch.setattr(report, "_SHOWN", 10_000)
     work = mined[0].copy(tmp_path / "work", ran=True)
     text, path = _report(work, conftest.PAIRS)
     section = _section(text, "shown")
