@@ -1,6 +1,8 @@
 """Tests of the dataset `digits`."""
 
 import pathlib
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -77,3 +79,14 @@ def test_enlarged_digits_shrink_back_to_the_originals():
     for digit in sklearn_datasets.load_digits().images:
         inner = digits_dataset_builder.enlarge(digit)[4:24, 4:24, 0].astype(np.float64)
         assert np.abs(average_blocks(inner, 8) * 16 / 255 - digit).mean() < 1.5
+
+
+@pytest.mark.slow
+def test_tfds_own_command_builds_the_dataset_from_anywhere_with_the_same_bytes(builder, tmp_path):
+    command = [sys.executable, "-m", "tensorflow_datasets.scripts.cli.main", "build", "digits"]
+    command += ["--imports", digits_dataset_builder.__name__, "--data_dir", str(tmp_path)]
+    subprocess.run(command, check=True, cwd=tmp_path, capture_output=True)
+    built = tfds.builder("digits:1.0.0", data_dir=tmp_path)
+    for split, count in SPLIT_SIZES.items():
+        assert built.info.splits[split].num_examples == count
+        assert pair_bytes(*read_split(built, split)) == pair_bytes(*read_split(builder, split))
