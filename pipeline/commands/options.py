@@ -49,6 +49,12 @@ def _required_file(parser: Any, option: str, kind: str, about: str) -> None:
     parser.add_argument(option, required=True, metavar=kind, help=f"{about}; required", default=argparse.SUPPRESS)
 
 
+def _table(parser: Any) -> None:
+    """Adds the options of the commands that print one table."""
+    _file(parser, "--csv", "FILE", "write the table here")
+    _file(parser, "--json", "FILE", "write the table here")
+
+
 def tables(parser: Any) -> None:
     """Adds the option of the commands that print tables."""
     _file(parser, "--json", "FILE", "write all tables here")
@@ -99,8 +105,7 @@ def recheck(parser: Any) -> None:
         "are shown to all nets of their run, old ones where no new one is given; pairs and garbage to the given nets "
         "only; required",
     )
-    _file(parser, "--csv", "FILE", "write the table here")
-    _file(parser, "--json", "FILE", "write the table here")
+    _table(parser)
     _file(parser, "--status", "FILE", "write each example's status here, as JSON lines")
     parser.add_argument(
         "--publish",
@@ -130,8 +135,7 @@ def transfer(parser: Any) -> None:
         metavar="DISTORTION",
         help="also rescale every perturbation to these, in (0, 1], pixels in [0, 1]",
     )
-    _file(parser, "--csv", "FILE", "write the table here")
-    _file(parser, "--json", "FILE", "write the table here")
+    _table(parser)
     _file(parser, "--picture", "PNG", "draw the table here")
 
 
@@ -148,8 +152,7 @@ def probe(parser: Any) -> None:
         help="distortions to give the noise, in (0, 1], pixels in [0, 1]",
     )
     parser.add_argument("--draws", type=int, default=10, help="how often noise is drawn for each image")
-    _file(parser, "--csv", "FILE", "write the table here")
-    _file(parser, "--json", "FILE", "write the table here")
+    _table(parser)
     _file(parser, "--picture", "PNG", "draw the curves here")
 
 
