@@ -31,7 +31,7 @@ from models.classifier import PeerGroup
 from models.recipe import Training
 from pipeline.commands import outputs
 from pipeline.runs.nets import Finder
-from pipeline.studies import probe, sizes, transfer
+from pipeline.studies import default_sizes, probe, transfer
 from pipeline.versions import check, published, recheck
 from pipeline.versions.published import Published
 from pipeline.workdir.ledger import Workdir
@@ -188,7 +188,7 @@ def _commands(mistakes: Published, pairs: Published, group: PeerGroup) -> dict[s
         return 2 * sum(row.twins for row in rows) * len(group.classifiers)
 
     def probed() -> int:
-        rows = probe.table(list(pairs.examples(probe.FEATURES)), group, sizes.NOISE, _DRAWS, size)
+        rows = probe.table(list(pairs.examples(probe.FEATURES)), group, default_sizes.NOISE, _DRAWS, size)
         return 2 * _DRAWS * sum(row.pairs for row in rows)
 
     steps = {"verify": verify, "recheck": rechecked, "transfer": transferred, "probe": probed}

@@ -21,7 +21,8 @@ def shuffled(rows: Any, size: int, seed: int, endless: bool = True) -> tf.data.D
       seed: decides the order.
       endless: whether one epoch follows another in the stream.
     """
-    arrays = tf.nest.map_structure(tf.constant, rows)
+    with tf.device("/CPU:0"):  # a GPU is to hold a batch of them, not all
+        arrays = tf.nest.map_structure(tf.constant, rows)
     count = len(tf.nest.flatten(arrays)[0])
     # Places are shuffled and not the examples: a batch is gathered at once.
     places = tf.data.Dataset.range(count).shuffle(count, seed=seed)

@@ -67,7 +67,7 @@ def train(
         model = zoo.build(architecture, images.shape[1:], num_classes)
     pretrained = not all(layer.trainable for layer in model.layers)
     examples = streams.read_ahead(_examples(images, labels, training.batch_size, init_seed))
-    told = _Told(progress, len(examples), training.epochs * (1 + pretrained), "accuracy")
+    told = _ProgressCallback(progress, len(examples), training.epochs * (1 + pretrained), "accuracy")
     if pretrained:
         pretrain(model, init_seed, training, images, strategy, told)
     _compile(model, training, strategy, "sparse_categorical_crossentropy", ["accuracy"])
@@ -109,7 +109,7 @@ def fit(
         falling = tf.keras.optimizers.schedules.CosineDecay(learning_rate, steps * epochs)
         by_loss.compile(tf.keras.optimizers.Adam(falling), jit_compile=_by_xla(model, strategy))
     callbacks = [tf.keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: after_epoch(epoch + 1))]
-    callbacks.append(_Told(progress, steps, epochs, "loss"))
+    callbacks.append(_ProgressCallback(progress, steps, epochs, "loss"))
     batches = streams.read_ahead(batches)
     by_loss.fit(batches, steps_per_epoch=steps, epochs=epochs, shuffle=False, verbose=0, callbacks=callbacks)
 
@@ -321,7 +321,7 @@ def _scale(images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     return tf.cast(images, tf.float32) / 255.0, labels
 
 
-class _Told(tf.keras.callbacks.Callback):
+class _ProgressCallback(tf.keras.callbacks.Callback):
     """Tells `progress`, if there is one, how many steps of one training, or of several in a row, are done."""
 
     def __init__(self, progress: Progress | None, steps: int, epochs: int, metric: str):

@@ -27,6 +27,7 @@ from pipeline.commands import (
     dataset_commands,
     garbage_commands,
     libraries,
+    outputs,
     pair_commands,
     report_commands,
     retrain_commands,
@@ -69,6 +70,7 @@ def main() -> None:
 
 def _main(arguments: argparse.Namespace) -> int:
     try:
+        outputs.check_files(arguments)
         code = arguments.call(arguments)
         sys.stdout.flush()
         return code

@@ -8,7 +8,7 @@ from typing import Any
 from pipeline.kinds import registry
 from pipeline.kinds.garbage.kind import GARBAGE
 from pipeline.kinds.pairs.kind import PAIRS
-from pipeline.studies import sizes
+from pipeline.studies import default_sizes
 
 _ANY = f"NAME/TASK, with or without :VERSION, such as {registry.KINDS[0].name}/digits"
 _PAIRS = f"{PAIRS.name}/TASK, with or without :VERSION"
@@ -131,7 +131,7 @@ def transfer(parser: Any) -> None:
         "--rescale",
         nargs="*",
         type=float,
-        default=list(sizes.RESCALED),
+        default=list(default_sizes.RESCALED),
         metavar="DISTORTION",
         help="also rescale every perturbation to these, in (0, 1], pixels in [0, 1]",
     )
@@ -147,7 +147,7 @@ def probe(parser: Any) -> None:
         "--noise",
         nargs="+",
         type=float,
-        default=list(sizes.NOISE),
+        default=list(default_sizes.NOISE),
         metavar="SIZE",
         help="distortions to give the noise, in (0, 1], pixels in [0, 1]",
     )

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import errno
 import math
+import os
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from pipeline.versions.published import Published
 
 OK, CHECK_FAILED = 0, 1  # exit codes
+_FILES = ("csv", "json", "status", "picture")  # options that name a file that a command writes when all is done
 _FEWEST, _MOST, _VALUES = 256, 1024, 2**20  # images that nets see at a time, and what they are to hold in all
 
 
@@ -42,6 +45,28 @@ def batch(shape: Sequence[int]) -> int:
     return max(_FEWEST, min(_MOST, _VALUES // math.prod(shape)))
 
 
+def check_files(arguments: argparse.Namespace) -> None:
+    """Checks that the files that were named can be written, before a command works for hours."""
+    for name in _FILES:
+        path = getattr(arguments, name, "")
+        if path and "://" not in path:
+            folder = os.path.dirname(path) or "."
+            wrong = next((number for number, is_wrong in _obstacles(path, folder) if is_wrong), None)
+            if wrong:
+                raise InputError(_not_written(f"--{name}", path, os.strerror(wrong)))
+
+
+def _obstacles(path: str, folder: str) -> Iterator[tuple[int, bool]]:
+    yield errno.ENOENT, not os.path.exists(folder)
+    yield errno.ENOTDIR, not os.path.isdir(folder)
+    yield errno.EISDIR, os.path.isdir(path)
+    yield errno.EACCES, not os.access(path if os.path.exists(path) else folder, os.W_OK)
+
+
+def _not_written(option: str, path: str, reason: str) -> str:
+    return f"{option} {path} cannot be written ({reason}); name another file."
+
+
 @contextlib.contextmanager
 def writing(option: str, path: str) -> Iterator[None]:
     """Tells in one sentence that an output file cannot be written."""
@@ -53,7 +78,7 @@ def writing(option: str, path: str) -> Iterator[None]:
         yield
     except (OSError, tf.errors.OpError) as error:
         reason = getattr(error, "strerror", None) or preflight.reason(error)
-        raise InputError(f"{option} {path} cannot be written ({reason}); name another file.") from error
+        raise InputError(_not_written(option, path, reason)) from error
 
 
 def write_text(option: str, path: str, text: str) -> None:

@@ -153,8 +153,9 @@ def _packaged(job: Job) -> Any:
 def _tell(folder: RunFolder, arguments: argparse.Namespace) -> None:
     from pipeline.runs import finish
 
-    print(finish.summary(folder))
-    outputs.write_tables(arguments, finish.tables(folder))
+    shown = finish.tables(folder)
+    print(finish.summary(folder, shown))
+    outputs.write_tables(arguments, shown)
 
 
 def _tell_version(job: Job, packaged: Any) -> None:

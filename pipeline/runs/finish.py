@@ -117,12 +117,12 @@ def tables(folder: RunFolder) -> list[Table]:
     return registry.named(manifest["dataset"]).tables(folder, manifest)
 
 
-def summary(folder: RunFolder) -> str:
-    """Returns a finished run's tables, and what was skipped, dropped or set aside and why."""
+def summary(folder: RunFolder, shown: Sequence[Table]) -> str:
+    """Returns a finished run's tables, `shown`, and what was skipped, dropped or set aside and why."""
     manifest = folder.manifest()
     assert manifest is not None
     kind = registry.named(manifest["dataset"])
-    lines = ["\n\n".join(table.text() for table in tables(folder)), *kind.hints(folder, manifest)]
+    lines = ["\n\n".join(table.text() for table in shown), *kind.hints(folder, manifest)]
     lines += [f"{count} rows: {reason}" for reason, count in sorted(manifest["reasons"].items())]
     if not manifest["examples"]:
         lines.append(kind.nothing_found)

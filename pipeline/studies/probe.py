@@ -17,8 +17,7 @@ from pipeline import ahead
 from pipeline.report import picture
 from pipeline.report.page import Picture
 from pipeline.report.tables import Table
-from pipeline.studies import noise
-from pipeline.studies import sizes as usual
+from pipeline.studies import default_sizes, noise
 
 FEATURES = ("distortion", "image", "label", "seed/id", "seed_image", "target_net", "wrong_class")  # of examples
 _DRAWS = 2  # of a report
@@ -142,9 +141,9 @@ def formatted(rows: Sequence[Row]) -> Table:
     return Table(found, about, note)
 
 
-def told(examples: Sequence[dict[str, Any]], group: PeerGroup, batch: int) -> tuple[Table, Picture]:
+def for_report(examples: Sequence[dict[str, Any]], group: PeerGroup, batch: int) -> tuple[Table, Picture]:
     """Returns for a report what `table` finds at the usual sizes with few draws, and its picture."""
-    rows = table(examples, group, usual.NOISE, _DRAWS, batch)
+    rows = table(examples, group, default_sizes.NOISE, _DRAWS, batch)
     title = "How much noise originals and twins withstand"
     alt = (
         f"A panel for each of {', '.join({row.made_for: None for row in rows})}: % that keep their class, by the noise."

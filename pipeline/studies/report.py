@@ -28,13 +28,13 @@ _BATCH = 256  # images that a net sees at a time
 class _Study(NamedTuple):
     """What is told of examples that nets are shown again, and the features that it needs."""
 
-    told: Callable[[Sequence[Example], PeerGroup, int], tuple[Table, Picture]]
+    for_report: Callable[[Sequence[Example], PeerGroup, int], tuple[Table, Picture]]
     features: tuple[str, ...]
 
 
 _STUDIES: Mapping[str, _Study] = {
-    "transfer": _Study(transfer.told, transfer.FEATURES),
-    "probe": _Study(probe.told, probe.FEATURES),
+    "transfer": _Study(transfer.for_report, transfer.FEATURES),
+    "probe": _Study(probe.for_report, probe.FEATURES),
 }
 
 
@@ -88,7 +88,7 @@ def _section(kind: Kind, run: Recorded, examples: list[Example], nets: Finder) -
     except InputError as error:
         section.notes = [f"Nothing could be shown: {error}"]
         return section
-    told = [_STUDIES[study].told(examples, group, _BATCH) for study in kind.studies]
+    told = [_STUDIES[study].for_report(examples, group, _BATCH) for study in kind.studies]
     section.notes = [f"{len(examples):,} examples of run {run['run_id']}, at most {_SHOWN} of each target net."]
     section.tables, section.pictures = zip(*told, strict=True)
     return section

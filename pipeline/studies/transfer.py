@@ -19,8 +19,7 @@ from pipeline import ahead
 from pipeline.report import picture
 from pipeline.report.page import Picture
 from pipeline.report.tables import Table
-from pipeline.studies import noise
-from pipeline.studies import sizes as usual
+from pipeline.studies import default_sizes, noise
 
 FEATURES = ("image", "label", "seed/id", "seed_image", "target_net")  # of examples
 NATURAL = "natural"
@@ -121,9 +120,9 @@ def formatted(rows: Sequence[Row], nets: Sequence[str]) -> Table:
     return Table(found, "% of images that each net misreads", note)
 
 
-def told(examples: Sequence[dict[str, Any]], group: PeerGroup, batch: int) -> tuple[Table, Picture]:
+def for_report(examples: Sequence[dict[str, Any]], group: PeerGroup, batch: int) -> tuple[Table, Picture]:
     """Returns for a report what `table` finds at the usual sizes, and its picture."""
-    rows = table(examples, group, usual.RESCALED, batch)
+    rows = table(examples, group, default_sizes.RESCALED, batch)
     title = "Who else is fooled, with noise of the same size beside it"
     alt = f"Heat map of the table: a row for each net and size, a column for each of {', '.join(group.names)}."
     return formatted(rows, group.names), Picture("transfer", title, alt, functools.partial(draw, rows, group.names))

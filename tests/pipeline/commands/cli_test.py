@@ -413,3 +413,16 @@ def test_a_shell_completes_commands_and_options(program, tmp_path, typed, offere
     environment = {**os.environ, **asked, "_ARGCOMPLETE_STDOUT_FILENAME": str(tmp_path / "offered")}
     subprocess.run([program], env=environment, check=False, capture_output=True)
     assert set((tmp_path / "offered").read_text().split()) == offered
+
+
+@pytest.mark.parametrize("option", ["--json", "--csv"])
+@pytest.mark.parametrize(
+    ("name", "reason"), [("no/a", "No such file or directory"), ("file/a", "Not a directory"), ("", "Is a directory")]
+)
+def test_a_file_that_cannot_be_written_is_told_before_any_work(peerpressure, config, tmp_path, option, name, reason):
+    (tmp_path / "file").write_text("")
+    command = "run" if option == "--json" else "retrain"
+    given = ["--config", config(), "--workdir", tmp_path / "work", option, f"{tmp_path}/{name}"]
+    outcome = peerpressure(command, *given)
+    assert _is_one_sentence(outcome) and f"{option} {tmp_path}/{name} cannot be written ({reason})" in outcome.err
+    assert not (tmp_path / "work").exists()

@@ -38,7 +38,7 @@ def summary(tmp_path):
         folder = RunFolder(epath.Path(tmp_path))
         folder.trials.write_bytes(records.table_bytes(trials))
         (folder.path / "manifest.json").write_text(json.dumps(MANIFEST))
-        return finish.summary(folder)
+        return finish.summary(folder, finish.tables(folder))
 
     return call
 
