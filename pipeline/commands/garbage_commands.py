@@ -9,7 +9,8 @@ from models.errors import InputError
 from pipeline.commands import libraries, options, outputs
 from pipeline.commands.dataset_commands import Command
 from pipeline.commands.outputs import OK
-from pipeline.kinds.garbage.kind import GARBAGE, title
+from pipeline.kinds.garbage.kind import GARBAGE
+from pipeline.kinds.garbage.title import title
 
 if TYPE_CHECKING:
     from pipeline.versions.published import Published
@@ -117,4 +118,9 @@ def _lineage(arguments: argparse.Namespace) -> int:
     table = lineage.table(family)
     outputs.write_text("--csv", arguments.csv, table.csv())
     outputs.write_tables(arguments, [table])
+    if arguments.picture:
+        from pipeline.kinds.garbage import pictures
+
+        with outputs.writing("--picture", arguments.picture):
+            pictures.draw_strip(example, run, folder, arguments.picture)
     return OK

@@ -184,6 +184,7 @@ def lineage(parser: Any) -> None:
     parser.add_argument("id", help="the example's id, or enough of its start")
     _file(parser, "--csv", "FILE", "write all ancestors here, not the first parents alone")
     _file(parser, "--json", "FILE", "write all ancestors here, likewise")
+    _file(parser, "--picture", "PNG", "draw the first parents here, each bred again; of many, twelve")
 
 
 def task(parser: Any) -> None:

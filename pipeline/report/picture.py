@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import IO
+from typing import IO, NamedTuple
 
 import matplotlib
 import numpy as np
@@ -15,7 +15,7 @@ from matplotlib import pyplot
 matplotlib.rcParams["text.parse_math"] = False  # the names of classes and nets may have dollar signs
 
 _PEER, _RIGHT, _WRONG = "#9aa5b1", "#2f6fab", "#c8402f"
-_MOST = 12  # states of a session, or places of a line
+_MOST = 12  # states of a session, images of a strip, or places of a line
 _NAMED = 25  # classes of a heat map
 
 
@@ -150,6 +150,32 @@ def draw_sheet(images: np.ndarray, titles: Sequence[str], path: str | IO[bytes])
     for axis, image, title in zip(axes.flat, images, titles):
         _show(axis, image)
         axis.set_title(title, fontsize=7)
+    figure.tight_layout()
+    _save(figure, path)
+
+
+class Strip(NamedTuple):
+    """How an image came about: what stands before it, images uint8 `[S, H, W, C]` with S >= 1, and titles `[S]`."""
+
+    name: str
+    images: np.ndarray
+    titles: Sequence[str]
+
+
+def draw_strips(strips: Sequence[Strip], path: str | IO[bytes]) -> None:
+    """Draws strips, at least one, as PNG, a row each: evenly spaced images where there are many."""
+    columns = max(len(_shown(len(strip.images))) for strip in strips)
+    size = (1.2 * columns + 0.6, 1.45 * len(strips) + 0.1)
+    figure, axes = pyplot.subplots(len(strips), columns, figsize=size, squeeze=False)
+    for row, strip in zip(axes, strips, strict=True):
+        for axis in row:
+            axis.set_axis_off()
+        for axis, place in zip(row, _shown(len(strip.images))):
+            _show(axis, strip.images[place])
+            axis.set_title(strip.titles[place], fontsize=7)
+        row[0].text(
+            -0.12, 0.5, strip.name, rotation=90, ha="right", va="center", fontsize=8, transform=row[0].transAxes
+        )
     figure.tight_layout()
     _save(figure, path)
 

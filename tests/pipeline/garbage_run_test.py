@@ -119,8 +119,10 @@ def test_lineage_tells_the_line_of_first_parents_and_writes_all_ancestors(mined,
     examples = _examples(work, "1.1.0").values()
     example = max((one for one in examples if one["encoding"] == b"direct"), key=lambda one: one["generation"])
     given = ["lineage", NAME, example["id"].decode(), "--workdir", work.path, "--csv", tmp_path / "all.csv"]
-    outcome = peerpressure(*given, "--json", tmp_path / "all.json")
+    outcome = peerpressure(*given, "--json", tmp_path / "all.json", "--picture", tmp_path / "line.png")
     assert outcome.code == 0, outcome
+    with Image.open(tmp_path / "line.png") as picture:
+        assert picture.format == "PNG" and picture.width > 5 * picture.height
     first, _, *line, total = (text.split() for text in outcome.out.splitlines())
     assert first[0] == example["id"].decode() + ":" and line[-1][0] == example["individual"].decode()
     assert [int(row[1]) for row in line] == sorted(int(row[1]) for row in line) and line[0][1] == "0"

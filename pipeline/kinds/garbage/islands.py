@@ -12,8 +12,8 @@ import pyarrow as pa
 import tensorflow as tf
 from etils import epath
 
-from pipeline import records
-from pipeline.search.evolution.elites import NOBODY, Log, State
+from pipeline import records, seeding
+from pipeline.search.evolution.elites import NOBODY, Key, Log, State
 from pipeline.seeds.plan import Unit
 from pipeline.workdir import ledger
 
@@ -154,6 +154,12 @@ def _like(array: np.ndarray, tensor: tf.Tensor) -> tf.Tensor:
     if array.shape != tuple(tensor.shape) or array.dtype != tensor.dtype.as_numpy_dtype:
         raise ValueError(f"a checkpoint of another search: {array.shape} for {tensor.shape}")
     return tf.constant(array)
+
+
+def key(run_seed: int, target_digest: str, number: int) -> Key:
+    """Returns what the random numbers of island `number` on a net depend on."""
+    words = seeding.seed_key(f"{target_digest}/{number}")
+    return Key(tf.constant(run_seed, tf.uint32), tf.constant(words, tf.uint32))
 
 
 def individual(island: Island, birth: int) -> str:

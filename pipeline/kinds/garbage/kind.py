@@ -9,6 +9,7 @@ from pipeline.config.config import Config
 from pipeline.config.recorded import Recorded
 from pipeline.kinds.garbage.methods import METHODS
 from pipeline.kinds.garbage.status import CERTAIN, SAME_CLASS
+from pipeline.kinds.garbage.title import title
 from pipeline.kinds.kind import HEALED, Example, Kind, Manifest, Source, Task
 
 if TYPE_CHECKING:
@@ -161,7 +162,8 @@ generations = 200
     ) -> list[Picture]:
         from pipeline.kinds.garbage import pictures
 
-        return pictures.pictures(examples, whole, run) + pictures.curves(folder)
+        sheets = pictures.pictures(examples, whole, run)
+        return sheets + pictures.strips(whole, run, folder) + pictures.curves(folder)
 
     def about(self, example: Example, run: Recorded) -> str:
         born = f"born in generation {example['generation']} on island {example['island']}"
@@ -171,11 +173,6 @@ generations = 200
         from pipeline.report import picture
 
         picture.draw_sheet(example["image"][None], [title(example, run)], path)
-
-
-def title(example: Example, run: Recorded) -> str:
-    """Returns what stands above a garbage image: the class it is taken for, and how surely."""
-    return f"{run.class_names[int(example['wrong_class'])]} {100 * example['confidence']:.2f}%"
 
 
 GARBAGE = Garbage()

@@ -30,6 +30,11 @@ class Ancestor:
     generation: int
     cells: int
 
+    @property
+    def birth(self) -> int:
+        """Its place among all images of the island, in the order of birth."""
+        return int(self.name.rsplit("-", 1)[1])
+
 
 def ancestors(folder: RunFolder, example: dict[str, Any], run: Recorded) -> list[Ancestor]:
     """Returns all ancestors of a garbage image and the image itself, parents before children.
@@ -53,7 +58,7 @@ def ancestors(folder: RunFolder, example: dict[str, Any], run: Recorded) -> list
         new = set(born[left.pop()].parents) - found
         found |= new
         left += new
-    return sorted((born[name] for name in found), key=lambda one: (one.generation, _birth(one.name)))
+    return sorted((born[name] for name in found), key=lambda one: one.birth)
 
 
 def _born(folder: RunFolder, example: dict[str, Any]) -> dict[str, Ancestor]:
@@ -72,10 +77,6 @@ def _born(folder: RunFolder, example: dict[str, Any]) -> dict[str, Ancestor]:
         f"{folder.lineages} has no lineage of net '{target}', island {island}; name the workdir in which run "
         f"'{folder.run_id}' was mined."
     )
-
-
-def _birth(name: str) -> int:
-    return int(name.rsplit("-", 1)[1])
 
 
 def line(family: list[Ancestor]) -> list[Ancestor]:

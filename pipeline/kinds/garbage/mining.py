@@ -13,14 +13,15 @@ import tensorflow as tf
 
 from models.classifier import PeerGroup
 from models.errors import InputError
-from pipeline import interruption, records, seeding
+from pipeline import interruption, records
 from pipeline.config.config import Run
 from pipeline.config.method import Method, Sections
 from pipeline.kinds.chunk import NOT_FINITE, as_stored
+from pipeline.kinds.garbage import islands
 from pipeline.kinds.garbage.islands import SPLIT, Course, Island, individual, individuals
 from pipeline.kinds.garbage.methods import most_generations
 from pipeline.search.evolution import elites
-from pipeline.search.evolution.elites import NOBODY, Elites, Key, Search
+from pipeline.search.evolution.elites import NOBODY, Elites, Search
 from pipeline.seeds.source import SeedSource
 from pipeline.workdir import ledger
 from pipeline.workdir.ledger import RunFolder
@@ -162,8 +163,7 @@ class GarbageMiner:
         """Runs an island, or goes on with it, until every class is done, as stored, or the generations are spent."""
         task = self._task
         begin, advance = self._searches(island.net)
-        words = seeding.seed_key(f"{self._group.digests[island.net]}/{island.number}")
-        key = Key(tf.constant(task.run_seed, tf.uint32), tf.constant(words, tf.uint32))
+        key = islands.key(task.run_seed, self._group.digests[island.net], island.number)
         course = Course.begun(*begin(key))
         if task.folder:
             course = Course.load(task.folder.checkpoint(island.unit), course.state) or course

@@ -12,6 +12,8 @@ from models import kernels
 from pipeline.search.evolution import elites
 from pipeline.search.evolution.elites import NOBODY, Draws, Elites, Generation, Key, Net, State
 
+_PARENTS = 2  # that are drawn for each child
+
 
 class Encoding(Protocol):
     """How images are made of genomes: a frozen dataclass whose fields are its configuration.
@@ -68,8 +70,7 @@ class MapElites:
 
     def begin(self, net: Net, key: Key, classes: tuple[int, ...]) -> tuple[State, Generation]:
         """See `elites.Search`."""
-        generation = tf.constant(0)
-        genomes = self.encoding.first(Draws(key, tf.range(self.population), generation))
+        generation, genomes = tf.constant(0), self.first(key)
         first = Brood(genomes, tf.fill([self.population, 2], NOBODY))
         return self.step(net, key, classes, generation, State(elites.empty(genomes, len(classes)), first))
 
@@ -88,12 +89,31 @@ class MapElites:
 
         return kernels.cluster(settle)(key, generation, state, answers)
 
+    def first(self, key: Key) -> Any:
+        """Returns the genomes of generation 0."""
+        return self.encoding.first(Draws(key, tf.range(self.population), tf.constant(0)))
+
+    def child(self, key: Key, births: tf.Tensor, one: Any, other: Any) -> Any:
+        """Breeds images of one generation again, without a net.
+
+        Args:
+          key: the island's.
+          births: int32 `[B]`, all of one generation, at least 1.
+          one: genomes of the parents that give a child all genes but those it gets by crossing.
+          other: genomes of the parents that it may be crossed with; of a child that was not, any.
+
+        Returns:
+          Genomes, `[B, ...]`; what a child becomes is a matter of its birth and its parents alone.
+        """
+        draws = Draws(key, births % self.population, births[0] // self.population)
+        return self.encoding.child(one, other, draws.after(_PARENTS))[0]
+
     def _breed(self, key: Key, generation: tf.Tensor, old: Elites) -> Brood:
         draws = Draws(key, tf.range(self.population), generation)
-        uniform = draws.uniform(2)
-        cells = [_filled_cell(old, uniform[:, place]) for place in range(2)]
+        uniform = draws.uniform(_PARENTS)
+        cells = [_filled_cell(old, uniform[:, place]) for place in range(_PARENTS)]
         one, other = (tf.nest.map_structure(lambda field, at=at: tf.gather(field, at), old.genomes) for at in cells)
-        children, crossed = self.encoding.child(one, other, draws.after(2))
+        children, crossed = self.encoding.child(one, other, draws.after(_PARENTS))
         mother, father = (tf.gather(old.births, at) for at in cells)
         return Brood(children, tf.stack([mother, tf.where(crossed, father, NOBODY)], axis=-1))
 

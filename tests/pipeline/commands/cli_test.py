@@ -47,7 +47,7 @@ _OPTIONS = {
     "report": {"--workdir": "runs", "--out": ""},
     "render": {"--workdir": "runs", "--size": "512", "--genome": ""},
     "sheet": {"--workdir": "runs", "--net": "", "--encoding": "", "--limit": "100"},
-    "lineage": {"--workdir": "runs", "--csv": "", "--json": ""},
+    "lineage": {"--workdir": "runs", "--csv": "", "--json": "", "--picture": ""},
 }
 _REQUIRED = {
     **{command: ["--config"] for command in ("run", "mine", "check", "train", "package")},
