@@ -23,6 +23,7 @@ ROOMS = [
     "versions",
     "studies",
     "retrain",
+    "reproduce",
 ]
 ORDER = ["models", *(f"pipeline.{name}" for name in [*LEAVES, *ROOMS, "commands", "__main__"])]
 

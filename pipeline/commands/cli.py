@@ -30,6 +30,7 @@ from pipeline.commands import (
     outputs,
     pair_commands,
     report_commands,
+    reproduce_commands,
     retrain_commands,
     run_commands,
     workdir_commands,
@@ -42,6 +43,7 @@ FAMILIES = (
     pair_commands,
     garbage_commands,
     retrain_commands,
+    reproduce_commands,
     workdir_commands,
     report_commands,
 )

@@ -191,6 +191,10 @@ def task(parser: Any) -> None:
     """Adds the options of the commands that work on a task."""
     parser.add_argument("--config", required=True, help="the task's TOML file; required", default=argparse.SUPPRESS)
     workdir(parser)
+    _data_and_device(parser)
+
+
+def _data_and_device(parser: Any) -> None:
     parser.add_argument(
         "--data_dir", help="TFDS data_dir that holds the seed images' dataset (TFDS's own if not given)"
     )
@@ -200,6 +204,17 @@ def task(parser: Any) -> None:
         default="auto",
         help="where nets are trained and asked; auto takes TPU, GPU, CPU in this order",
     )
+
+
+def reproduce(parser: Any) -> None:
+    """Adds what `reproduce` takes."""
+    parser.add_argument("name", nargs="?", default="", help="the experiment; see --list")
+    parser.add_argument("--list", action="store_true", help="tell all experiments, and how long each takes")
+    parser.add_argument("--small", action="store_true", help="a small form of it: less data, smaller nets, a minute")
+    workdir(parser)
+    _data_and_device(parser)
+    _file(parser, "--out", "FOLDER", "write the page and its pictures here, in place of WORKDIR/reproduced/pages/...")
+    tables(parser)
 
 
 def run(parser: Any) -> None:

@@ -12,7 +12,6 @@ from pipeline.commands.outputs import CHECK_FAILED, OK, write_tables, write_text
 from pipeline.kinds import registry
 
 if TYPE_CHECKING:
-    from pipeline.retrain.experiment import Told
     from pipeline.retrain.settings import Plan
 
 
@@ -50,36 +49,23 @@ def _load(arguments: argparse.Namespace) -> Plan:
 
 def _retrain(arguments: argparse.Namespace) -> int:
     plan = _load(arguments)
-    from pipeline.report import front, tables
-    from pipeline.retrain import comparison, experiment
-    from pipeline.workdir import ledger, lock
+    from pipeline.report import tables
+    from pipeline.retrain import comparison, session
     from pipeline.workdir.ledger import Workdir
 
-    measures = plan.subject.measures
-    required = [comparison.Requirement(text, list(plan.recipes), measures.names) for text in arguments.require]
-    workdir, name = Workdir.at(arguments.workdir), f"retrained/{plan.task}"
-    workdir.check_writable()
-    with lock.hold(workdir.lock(name), name, "`peerpressure retrain`", arguments.wait):
-        material = experiment.prepare(plan, arguments.workdir, arguments.data_dir, arguments.device)
-        material = experiment.with_published(material)
-        results = experiment.run(material, _bar("retrain", "net"))
-        folder = experiment.folder(workdir, plan.task)
-        controls = [name for name, recipe in plan.recipes.items() if not recipe.needs_mined()]
-        shown = comparison.tables(results, controls, measures)
-        ledger.write_json(folder / "summary.json", comparison.summary(results, controls, measures))
-        every_mean = comparison.whole(results, measures).csv()
-        ledger.write_whole(folder / "summary.csv", every_mean.encode())
-        if measures.front:
-            points = experiment.points(plan, results, measures.front)
-            ledger.write_whole(folder / "front.png", front.draw(points, *measures.front.labels))
-    print("\n\n".join(table.text() for table in shown))
-    write_text("--csv", arguments.csv, every_mean)
-    write_tables(arguments, shown)
-    failures = [failure for requirement in required for failure in requirement.failures(results)]
+    required = [
+        comparison.Requirement(text, list(plan.recipes), plan.subject.measures.names) for text in arguments.require
+    ]
+    workdir = Workdir.at(arguments.workdir)
+    done = session.carry_out(plan, workdir, arguments.data_dir, arguments.device, arguments.wait)
+    print("\n\n".join(table.text() for table in done.tables))
+    write_text("--csv", arguments.csv, done.csv)
+    write_tables(arguments, done.tables)
+    failures = [failure for requirement in required for failure in requirement.failures(done.results)]
     for failure in failures:
         print(failure, file=sys.stderr)
-    nets = sum(map(len, results.values()))
-    print(tables.last_line(nets=nets, required=len(required), failed=len(failures), folder=folder))
+    nets = sum(map(len, done.results.values()))
+    print(tables.last_line(nets=nets, required=len(required), failed=len(failures), folder=done.folder))
     return CHECK_FAILED if failures else OK
 
 
@@ -87,7 +73,7 @@ def _rounds(arguments: argparse.Namespace) -> int:
     plan = _load(arguments)
     from pipeline.report import rounds as picture
     from pipeline.report import tables
-    from pipeline.retrain import experiment
+    from pipeline.retrain import experiment, session
     from pipeline.retrain.mistakes import rounds, rounds_tables
     from pipeline.workdir import ledger, lock
     from pipeline.workdir.ledger import Workdir
@@ -97,7 +83,7 @@ def _rounds(arguments: argparse.Namespace) -> int:
     workdir.check_writable()
     with lock.hold(workdir.lock(name), name, "`peerpressure rounds`", arguments.wait):
         material = experiment.prepare(plan, arguments.workdir, arguments.data_dir, arguments.device)
-        results = rounds.run(material, _bar("rounds", "round"))
+        results = rounds.run(material, session.told_by_bar("rounds", "round"))
         folder = experiment.folder(workdir, plan.task) / "rounds"
         ledger.write_json(folder / "summary.json", rounds_tables.summary(results))
         ledger.write_whole(folder / "rounds.csv", rounds_tables.csv(results).csv().encode())
@@ -109,20 +95,3 @@ def _rounds(arguments: argparse.Namespace) -> int:
     chains = sum(map(len, results.values()))
     print(tables.last_line(chains=chains, folder=folder))
     return OK
-
-
-def _bar(what: str, unit: str) -> Told:
-    """Returns what shows how far the retraining is."""
-    from pipeline.progress import Bar
-
-    bars: list[Bar] = []
-
-    def told(now: str, done: int, of: int) -> None:
-        """Shows how much is done, and what is next."""
-        if not bars:
-            bars.append(Bar(what, of, unit))
-        bars[0].show(done, now)
-        if done == of:
-            bars[0].close()
-
-    return told

@@ -84,7 +84,9 @@ def draw_pairs(originals: np.ndarray, twins: np.ndarray, titles: Sequence[str], 
     _save(figure, path)
 
 
-def draw_table(shares: np.ndarray, rows: Sequence[str], columns: Sequence[str], path: str) -> None:
+def draw_table(
+    shares: np.ndarray, rows: Sequence[str], columns: Sequence[str], path: str | IO[bytes], title: str = "% misread by"
+) -> None:
     """Draws shares `[R, N]` in [0, 1] as a heat map, PNG, with their figures in percent."""
     figure, axis = pyplot.subplots(figsize=(0.9 * len(columns) + 2.4, 0.34 * len(rows) + 1.2))
     axis.imshow(shares, cmap="Blues", vmin=0, vmax=1, aspect="auto")
@@ -94,7 +96,7 @@ def draw_table(shares: np.ndarray, rows: Sequence[str], columns: Sequence[str], 
         axis.text(column, row, f"{100 * share:.1f}", ha="center", va="center", fontsize=7, color=color)
     axis.set_xticks(np.arange(len(columns)), columns, fontsize=7, rotation=30, ha="right")
     axis.set_yticks(np.arange(len(rows)), rows, fontsize=7)
-    axis.set_title("% misread by", fontsize=8)
+    axis.set_title(title, fontsize=8)
     figure.tight_layout()
     _save(figure, path)
 

@@ -47,6 +47,7 @@ _OPTIONS = {
     "report": {"--workdir": "runs", "--out": ""},
     "render": {"--workdir": "runs", "--size": "512", "--genome": ""},
     "sheet": {"--workdir": "runs", "--net": "", "--encoding": "", "--limit": "100"},
+    "reproduce": {**_TASK_OPTIONS, "--list": "", "--small": "", "--out": "", "--json": ""},
     "lineage": {"--workdir": "runs", "--csv": "", "--json": "", "--picture": ""},
 }
 _REQUIRED = {

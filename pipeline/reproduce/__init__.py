@@ -1,0 +1,1 @@
+"""The papers' experiments, by name: each made of the pipeline's parts, its figures set beside those published."""

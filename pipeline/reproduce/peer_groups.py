@@ -1,0 +1,138 @@
+"""What the group of nets does: every net misled in turn from one image, and groups of more and more peers."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import functools
+from collections.abc import Sequence
+from typing import ClassVar
+
+import numpy as np
+
+from models.errors import InputError
+from models.settings import setting
+from pipeline.kinds import targets
+from pipeline.kinds.kind import Example
+from pipeline.report import picture, rates
+from pipeline.report.page import Picture
+from pipeline.report.tables import Table
+from pipeline.reproduce.bench import Bench, with_keys
+from pipeline.reproduce.experiment import BALUJA, Claim, Experiment, Findings
+from pipeline.versions.of_run import RunExamples
+
+_TASK = "the task whose nets are searched: its configuration, relative to this file"
+_SHOWN = 4  # seed images of the picture
+
+
+@dataclasses.dataclass(frozen=True)
+class EachInTurn(Experiment):
+    """Seed images from which every net of the group is led to a mistake, one after the other, while its peers hold."""
+
+    task: str = setting("", _TASK)
+    trials: int = setting(10_000, "seed images, each tried for every target", low=1, high=1_000_000)
+
+    name: ClassVar[str] = "peer-each-in-turn"
+    title: ClassVar[str] = "Figure 9: every net in turn led to a mistake from one seed image"
+    paper: ClassVar[str] = BALUJA
+    takes: ClassVar[str] = "5 minutes"
+
+    def run(self, bench: Bench) -> Findings:
+        """See `Experiment`."""
+        keys: dict[str, dict[str, object]] = {
+            "search": {"trials": self.trials, "targets": "all"},
+            "judge": {"architecture": ""},
+        }
+        run = RunExamples(bench.mined(with_keys(bench.task(self.task), "in_turn", **keys)))
+        nets = targets.names(run.run.manifest)
+        misled: dict[str, dict[str, Example]] = collections.defaultdict(dict)
+        for example in run.examples():
+            misled[example["seed"]["id"].decode()][example["target_net"].decode()] = example
+        whole = [of_seed for of_seed in misled.values() if len(of_seed) == len(nets)]
+        counts = collections.Counter(len(of_seed) for of_seed in misled.values())
+        claim = Claim(
+            "There is a seed image from which every net in turn is led to a mistake while all its peers hold.",
+            bool(whole),
+            f"{len(whole)} of {self.trials} seed images: all {len(nets)} nets.",
+        )
+        rows = [["nets misled", "seed images"], *([str(n), str(counts[n])] for n in range(1, len(nets) + 1))]
+        shown = [self._drawn(whole, nets, run.run.class_names)] if whole else []
+        return Findings([claim], [Table(rows, note=f"of {self.trials} seed images, all nets right on each")], shown)
+
+    def _drawn(self, whole: Sequence[dict[str, Example]], nets: Sequence[str], names: Sequence[str]) -> Picture:
+        strips = []
+        for of_seed in whole[:_SHOWN]:
+            examples = [of_seed[net] for net in nets]
+            images = np.stack([examples[0]["seed_image"], *(example["image"] for example in examples)])
+            wrong = [
+                f"{net}: {names[int(example['wrong_class'])]}" for net, example in zip(nets, examples, strict=True)
+            ]
+            strips.append(picture.Strip(f"a {names[int(examples[0]['label'])]}", images, ["seed image", *wrong]))
+        alt = f"Rows of a seed image and, for each of {', '.join(nets)}, the image that this net alone misreads."
+        return Picture("turns", "Each net alone is wrong", alt, functools.partial(picture.draw_strips, strips))
+
+
+@dataclasses.dataclass(frozen=True)
+class PeerCount(Experiment):
+    """One target net under 1, 2, 3, ... peers: the more of them vouch for the label, the surer it is, and the rarer."""
+
+    task: str = setting(
+        "", f"{_TASK}; it has a judge; its first net is the target, the others are the peers, in this order"
+    )
+    trials: int = setting(1000, "seed images for each number of peers", low=1, high=1_000_000)
+
+    name: ClassVar[str] = "peer-count"
+    title: ClassVar[str] = "How many peers: reliable labels against many mistakes"
+    paper: ClassVar[str] = f"{BALUJA}, which leaves it open"
+    takes: ClassVar[str] = "10 minutes"
+
+    def run(self, bench: Bench) -> Findings:
+        """See `Experiment`."""
+        base = bench.task(self.task)
+        target, *peers = base.peers.architectures  # the first, for a net's place decides its first weights
+        if not base.judge.architecture:
+            raise InputError(f"{self.task} has no judge; give it [judge] architecture.")
+        found, labels = [], []
+        cells = [["peers", "found", "of trials, % (95% interval)", "judge reads the label, % (95% interval)"]]
+        for count in range(1, len(peers) + 1):
+            nets = (target, *peers[:count])
+            keys: dict[str, dict[str, object]] = {
+                "peers": {"architectures": nets},
+                "search": {"trials": self.trials, "targets": (target,)},
+            }
+            folder = bench.mined(with_keys(base, f"peers{count}", **keys))
+            manifest = folder.manifest()
+            assert manifest is not None
+            _, ran = rates.rate(manifest, target)
+            examples = list(RunExamples(folder).examples())
+            right = sum(int(example["judge"]["class"]) == int(example["label"]) for example in examples)
+            cells.append([str(count), str(len(examples)), _rate(len(examples), ran), _rate(right, len(examples))])
+            found.append(len(examples) / max(ran, 1))
+            labels.append(right / len(examples) if examples else float("nan"))
+        claims = [
+            Claim(
+                "The more peers, the fewer mistakes are found.",
+                found[-1] < found[0],
+                f"{100 * found[0]:.1f}% of the trials with 1 peer, {100 * found[-1]:.1f}% with {len(peers)}.",
+            ),
+            Claim(
+                "The more peers, the more reliable the label is (the judge, a stronger net, reads it too).",
+                labels[-1] > labels[0],
+                f"{100 * labels[0]:.1f}% with 1 peer, {100 * labels[-1]:.1f}% with {len(peers)}.",
+            ),
+        ]
+        lines = {
+            "trials that find a mistake": [100 * each for each in found],
+            "mistakes whose label the judge reads": [100 * each for each in labels],
+        }
+        places = [str(count) for count in range(1, len(peers) + 1)]
+        drawn = functools.partial(picture.draw_lines, lines, places, "%")
+        shown = Picture("curve", "Coverage and reliability by the number of peers", "Two lines over the peers.", drawn)
+        note = f"target: {target}; peers in this order: {', '.join(peers)}; judge: {base.judge.architecture}"
+        return Findings(claims, [Table(cells, note=note)], [shown])
+
+
+def _rate(count: int, of: int) -> str:
+    """Returns a share in percent with its 95% Wilson interval."""
+    low, high = (100 * bound for bound in rates.wilson(count, of))
+    return f"{100 * count / of:.1f} ({low:.1f} to {high:.1f})" if of else "-"
