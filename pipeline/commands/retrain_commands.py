@@ -71,27 +71,17 @@ def _retrain(arguments: argparse.Namespace) -> int:
 
 def _rounds(arguments: argparse.Namespace) -> int:
     plan = _load(arguments)
-    from pipeline.report import rounds as picture
     from pipeline.report import tables
-    from pipeline.retrain import experiment, session
-    from pipeline.retrain.mistakes import rounds, rounds_tables
-    from pipeline.workdir import ledger, lock
+    from pipeline.retrain import session
+    from pipeline.retrain.mistakes import rounds_tables
     from pipeline.workdir.ledger import Workdir
 
-    rounds.check(plan)
-    workdir, name = Workdir.at(arguments.workdir), f"retrained/{plan.task}"
-    workdir.check_writable()
-    with lock.hold(workdir.lock(name), name, "`peerpressure rounds`", arguments.wait):
-        material = experiment.prepare(plan, arguments.workdir, arguments.data_dir, arguments.device)
-        results = rounds.run(material, session.told_by_bar("rounds", "round"))
-        folder = experiment.folder(workdir, plan.task) / "rounds"
-        ledger.write_json(folder / "summary.json", rounds_tables.summary(results))
-        ledger.write_whole(folder / "rounds.csv", rounds_tables.csv(results).csv().encode())
-        ledger.write_whole(folder / "rounds.png", picture.draw(rounds_tables.panels(results)))
+    workdir = Workdir.at(arguments.workdir)
+    results = session.carry_out_rounds(plan, workdir, arguments.data_dir, arguments.device, arguments.wait)
     shown = rounds_tables.tables(results)
     print("\n\n".join(table.text() for table in shown))
     write_text("--csv", arguments.csv, rounds_tables.csv(results).csv())
     write_tables(arguments, shown)
     chains = sum(map(len, results.values()))
-    print(tables.last_line(chains=chains, folder=folder))
+    print(tables.last_line(chains=chains, folder=session.rounds_folder(plan, workdir)))
     return OK

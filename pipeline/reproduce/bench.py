@@ -14,7 +14,9 @@ from pipeline.config.config import Config
 from pipeline.kinds import registry
 from pipeline.reproduce import papers
 from pipeline.retrain import session, settings, subjects
+from pipeline.retrain.mistakes.rounds_tables import Chains
 from pipeline.retrain.session import Retrained
+from pipeline.retrain.settings import Plan
 from pipeline.runs import job as jobs
 from pipeline.runs import steps
 from pipeline.runs.job import Job
@@ -73,10 +75,16 @@ class Bench:
 
     def retrained(self, path: str) -> Retrained:
         """Retrains nets by a retraining file, relative to the experiments' files; mines what they learn from first."""
-        given = os.path.join(papers.folder(), path)
-        plan = settings.load(given, registry.methods(), subjects.of)
+        plan = self._plan(path)
         self.published(plan.mined)
         return session.carry_out(plan, self.workdir, self.data_dir, self.device, wait=True)
+
+    def rounds(self, path: str) -> Chains:
+        """Mines and retrains in rounds by a retraining file, relative to the experiments' files."""
+        return session.carry_out_rounds(self._plan(path), self.workdir, self.data_dir, self.device, wait=True)
+
+    def _plan(self, path: str) -> Plan:
+        return settings.load(os.path.join(papers.folder(), path), registry.methods(), subjects.of)
 
     @contextlib.contextmanager
     def _alone(self, task: Config) -> Iterator[Job]:

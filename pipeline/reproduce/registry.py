@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from pipeline.reproduce.experiment import Experiment
+from pipeline.reproduce.fooling import CPPN, Ascent, Direct, Transfer
+from pipeline.reproduce.hinthorn_volatility import Volatility
 from pipeline.reproduce.peer_groups import EachInTurn, PeerCount
 from pipeline.reproduce.peer_rates import Table1, Thresholds, Variance
+from pipeline.reproduce.retrainings import Ensemble, GarbageRounds, Pool, SelectiveDropout, SteadyState
+from pipeline.reproduce.szegedy_pairs import Halves, Noise, Twins
 
 EXPERIMENTS: dict[str, type[Experiment]] = {
     experiment.name: experiment
@@ -12,7 +16,20 @@ EXPERIMENTS: dict[str, type[Experiment]] = {
         Table1,
         EachInTurn,
         PeerCount,
+        SteadyState,
+        Ensemble,
         Thresholds,
         Variance,
+        Twins,
+        Halves,
+        Noise,
+        Pool,
+        Direct,
+        CPPN,
+        Ascent,
+        Transfer,
+        GarbageRounds,
+        Volatility,
+        SelectiveDropout,
     )
 }

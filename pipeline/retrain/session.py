@@ -10,8 +10,10 @@ from etils import epath
 
 from pipeline.progress import Bar
 from pipeline.report import front
+from pipeline.report import rounds as picture
 from pipeline.report.tables import Table
 from pipeline.retrain import comparison, experiment
+from pipeline.retrain.mistakes import rounds, rounds_tables
 from pipeline.retrain.settings import Plan
 from pipeline.workdir import ledger, lock
 from pipeline.workdir.ledger import Workdir
@@ -61,6 +63,28 @@ def carry_out(plan: Plan, workdir: Workdir, data_dir: str | None, device: str, w
             points = experiment.points(plan, results, measures.front)
             ledger.write_whole(folder / "front.png", front.draw(points, *measures.front.labels))
     return Retrained(plan, results, comparison.tables(results, controls, measures), every_mean, folder)
+
+
+def carry_out_rounds(
+    plan: Plan, workdir: Workdir, data_dir: str | None, device: str, wait: bool
+) -> rounds_tables.Chains:
+    """Mines and retrains in rounds, what is missing of them, and writes the summary; arguments as of `carry_out`."""
+    rounds.check(plan)
+    name = f"retrained/{plan.task}"
+    workdir.check_writable()
+    with lock.hold(workdir.lock(name), name, "`peerpressure rounds`", wait):
+        material = experiment.prepare(plan, str(workdir.path), data_dir, device)
+        results = rounds.run(material, told_by_bar("rounds", "round"))
+        folder = rounds_folder(plan, workdir)
+        ledger.write_json(folder / "summary.json", rounds_tables.summary(results))
+        ledger.write_whole(folder / "rounds.csv", rounds_tables.csv(results).csv().encode())
+        ledger.write_whole(folder / "rounds.png", picture.draw(rounds_tables.panels(results)))
+    return results
+
+
+def rounds_folder(plan: Plan, workdir: Workdir) -> epath.Path:
+    """Returns where the rounds of a retraining file are kept."""
+    return experiment.folder(workdir, plan.task) / "rounds"
 
 
 def told_by_bar(what: str, unit: str) -> Callable[[str, int, int], None]:
