@@ -1,10 +1,13 @@
 """Packaging. Beam ships the project to its workers with `--setup_file=./setup.py`, which runs `setup.py sdist`."""
 
 import pathlib
+import shutil
 
 import setuptools
+from setuptools.command.build_py import build_py
 
-_README = pathlib.Path(__file__).parent / "README.md"
+_ROOT = pathlib.Path(__file__).parent
+_README = _ROOT / "README.md"
 
 INSTALL_REQUIRES = [
     "absl-py>=2.1",
@@ -48,6 +51,16 @@ EXTRAS_REQUIRE = {
     ],
 }
 
+
+class BuildWithConfigs(build_py):
+    """Puts `configs/` into the package too: `peerpressure reproduce` reads the experiments' files wherever it is."""
+
+    def run(self):
+        super().run()
+        if (_ROOT / "configs").is_dir() and not self.editable_mode:
+            shutil.copytree(_ROOT / "configs", pathlib.Path(self.build_lib, "pipeline", "configs"), dirs_exist_ok=True)
+
+
 setuptools.setup(
     name="peer-pressure",
     version="0.1.0",
@@ -78,5 +91,6 @@ setuptools.setup(
     install_requires=INSTALL_REQUIRES,
     extras_require=EXTRAS_REQUIRE,
     entry_points={"console_scripts": ["peerpressure = pipeline.__main__:console"]},
+    cmdclass={"build_py": BuildWithConfigs},
     zip_safe=False,
 )

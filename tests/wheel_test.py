@@ -12,7 +12,7 @@ import pytest
 from tests.pipeline import conftest
 
 ROOT = pathlib.Path(__file__).parent.parent
-SOURCES = ("models", "pipeline", "tfds_builders", "setup.py", "pyproject.toml", "README.md", "LICENSE")
+SOURCES = ("configs", "models", "pipeline", "tfds_builders", "setup.py", "pyproject.toml", "README.md", "LICENSE")
 BUILD = "import sys; from setuptools import build_meta; build_meta.build_wheel(sys.argv[1])"
 
 
@@ -35,6 +35,10 @@ def test_a_wheel_has_all_that_is_no_code(installed):
     for pattern in ("pipeline/report/templates/*", "tfds_builders/*/*.bib", "tfds_builders/*/*.txt"):
         expected = {str(path.relative_to(ROOT)) for path in ROOT.glob(pattern)}
         assert {str(path.relative_to(installed)) for path in installed.glob(pattern)} == expected and expected
+    configs = {str(path.relative_to(ROOT)) for path in ROOT.glob("configs/**/*.toml")}
+    assert {
+        str(path.relative_to(installed / "pipeline")) for path in installed.glob("pipeline/configs/**/*.toml")
+    } == configs
     assert not (installed / "tests").exists()
 
 

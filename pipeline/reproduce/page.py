@@ -12,11 +12,13 @@ from PIL import Image
 from pipeline import formats
 from pipeline.report.page import Picture
 from pipeline.report.tables import Table
+from pipeline.reproduce import papers
 from pipeline.reproduce.experiment import Claim, Experiment, Findings
 from pipeline.workdir import ledger
 
 _LARGEST = 100_000  # bytes of a picture
 _COLORS = 64
+SMALL_NOTE = " It has other, fewer data than the paper: what holds of them says little of its claims."
 VERDICTS = {True: "held", False: "did not hold", None: "cannot be told"}
 
 
@@ -57,6 +59,7 @@ def markdown(experiment: Experiment, findings: Findings, made: Made) -> str:
     head = f"# {experiment.title}\n\n    {made.command}\n\nPaper: {experiment.paper}."
     how = f"The {made.form} form. {_minutes(made.seconds)} on {made.device}, code {made.code}."
     claims = [["the paper says", "here", "what was found"], *map(_claim, findings.claims)]
+    how += SMALL_NOTE * (made.form == papers.SMALL)
     parts = [head, how, "## Claims", _table(claims), *findings.notes]
     for picture in findings.pictures:
         parts += [f"## {picture.title}", f"![{picture.alt}]({_file(experiment.name, picture)})"]

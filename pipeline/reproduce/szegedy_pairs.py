@@ -75,9 +75,8 @@ class Twins(Experiment):
         rows = {row.made_for: row for row in transfer.table(_examples(dataset), group, (), _BATCH)}
         errors = [_errors(group, bench.job(task).source, split) for split in ("train", "test")]
         others = [name for name in INDUCED_IN if name in group.names]
-        cells = [
-            ["net", "train / test error %, paper", "here", "distortion, paper", "here", "induced %, paper", "here"]
-        ]
+        figures = ("train / test error %", "distortion", "induced %")
+        cells = [["net", *(f"{figure}, {whose}" for figure in figures for whose in ("paper", "here"))]]
         for place, (name, row) in enumerate(rows.items()):
             line = TABLE.get(name)
             induced = " / ".join(f"{100 * row.induced[group.names.index(other)]:.1f}" for other in others)
@@ -170,9 +169,8 @@ class Halves(Experiment):
             next(row for row in rows if row.made_for == group.names[0] and (row.size == NATURAL) == is_natural)
             for is_natural in (True, False)
         )
-        cells = [
-            ["shown to", "natural size, paper %", "here %", "by noise %", "rescaled, paper %", "here %", "by noise %"]
-        ]
+        columns = [f"{size}, {what} %" for size in ("natural", "rescaled") for what in ("paper", "here", "noise")]
+        cells = [["shown to", *columns]]
         for place, (name, what) in enumerate(zip(group.names[1:], ("another architecture", "the other half")), start=1):
             theirs = [f"{line[place - 1]:g}" for line in (NATURAL_OTHER, RESCALED_OTHER)]
             ours = [[f"{100 * share[place]:.1f}" for share in (row.induced, row.noise)] for row in (natural, rescaled)]
