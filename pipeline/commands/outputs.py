@@ -63,13 +63,13 @@ def _obstacles(path: str, folder: str) -> Iterator[tuple[int, bool]]:
     yield errno.EACCES, not os.access(path if os.path.exists(path) else folder, os.W_OK)
 
 
-def _not_written(option: str, path: str, reason: str) -> str:
-    return f"{option} {path} cannot be written ({reason}); name another file."
+def _not_written(option: str, path: str, reason: str, what: str = "file") -> str:
+    return f"{option} {path} cannot be written ({reason}); name another {what}."
 
 
 @contextlib.contextmanager
-def writing(option: str, path: str) -> Iterator[None]:
-    """Tells in one sentence that an output file cannot be written."""
+def writing(option: str, path: str, what: str = "file") -> Iterator[None]:
+    """Tells in one sentence that an output, a file or what it is, cannot be written."""
     import tensorflow as tf
 
     from models import preflight
@@ -78,7 +78,7 @@ def writing(option: str, path: str) -> Iterator[None]:
         yield
     except (OSError, tf.errors.OpError) as error:
         reason = getattr(error, "strerror", None) or preflight.reason(error)
-        raise InputError(_not_written(option, path, reason)) from error
+        raise InputError(_not_written(option, path, reason, what)) from error
 
 
 def write_text(option: str, path: str, text: str) -> None:

@@ -34,7 +34,7 @@ def _report(arguments: argparse.Namespace) -> int:
     page, path = _page(arguments, workdir)
     if arguments.out:
         path = epath.Path(arguments.out) / path.name
-    with outputs.writing("--out", str(path.parent)):
+    with outputs.writing("--out", str(path.parent), "folder"):
         pages.write(page, path)
     print(path)
     return OK

@@ -47,13 +47,15 @@ def _reproduce(arguments: argparse.Namespace) -> int:
     workdir = Workdir.at(os.path.join(arguments.workdir, _SUBFOLDER))
     workdir.check_writable()
     bench = Bench(workdir, arguments.data_dir, arguments.device)
+    folder = epath.Path(arguments.out) if arguments.out else workdir.path / "pages" / form
+    with outputs.writing("--out", str(folder), "folder"):  # before hours of work
+        folder.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
     findings = experiment.run(bench)
     seconds = time.monotonic() - began
     device = f"{devices.device_name(arguments.device) or 'CPU'}, {os.cpu_count()} CPU cores"
     made = page.Made(form, _command(arguments), _code(), seconds, device)
-    folder = epath.Path(arguments.out) if arguments.out else workdir.path / "pages" / form
-    with outputs.writing("--out", str(folder)):
+    with outputs.writing("--out", str(folder), "folder"):
         path = page.write(folder, experiment, findings, made)
     print("\n\n".join(table.text() for table in [_claims(findings.claims), *findings.tables]))
     outputs.write_tables(arguments, findings.tables)

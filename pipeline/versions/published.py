@@ -123,6 +123,17 @@ def _run_id(example: Example) -> str:
     return example["run"]["id"].decode()
 
 
+def _hint(dataset: str, data_dir: Any, expected: str) -> str:
+    """Returns what to give in place of a dataset that is not there."""
+    name, _, version = dataset.partition(":")
+    folder = epath.Path(data_dir) / name
+    names = [path.name for path in folder.iterdir()] if version and folder.is_dir() else []
+    there = [each for each in names if tfds.core.Version.is_valid(each)]
+    if there:
+        return f"its newest version is {max(there, key=tfds.core.Version)}."
+    return f"expected {expected}. Was it packaged?"
+
+
 def open_dataset(dataset: str, data_dir: epath.Path) -> Published:
     """Opens "DATASET/TASK" or "DATASET/TASK:VERSION" of ours; without a version, the newest.
 
@@ -138,7 +149,7 @@ def open_dataset(dataset: str, data_dir: epath.Path) -> Published:
         metadata = published.builder.info.metadata or {}
     except (tfds.core.DatasetNotFoundError, tf.errors.NotFoundError, ValueError, AssertionError) as error:
         raise InputError(
-            f"dataset '{dataset}' was not found in {data_dir}; expected {expected}. Was it packaged?"
+            f"dataset '{dataset}' was not found in {data_dir}; {_hint(dataset, data_dir, expected)}"
         ) from error
     except Exception as error:  # a damaged version can fail in any way
         raise InputError(

@@ -155,6 +155,7 @@ def test_a_version_and_itself_have_no_difference(difference):
 def test_a_version_that_is_not_there_is_told(nights, peerpressure):
     outcome = peerpressure("diff", f"{NAME}:1.0.0", f"{NAME}:1.9.0", "--workdir", nights[0].path)
     assert outcome.code == 2 and f"dataset '{NAME}:1.9.0' was not found" in outcome.err
+    assert "; its newest version is 1.2.0." in outcome.err
 
 
 def test_release_notes_tell_of_each_night_alone(nights):
