@@ -81,7 +81,7 @@ def _claims(claims: Any) -> Table:
     from pipeline.reproduce.page import VERDICTS
 
     rows = [[VERDICTS[claim.held], claim.text, claim.found] for claim in claims]
-    return Table([["claim", "the paper says", "what was found"], *rows], left=3)
+    return Table([["here", "claim", "what was found"], *rows], left=3)
 
 
 def _command(arguments: argparse.Namespace) -> str:

@@ -60,7 +60,7 @@ class Volatility(Experiment):
         strips = [self._strip(model, pair, twins, originals) for pair in pairs[:_SHOWN]]
         claims = [
             Claim(
-                "Blame is concentrated: a few units have much more of the volatility than their share.",
+                "Blame is concentrated: a few units have more than 1.5 times their share of the volatility.",
                 min(blamed.values()) > 1.5 * self.share,
                 "; ".join(
                     f"{name}: {100 * share:.0f}% of it in the top {100 * self.share:g}%"

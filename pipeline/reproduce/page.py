@@ -58,7 +58,7 @@ def markdown(experiment: Experiment, findings: Findings, made: Made) -> str:
     """Returns the page as Markdown."""
     head = f"# {experiment.title}\n\n    {made.command}\n\nPaper: {experiment.paper}."
     how = f"The {made.form} form. {_minutes(made.seconds)} on {made.device}, code {made.code}."
-    claims = [["the paper says", "here", "what was found"], *map(_claim, findings.claims)]
+    claims = [["claim", "here", "what was found"], *map(_claim, findings.claims)]
     how += SMALL_NOTE * (made.form == papers.SMALL)
     parts = [head, how, "## Claims", _table(claims), *findings.notes]
     for picture in findings.pictures:
