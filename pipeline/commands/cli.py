@@ -125,7 +125,7 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
 
         argcomplete.autocomplete(parser)
     try:
-        _check_command(argv[1:], commands.choices)
+        _check_command(argv[1:], commands.choices, parser.options)
         arguments, unknown = parser.parse_known_args(argv[1:])
         _check_unknown(arguments.command, unknown)
         if unknown:
@@ -137,17 +137,24 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     return arguments
 
 
-def _check_command(arguments: Sequence[str], parsers: dict[str, Any]) -> None:
-    """Checks names before anything is parsed, so that a misspelt option is not reported as a missing one."""
+def _check_command(arguments: Sequence[str], parsers: dict[str, Any], before: Sequence[str]) -> None:
+    """Checks names before anything is parsed, so that a misspelt option is not reported as a missing one.
+
+    Args:
+      arguments: of the command line.
+      parsers: of the commands, by name.
+      before: the options that may stand in a command's place.
+    """
     if not arguments:
         raise InputError(f"a command is missing; give one of {', '.join(parsers)}, or see `peerpressure --help`.")
     command = arguments[0]
     if command in parsers:
         _check_options(command, arguments[1:], parsers[command])
-    elif not command.startswith("-"):
-        near = difflib.get_close_matches(command, parsers, 1, 0.6)
-        hint = f"did you mean {near[0]}?" if near else f"expected one of {', '.join(parsers)}."
-        raise InputError(f"unknown command '{command}'; {hint}")
+    elif command not in (*before, *_HELP):
+        what, known = ("option", before) if command.startswith("-") else ("command", parsers)
+        near = difflib.get_close_matches(command, known, 1, 0.6)
+        hint = f"did you mean {near[0]}?" if near else f"expected one of {', '.join(known)}."
+        raise InputError(f"unknown {what} '{command}'; {hint}")
 
 
 def _check_unknown(command: str, unknown: Sequence[str]) -> None:
