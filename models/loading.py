@@ -235,9 +235,16 @@ def _read_saved_model(path: epath.Path, name: str, signature: str) -> _Net:
 
     def predict(images: tf.Tensor, module: Any = module) -> tf.Tensor:  # the module keeps the variables alive
         (answers,) = function(**{argument: tf.cast(images, image_spec.dtype)}).values()
-        return tf.cast(answers, tf.float32)
+        return _as_many(tf.cast(answers, tf.float32), images)
 
     return _Net(predict, _spec_shape(image_spec), _saved_model_digest(path, signature))
+
+
+def _as_many(answers: tf.Tensor, images: tf.Tensor) -> tf.Tensor:
+    """Tells the graph that there are as many answers as images, which operations of other frameworks leave open."""
+    if answers.shape.rank and answers.shape[0] is None:
+        answers.set_shape([images.shape[0], *answers.shape[1:]])
+    return answers
 
 
 def _function(module: Any, path: epath.Path, name: str, signature: str) -> tuple[Any, dict[str, tf.TensorSpec]]:

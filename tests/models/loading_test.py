@@ -80,6 +80,24 @@ def test_a_saved_model_is_loaded_by_its_signature(exported):
     assert (classifier.name, classifier.input_shape, classifier.num_classes) == ("summing", nets.SHAPE, nets.CLASSES)
 
 
+class _Opaque(tf.Module):
+    """A net whose last operation does not say how many answers it gives, as a function of JAX does not."""
+
+    @tf.function(input_signature=[_Module.spec])
+    def answer(self, images):
+        answers = tf.nn.softmax(tf.reduce_sum(images, axis=(1, 3))[:, : nets.CLASSES])
+        return tf.raw_ops.PlaceholderWithDefault(input=answers, shape=[None, nets.CLASSES])
+
+
+def test_the_graph_knows_how_many_answers_a_saved_model_gives(tmp_path):
+    module = _Opaque()
+    tf.saved_model.save(module, str(tmp_path), signatures=module.answer)
+    function = tf.function(loading.load(tmp_path).predict)
+    for count in (7, None):
+        images = tf.TensorSpec([count, *nets.SHAPE], tf.float32)
+        assert function.get_concrete_function(images).output_shapes.as_list() == [count, nets.CLASSES]
+
+
 @pytest.mark.parametrize(
     ("signature", "message"),
     [
