@@ -1,7 +1,7 @@
 # Every target sets up .venv by itself; `make help` lists them.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test slow lint faults bench flink clean
+.PHONY: help demo test slow frameworks lint faults bench flink clean
 
 BIN := .venv/bin
 STAMP := .venv/.installed
@@ -9,6 +9,8 @@ STAMP := .venv/.installed
 BUSY := .venv/.installing
 # Present once what only the benchmarks need is there too.
 BENCH_STAMP := .venv/.installed-bench
+# Likewise what the tests of nets from other frameworks need.
+FRAMEWORKS_STAMP := .venv/.installed-frameworks
 SOURCES := pipeline models tfds_builders
 
 SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
@@ -19,7 +21,7 @@ install = if command -v uv >/dev/null 2>&1; then uv pip install --python $(BIN)/
 	else $(BIN)/python -m pip install -e '.[$(1)]'; fi
 
 help:  ## Show this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 demo: $(STAMP)  ## Make all three datasets of the built-in handwritten digits, into runs/
 	$(BIN)/peerpressure run --config configs/digits.toml --workdir runs
@@ -33,6 +35,9 @@ test: lint  ## Lint, type-check, then run the tests but for the slow ones
 
 slow: $(STAMP)  ## Run the tests that take ten seconds or more each
 	TF_CPP_MIN_LOG_LEVEL=2 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m slow tests
+
+frameworks: $(FRAMEWORKS_STAMP)  ## Test nets from JAX (installs it into .venv, where every process is slower for it)
+	TF_CPP_MIN_LOG_LEVEL=2 $(BIN)/python -m pytest tests/models/other_frameworks_test.py
 
 lint: $(STAMP)  ## Check style and types
 	$(BIN)/ruff check .
@@ -79,8 +84,8 @@ $(STAMP): setup.py pyproject.toml
 	$(call install,dev); \
 	rm $(BUSY); touch $@
 
-$(BENCH_STAMP): $(STAMP)
+$(BENCH_STAMP) $(FRAMEWORKS_STAMP): .venv/.installed-%: $(STAMP)
 	@set -ex; \
 	mv $(STAMP) $(BUSY); \
-	$(call install,bench); \
+	$(call install,$*); \
 	mv $(BUSY) $(STAMP); touch $(STAMP) $@

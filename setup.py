@@ -31,6 +31,9 @@ INSTALL_REQUIRES = [
 ]
 
 EXTRAS_REQUIRE = {
+    "frameworks": [
+        "jax>=0.10,<0.11",  # Its jax2tf moves with its minor version. Keras imports it into every process, if it is there.
+    ],
     "bench": [
         "foolbox>=3.3.4,<4",
         "ribs>=0.8,<1",
@@ -39,7 +42,6 @@ EXTRAS_REQUIRE = {
     "dev": [
         "dill>=0.3.8",  # TFDS's test cases import it.
         "hypothesis>=6.100,<7",
-        "jax>=0.10,<0.11",  # Tests of nets from JAX. Its jax2tf moves with its minor version.
         "mypy>=1.11,<3",
         "packaging>=24",
         "pre-commit>=3.7",

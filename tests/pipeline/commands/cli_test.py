@@ -96,6 +96,7 @@ def test_help_lists_every_command_and_the_exit_codes(peerpressure):
         ([], "a command is missing; give one of run, check, train, mine, package, verify, replay, recheck, diff,"),
         (["frobnicate"], "unknown command 'frobnicate'; expected one of run, check, train, mine, package, verify,"),
         (["pakcage"], "unknown command 'pakcage'; did you mean package?"),
+        (["--versio"], "unknown option '--versio'; did you mean --version?"),
         (["run"], "`peerpressure run` needs --config; `peerpressure run --help` says what to give."),
         (["verify"], "`peerpressure verify` needs dataset;"),
         (["replay"], "`peerpressure replay` needs dataset and id;"),
