@@ -295,6 +295,43 @@ def draw_lines(lines: Mapping[str, Sequence[float]], places: Sequence[str], labe
     _save(figure, to)
 
 
+class Plane(NamedTuple):
+    """The unit square in two classes.
+
+    Attributes:
+      name: what stands above it.
+      classes: `[G, G]`, 0 or 1, of equal cells; the first row is that of the least y.
+      points: drawn on it, `[P, 2]`, x and y in [0, 1].
+      labels: their classes, `[P]`.
+    """
+
+    name: str
+    classes: np.ndarray
+    points: np.ndarray
+    labels: np.ndarray
+
+
+def draw_planes(planes: Sequence[Plane], to: str | IO[bytes]) -> None:
+    """Draws unit squares in two colours, at least one, as PNG, with points in the darker colours of their classes."""
+    across = min(len(planes), 3)
+    down = -(-len(planes) // across)
+    size = (2.5 * across + 0.3, 2.6 * down + 0.2)
+    figure, axes = pyplot.subplots(down, across, figsize=size, squeeze=False, layout="constrained")
+    pale = matplotlib.colors.ListedColormap(["#d7e3ef", "#f3d9d5"])
+    for axis, plane in zip(axes.flat, planes):
+        axis.imshow(plane.classes, cmap=pale, vmin=0, vmax=1, origin="lower", extent=(0, 1, 0, 1))
+        for label, color in enumerate((_RIGHT, _WRONG)):
+            x, y = plane.points[plane.labels == label].T
+            axis.scatter(x, y, s=5, linewidths=0, color=color)
+        axis.set_title(plane.name, fontsize=9)
+        axis.set_xticks([0, 0.5, 1])
+        axis.set_yticks([0, 0.5, 1])
+        axis.tick_params(labelsize=7)
+    for axis in axes.flat[len(planes) :]:
+        axis.axis("off")
+    _save(figure, to)
+
+
 def _save(figure: pyplot.Figure, to: str | IO[bytes]) -> None:
     figure.savefig(to, dpi=130, format="png")
     pyplot.close(figure)

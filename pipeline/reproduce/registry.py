@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pipeline.reproduce.checkerboard import Checkerboard
 from pipeline.reproduce.experiment import Experiment
 from pipeline.reproduce.fooling import CPPN, Ascent, Direct, Transfer
 from pipeline.reproduce.hinthorn_volatility import Volatility
@@ -31,5 +32,6 @@ EXPERIMENTS: dict[str, type[Experiment]] = {
         GarbageRounds,
         Volatility,
         SelectiveDropout,
+        Checkerboard,
     )
 }
