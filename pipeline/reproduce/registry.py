@@ -10,6 +10,7 @@ from pipeline.reproduce.peer_groups import EachInTurn, PeerCount
 from pipeline.reproduce.peer_rates import Table1, Thresholds, Variance
 from pipeline.reproduce.retrainings import Ensemble, GarbageRounds, Pool, SelectiveDropout, SteadyState
 from pipeline.reproduce.szegedy_pairs import Halves, Noise, Twins
+from pipeline.reproduce.szegedy_units import Units
 
 EXPERIMENTS: dict[str, type[Experiment]] = {
     experiment.name: experiment
@@ -33,5 +34,6 @@ EXPERIMENTS: dict[str, type[Experiment]] = {
         Volatility,
         SelectiveDropout,
         Checkerboard,
+        Units,
     )
 }
