@@ -10,6 +10,7 @@ from pipeline.reproduce.peer_groups import EachInTurn, PeerCount
 from pipeline.reproduce.peer_rates import Table1, Thresholds, Variance
 from pipeline.reproduce.retrainings import Ensemble, GarbageRounds, Pool, SelectiveDropout, SteadyState
 from pipeline.reproduce.szegedy_pairs import Halves, Noise, Twins
+from pipeline.reproduce.szegedy_lipschitz import Lipschitz
 from pipeline.reproduce.szegedy_units import Units
 
 EXPERIMENTS: dict[str, type[Experiment]] = {
@@ -35,5 +36,6 @@ EXPERIMENTS: dict[str, type[Experiment]] = {
         SelectiveDropout,
         Checkerboard,
         Units,
+        Lipschitz,
     )
 }
