@@ -157,7 +157,7 @@ def eager_rate(job: Job, paths: list[str], seeds: SeedBatch, seconds: float) -> 
         image, label = seeds.images[row : row + 1].astype(np.float32), int(seeds.labels[row])
         composed, confidence, failures = np.eye(3), 2.0, 0
         while failures < climb.patience and time.perf_counter() - start < seconds:
-            parameters = operator.parameters(rng.random((1, 6)))
+            parameters = operator.parameters(rng.random((1, 6)), 28, 28)
             trial = composed @ np.vstack([operator.matrices(parameters, 28, 28)[0], [0, 0, 1]])
             warped = _eager_warp(image, trial)
             answers = np.stack([net(warped, training=False).numpy()[0] for net in nets])

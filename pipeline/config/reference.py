@@ -122,6 +122,8 @@ def _own(known: Sequence[tuple[Method, type]]) -> str:
         for key in _keys(cls):
             of_key.setdefault(key, []).append(method.name)
     rows = [[*_row(key), "all" if len(names) == len(known) else ", ".join(names)] for key, names in _by_name(of_key)]
+    if not rows:
+        return "It has no keys besides `name`."
     return _table(["key", "default", "values", "meaning", "methods"], rows)
 
 

@@ -69,7 +69,7 @@ class Affine:
         """Returns the images with a border of one pixel."""
         return warp.pad_tf(images, self.border)
 
-    def identity(self, lanes: int) -> Entries:
+    def identity(self, lanes: int, sources: tf.Tensor) -> Entries:
         """Returns the sampling matrices that leave images as they are."""
         return [tf.fill([lanes], tf.constant(entry, tf.float32)) for row in warp.IDENTITY for entry in row]
 
@@ -83,8 +83,8 @@ class Affine:
         """Samples one source a lane."""
         return warp.warp_tf(sources, rows, pose)
 
-    def parameters(self, uniform: np.ndarray) -> np.ndarray:
-        """Returns the moves, float64 `[M, 6]`."""
+    def parameters(self, uniform: np.ndarray, height: int, width: int) -> np.ndarray:
+        """Returns the moves, float64 `[M, 6]`, the same on images of every size."""
         return np.stack(self._columns(uniform, np.exp), axis=-1).reshape(len(uniform), len(self.parameter_names))
 
     def matrices(self, parameters: np.ndarray, height: int, width: int) -> np.ndarray:

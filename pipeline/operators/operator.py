@@ -34,8 +34,8 @@ class Operator(Protocol):
     def sources(self, images: tf.Tensor) -> tf.Tensor:
         """Returns what `apply` takes, `[S, ...]`, of images `[S, H, W, C]` with values 0 to 255."""
 
-    def identity(self, lanes: int) -> Pose:
-        """Returns the pose of L lanes before the first move."""
+    def identity(self, lanes: int, sources: tf.Tensor) -> Pose:
+        """Returns the pose of L lanes before the first move, on images as `sources`."""
 
     def then(self, pose: Pose, uniform: tf.Tensor, sources: tf.Tensor) -> Pose:
         """Returns the pose after one more move, drawn by uniform numbers `[L, P]` in [0, 1), on images as `sources`."""
@@ -43,8 +43,8 @@ class Operator(Protocol):
     def apply(self, sources: tf.Tensor, rows: tf.Tensor, pose: Pose) -> tf.Tensor:
         """Returns images, float32 `[L, H, W, C]` on the uint8 grid (0 to 255), of the sources at int32 `rows` `[L]`."""
 
-    def parameters(self, uniform: np.ndarray) -> np.ndarray:
-        """Returns the moves, float64 `[M, P]`, drawn by uniform numbers float64 `[M, P]`."""
+    def parameters(self, uniform: np.ndarray, height: int, width: int) -> np.ndarray:
+        """Returns the moves, float64 `[M, P]`, drawn by uniform numbers float64 `[M, P]`, on images of a size."""
 
     def render(self, images: np.ndarray, chains: Sequence[np.ndarray]) -> np.ndarray:
         """Applies chains of moves, all moves of a chain in one, with NumPy in float64.

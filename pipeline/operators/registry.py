@@ -3,5 +3,6 @@
 from __future__ import annotations
 
 from pipeline.operators.affine import Affine
+from pipeline.operators.pixel_swap import PixelSwap
 
-OPERATORS = (Affine,)
+OPERATORS = (Affine, PixelSwap)

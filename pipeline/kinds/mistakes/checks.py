@@ -51,7 +51,8 @@ def _drew(examples: Sequence[Example], run: Recorded, finder: Finder, nets: np.n
     transforms, (height, width) = [example["transform"] for example in examples], examples[0]["seed_image"].shape[:2]
     words = np.array([seeding.seed_key(example["seed"]["id"].decode()) for example in examples], np.uint32)
     stored = [transform["parameters"] for transform in transforms]
-    drawn = finder.drawn(run["run_seed"], words, nets, [transform["steps"] for transform in transforms]) or stored
+    steps = [transform["steps"] for transform in transforms]
+    drawn = finder.drawn(run["run_seed"], words, nets, steps, height, width) or stored
     composed = finder.operator.composed(drawn, height, width)
     return [
         example["run"]["seed"] == run["run_seed"]

@@ -99,7 +99,13 @@ class Finder(Protocol):
         """Tells, bool `[B]`, which seed images are trials, by the nets' float32 `[N, B, K]` and int32 labels `[B]`."""
 
     def drawn(
-        self, run_seed: int, words: np.ndarray, target_nets: np.ndarray, steps: Sequence[np.ndarray]
+        self,
+        run_seed: int,
+        words: np.ndarray,
+        target_nets: np.ndarray,
+        steps: Sequence[np.ndarray],
+        height: int,
+        width: int,
     ) -> list[np.ndarray] | None:
         """Returns the chains of T trials, `[M, P]` each; None if steps say nothing.
 
@@ -108,4 +114,5 @@ class Finder(Protocol):
           words: uint32 `[T, 2]`, `seeding.seed_key` of the seed images' ids.
           target_nets: `[T]`.
           steps: of each trial those accepted, `[M]`.
+          height, width: of the images.
         """

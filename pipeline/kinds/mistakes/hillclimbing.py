@@ -72,7 +72,8 @@ class Hillclimbing:
         spent = trials.moves >= self.climb.max_moves
         found = np.flatnonzero(trials.found)
         steps = [trials.steps[trial, : trials.moves[trial]] for trial in found]
-        drawn = self.drawn(search.run_seed, words[rows[found]], target_nets[found], steps)
+        size = seeds.images.shape[1:3]
+        drawn = self.drawn(search.run_seed, words[rows[found]], target_nets[found], steps, *size)
         finds = [
             Find(int(trial), chain, accepted, trials.confidences[trial, : len(accepted)])
             for trial, chain, accepted in zip(found, drawn, steps, strict=True)
@@ -98,10 +99,16 @@ class Hillclimbing:
         return seeded.all_right(probabilities, labels, self.class_from)
 
     def drawn(
-        self, run_seed: int, words: np.ndarray, target_nets: np.ndarray, steps: Sequence[np.ndarray]
+        self,
+        run_seed: int,
+        words: np.ndarray,
+        target_nets: np.ndarray,
+        steps: Sequence[np.ndarray],
+        height: int,
+        width: int,
     ) -> list[np.ndarray]:
         """Draws the accepted moves of trials again, of all trials at once."""
         counts, numbers = [len(of_trial) for of_trial in steps], np.concatenate([np.zeros(0, np.int32), *steps])
         words, target_nets = np.repeat(words, counts, axis=0), np.repeat(target_nets, counts)
         uniform = seeding.draws(run_seed, words, target_nets, numbers, len(self.operator.parameter_names))
-        return np.split(self.operator.parameters(uniform), np.cumsum(counts, dtype=int))[:-1]
+        return np.split(self.operator.parameters(uniform, height, width), np.cumsum(counts, dtype=int))[:-1]

@@ -69,7 +69,13 @@ class Scanning:
         return np.isfinite(probabilities).all(axis=(0, 2))
 
     def drawn(
-        self, run_seed: int, words: np.ndarray, target_nets: np.ndarray, steps: Sequence[np.ndarray]
+        self,
+        run_seed: int,
+        words: np.ndarray,
+        target_nets: np.ndarray,
+        steps: Sequence[np.ndarray],
+        height: int,
+        width: int,
     ) -> list[np.ndarray]:
         """Returns chains of no moves."""
         return [np.zeros((0, len(self.operator.parameter_names)))] * len(steps)

@@ -55,7 +55,7 @@ def apply(operator: Operator, sources: tf.Tensor, rows: tf.Tensor, chains: Chain
         def another(move: tf.Tensor, pose: Any) -> tuple[tf.Tensor, Any]:
             return move + 1, select(move < lengths, operator.then(pose, numbers[:, move], sources), pose)
 
-        start = tf.constant(0), operator.identity(rows.shape[0])
+        start = tf.constant(0), operator.identity(rows.shape[0], sources)
         pose = tf.while_loop(lambda move, _: move < tf.reduce_max(lengths), another, start)[1]
         return operator.apply(sources, rows, pose) / 255.0
 

@@ -102,7 +102,7 @@ class Hillclimb:
             found=tf.zeros([lanes], tf.bool),
             steps=tf.zeros([lanes, self.max_moves], tf.int32),
             confidences=tf.zeros([lanes, self.max_moves]),
-            pose=self.operator.identity(lanes),
+            pose=self.operator.identity(lanes, sources),
             source=tf.gather(sources, trials.row) if self.compose == "image" else tf.zeros([lanes]),
         )
 

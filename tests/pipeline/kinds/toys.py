@@ -42,7 +42,7 @@ class Brightness:
     def sources(self, images: tf.Tensor) -> tf.Tensor:
         return tf.cast(images, tf.float32)
 
-    def identity(self, lanes: int) -> dict[str, tf.Tensor]:
+    def identity(self, lanes: int, sources: tf.Tensor) -> dict[str, tf.Tensor]:
         return {"levels": tf.zeros([lanes])}
 
     def then(self, pose: dict[str, tf.Tensor], uniform: tf.Tensor, sources: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -52,7 +52,7 @@ class Brightness:
         lit = tf.gather(sources, rows) + pose["levels"][:, None, None, None]
         return tf.round(tf.clip_by_value(lit, 0.0, 255.0))
 
-    def parameters(self, uniform: np.ndarray) -> np.ndarray:
+    def parameters(self, uniform: np.ndarray, height: int, width: int) -> np.ndarray:
         return self.most * (2.0 * uniform - 1.0)
 
     def render(self, images: np.ndarray, chains: Sequence[np.ndarray]) -> np.ndarray:
@@ -88,7 +88,8 @@ class Toss:
             usable = self.usable(before, seeds.labels)
             rows = np.repeat(np.flatnonzero(usable), len(setting.target_nets))
             nets = np.tile(setting.target_nets, int(usable.sum()))
-            chains = [self._toss(seeds.ids[row], net) for row, net in zip(rows, nets, strict=True)]
+            size = seeds.images.shape[1:3]
+            chains = [self._toss(seeds.ids[row], net, *size) for row, net in zip(rows, nets, strict=True)]
             answers = setting.group.probabilities(self.operator.render(seeds.images[rows], chains), setting.lanes)
             judgement = self.criterion.judge(tf.constant(answers), seeds.labels[rows], nets.astype(np.int32))
             found, none = judgement.mistake.numpy(), np.zeros(0)
@@ -108,14 +109,23 @@ class Toss:
 
         return seek
 
-    def _toss(self, seed_id: str, net: int) -> np.ndarray:
+    def _toss(self, seed_id: str, net: int, height: int, width: int) -> np.ndarray:
         number = sum(seed_id.encode()) * 31 + net
-        return self.operator.parameters(np.random.default_rng(number).random((1, len(self.operator.parameter_names))))
+        uniform = np.random.default_rng(number).random((1, len(self.operator.parameter_names)))
+        return self.operator.parameters(uniform, height, width)
 
     def usable(self, probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
         return seeded.all_right(probabilities, labels, "label")
 
-    def drawn(self, run_seed: int, words: np.ndarray, target_nets: np.ndarray, steps: Sequence[np.ndarray]) -> None:
+    def drawn(
+        self,
+        run_seed: int,
+        words: np.ndarray,
+        target_nets: np.ndarray,
+        steps: Sequence[np.ndarray],
+        height: int,
+        width: int,
+    ) -> None:
         return None
 
 

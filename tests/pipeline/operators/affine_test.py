@@ -23,7 +23,7 @@ STILL = Affine(rotation_degrees=0.0, translation_pixels=0.0, scale=0.0, stretch=
 def _drawn(operator: Affine, uniform: tf.Tensor, height: int, width: int) -> tf.Tensor:
     """The matrices, `[L, 6]`, of a first move in a search."""
     sources = operator.sources(tf.zeros([1, height, width, 1], tf.uint8))
-    return tf.stack(operator.then(operator.identity(len(uniform)), uniform, sources), axis=1)
+    return tf.stack(operator.then(operator.identity(len(uniform), sources), uniform, sources), axis=1)
 
 
 @pytest.mark.parametrize("shape", moves.SHAPES)
@@ -78,7 +78,7 @@ def test_ranges_of_zero_draw_the_identity(shape):
 
 @pytest.mark.parametrize("part", ["rotation_degrees", "translation_pixels", "scale", "stretch", "shear_degrees"])
 def test_a_range_of_zero_switches_its_own_part_off_and_no_other(part):
-    drawn = dataclasses.replace(moves.AFFINE, **{part: 0.0}).parameters(np.full((1, 6), 0.9))[0]
+    drawn = dataclasses.replace(moves.AFFINE, **{part: 0.0}).parameters(np.full((1, 6), 0.9), 8, 8)[0]
     names = {"translation_pixels": ("translate_x", "translate_y")}.get(part, (part,))
     for name, value in zip(moves.AFFINE.parameter_names, drawn):
         still = 1.0 if name in ("scale", "stretch") else 0.0
@@ -88,7 +88,7 @@ def test_a_range_of_zero_switches_its_own_part_off_and_no_other(part):
 @settings(max_examples=100, deadline=None, derandomize=True)
 @given(st.lists(st.floats(0, 1, exclude_max=True), min_size=6, max_size=6))
 def test_parameters_stay_within_their_ranges(numbers):
-    turn, right, down, scale, stretch, shear = moves.AFFINE.parameters(np.array([numbers]))[0]
+    turn, right, down, scale, stretch, shear = moves.AFFINE.parameters(np.array([numbers]), 8, 8)[0]
     assert abs(turn) <= 40 and abs(right) <= 3 and abs(down) <= 3 and abs(shear) <= 20
     for factor in (scale, stretch):
         assert 1 / 1.3 - 1e-12 <= factor <= 1.3 + 1e-12
@@ -98,7 +98,7 @@ def test_parameters_stay_within_their_ranges(numbers):
 @given(st.lists(st.floats(0, 1, exclude_max=True), min_size=6, max_size=6), st.integers(1, 60), st.integers(1, 60))
 def test_a_matrix_splits_into_the_parameters_that_made_it(numbers, height, width):
     wild = Affine(rotation_degrees=179.0, translation_pixels=30.0, scale=2.0, stretch=2.0, shear_degrees=80.0)
-    parameters = wild.parameters(np.array([numbers]))
+    parameters = wild.parameters(np.array([numbers]), 8, 8)
     parts = affine.decompose(wild.matrices(parameters, height, width)[0], height, width)
     assert parts._fields == Affine.parameter_names
     np.testing.assert_allclose(parts, parameters[0], rtol=1e-7, atol=1e-7)
@@ -109,15 +109,15 @@ def test_a_mirror_is_a_scale_below_0():
 
 
 def test_the_ends_of_the_uniform_numbers_reach_the_ends_of_the_ranges():
-    least = moves.AFFINE.parameters(np.zeros((1, 6)))[0]
+    least = moves.AFFINE.parameters(np.zeros((1, 6)), 8, 8)[0]
     np.testing.assert_allclose(least, [-40, -3, -3, 1 / 1.3, 1 / 1.3, -20])
-    most = moves.AFFINE.parameters(np.ones((1, 6)))[0]
+    most = moves.AFFINE.parameters(np.ones((1, 6)), 8, 8)[0]
     np.testing.assert_allclose(most, [40, 3, 3, 1.3, 1.3, 20])
 
 
 def test_the_search_draws_the_matrices_that_the_record_gives():
     uniform = np.random.default_rng(4).random((32, 6)).astype(np.float32)
-    recorded = moves.AFFINE.matrices(moves.AFFINE.parameters(uniform.astype(np.float64)), 12, 9)
+    recorded = moves.AFFINE.matrices(moves.AFFINE.parameters(uniform.astype(np.float64), 12, 9), 12, 9)
     drawn = _drawn(moves.AFFINE, tf.constant(uniform), 12, 9)
     np.testing.assert_allclose(drawn, recorded.reshape(-1, 6), rtol=1e-5, atol=1e-5)
 

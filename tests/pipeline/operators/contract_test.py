@@ -59,15 +59,16 @@ def _uniform(operator: Operator, moves: int) -> np.ndarray:
     return numbers[:, :moves]
 
 
-def _chains(operator: Operator, uniform: np.ndarray) -> list[np.ndarray]:
-    return [operator.parameters(numbers) for numbers in uniform.astype(np.float64)]
+def _chains(operator: Operator, uniform: np.ndarray, images: np.ndarray) -> list[np.ndarray]:
+    return [operator.parameters(numbers, *images.shape[1:3]) for numbers in uniform.astype(np.float64)]
 
 
 @functools.cache
 def _compiled(operator: Operator) -> Any:
     @tf.function(jit_compile=True, autograph=False)
     def run(images: tf.Tensor, rows: tf.Tensor, uniform: tf.Tensor) -> tf.Tensor:
-        sources, pose = operator.sources(images), operator.identity(rows.shape[0])
+        sources = operator.sources(images)
+        pose = operator.identity(rows.shape[0], sources)
         for move in range(uniform.shape[1]):
             pose = operator.then(pose, uniform[:, move], sources)
         return operator.apply(sources, rows, pose)
@@ -89,7 +90,7 @@ def _assert_within_a_grey_level(applied: np.ndarray, rendered: np.ndarray) -> No
 def test_a_search_sees_what_is_rendered_within_a_grey_level(operator, images, moves):
     uniform = _uniform(operator, moves)
     applied = _applied(operator, images, _rows(), uniform)
-    rendered = operator.render(images[_rows()], _chains(operator, uniform))
+    rendered = operator.render(images[_rows()], _chains(operator, uniform, images))
     _assert_within_a_grey_level(applied, rendered)
     assert applied.dtype == np.float32 and rendered.dtype == np.uint8
     np.testing.assert_array_equal(applied, applied.astype(np.uint8))
@@ -98,14 +99,15 @@ def test_a_search_sees_what_is_rendered_within_a_grey_level(operator, images, mo
 
 def test_then_of_the_identity_is_a_single_move(operator, images):
     sources, uniform = operator.sources(tf.constant(images)), _uniform(operator, 1)
-    pose = operator.then(operator.identity(LANES), tf.constant(uniform[:, 0]), sources)
-    rendered = operator.render(images[_rows()], _chains(operator, uniform))
+    pose = operator.then(operator.identity(LANES, sources), tf.constant(uniform[:, 0]), sources)
+    rendered = operator.render(images[_rows()], _chains(operator, uniform, images))
     _assert_within_a_grey_level(operator.apply(sources, tf.constant(_rows()), pose).numpy(), rendered)
 
 
 def test_one_move_more_does_not_change_what_a_pose_is(operator, images):
-    identity = operator.identity(LANES)
-    pose = operator.then(identity, tf.constant(_uniform(operator, 1)[:, 0]), operator.sources(tf.constant(images)))
+    sources = operator.sources(tf.constant(images))
+    identity = operator.identity(LANES, sources)
+    pose = operator.then(identity, tf.constant(_uniform(operator, 1)[:, 0]), sources)
     tf.nest.assert_same_structure(identity, pose)
     for before, after in zip(tf.nest.flatten(identity), tf.nest.flatten(pose), strict=True):
         assert before.shape[0] == LANES and (before.shape, before.dtype) == (after.shape, after.dtype)
@@ -133,7 +135,7 @@ def test_a_lane_is_the_same_whatever_the_others_are_and_wherever_it_stands(opera
 
 
 def test_an_image_renders_to_the_same_bytes_alone_in_a_batch_and_in_any_order(operator, images):
-    originals, chains = images[_rows()], _chains(operator, _uniform(operator, MOST_MOVES))
+    originals, chains = images[_rows()], _chains(operator, _uniform(operator, MOST_MOVES), images)
     chains = [chain[: place % (MOST_MOVES + 1)] for place, chain in enumerate(chains)]  # of all lengths
     together = operator.render(originals, chains)
     order = np.random.default_rng(3).permutation(LANES)
@@ -149,16 +151,16 @@ def test_no_images_render_to_none(operator, images):
 
 
 def test_a_move_is_recorded_by_its_parameters_whatever_comes_before(operator):
-    chain = operator.parameters(_uniform(operator, MOST_MOVES)[5].astype(np.float64))
+    chain = operator.parameters(_uniform(operator, MOST_MOVES)[5].astype(np.float64), *SHAPES[1][:2])
     assert chain.shape == (MOST_MOVES, len(operator.parameter_names)) and chain.dtype == np.float64
     assert np.isfinite(chain).all() and len(set(operator.parameter_names)) == len(operator.parameter_names)
-    last = operator.parameters(_uniform(operator, MOST_MOVES)[5, -1:].astype(np.float64))
+    last = operator.parameters(_uniform(operator, MOST_MOVES)[5, -1:].astype(np.float64), *SHAPES[1][:2])
     np.testing.assert_array_equal(last, chain[-1:])
 
 
 @pytest.mark.parametrize("moves", [0, 1, MOST_MOVES])
 def test_what_is_recorded_of_a_chain_has_the_shapes_that_are_declared(operator, images, moves):
-    chains = _chains(operator, _uniform(operator, moves))[:3]
+    chains = _chains(operator, _uniform(operator, moves), images)[:3]
     composed = operator.composed(chains, *images.shape[1:3])
     assert {name: array.shape for name, array in composed.items()} == {
         name: (3, *shape) for name, shape in operator.composed_shapes.items()
@@ -167,7 +169,7 @@ def test_what_is_recorded_of_a_chain_has_the_shapes_that_are_declared(operator, 
 
 
 def test_it_says_of_every_chain_whether_it_is_realistic(operator, images):
-    for chain in _chains(operator, _uniform(operator, MOST_MOVES)):
+    for chain in _chains(operator, _uniform(operator, MOST_MOVES), images):
         assert isinstance(operator.realistic(chain, *images.shape[1:3], MovedGrading()), bool)
 
 

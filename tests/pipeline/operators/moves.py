@@ -41,7 +41,7 @@ def rendered_and_warped(
 def random_matrices(count: int, shape: tuple[int, ...], operator: Affine = AFFINE) -> np.ndarray:
     """Returns the matrices of random moves, the same every time."""
     uniform = np.random.default_rng(2).random((count, 6))
-    return operator.matrices(operator.parameters(uniform), shape[0], shape[1])
+    return operator.matrices(operator.parameters(uniform, *shape[:2]), shape[0], shape[1])
 
 
 def matrix(shape: tuple[int, ...], **parameters: float) -> np.ndarray:

@@ -19,7 +19,7 @@ NAMES = ["constant", "edge", "brightness"]
 def _chains(operator=OPERATOR) -> list[np.ndarray]:
     """Returns chains of one and of three moves."""
     uniform = np.random.default_rng(3).random((7, len(operator.parameter_names)))
-    return [operator.parameters(uniform[first:last]) for first, last in ((0, 1), (1, 4), (4, 7))]
+    return [operator.parameters(uniform[first:last], *nets.SHAPE[:2]) for first, last in ((0, 1), (1, 4), (4, 7))]
 
 
 @pytest.mark.parametrize("compose", ["matrix", "image"])

@@ -19,7 +19,7 @@ STEPS = [np.array(steps, np.int32) for steps in ([0], [2, 3, 17], [5, 6, 1000])]
 
 
 def _drawn(run_seed: int, words: np.ndarray, target_net: int, steps: np.ndarray) -> np.ndarray:
-    return FINDER.drawn(run_seed, words[None], np.array([target_net]), [steps])[0]
+    return FINDER.drawn(run_seed, words[None], np.array([target_net]), [steps], *nets.SHAPE[:2])[0]
 
 
 @tf.function(jit_compile=True)
@@ -27,7 +27,8 @@ def _walk(image: tf.Tensor, words: tf.Tensor, steps: tf.Tensor) -> tf.Tensor:
     """Draws, composes and applies moves as the search does; all states of one trial, `[M, H, W, C]`."""
     count = steps.shape[0]
     numbers = seeding.draws_tf(tf.constant(RUN_SEED, tf.uint32), words, tf.ones([count], tf.int32), steps, 6)
-    sources, pose, states = OPERATOR.sources(image), OPERATOR.identity(1), []
+    sources, states = OPERATOR.sources(image), []
+    pose = OPERATOR.identity(1, sources)
     for move in range(count):
         pose = OPERATOR.then(pose, numbers[move : move + 1], sources)
         states.append(OPERATOR.apply(sources, tf.constant([0]), pose)[0])
@@ -69,7 +70,7 @@ def test_no_steps_are_a_chain_without_moves():
 def test_the_trials_that_are_drawn_together_make_no_difference():
     words, nets_asked = nets.seeds(4).words, np.array([1, 0, 2, 1])
     steps = [*STEPS[:2], np.zeros(0, np.int32), STEPS[2]]
-    together = FINDER.drawn(RUN_SEED, words, nets_asked, steps)
+    together = FINDER.drawn(RUN_SEED, words, nets_asked, steps, *nets.SHAPE[:2])
     alone = [_drawn(RUN_SEED, *trial) for trial in zip(words, nets_asked, steps, strict=True)]
     assert [chain.tobytes() for chain in together] == [chain.tobytes() for chain in alone]
-    assert FINDER.drawn(RUN_SEED, words[:0], nets_asked[:0], []) == []
+    assert FINDER.drawn(RUN_SEED, words[:0], nets_asked[:0], [], *nets.SHAPE[:2]) == []

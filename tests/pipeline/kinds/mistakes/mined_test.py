@@ -28,7 +28,7 @@ def test_the_numbers_are_those_that_the_recorded_moves_were_drawn_by(dataset, ex
         recorded = example["transform"]["parameters"]
         operator = dataset.run(example).sections["operator"]
         assert read.lengths[row] == len(recorded) > 0
-        drawn = operator.parameters(read.numbers[row, : len(recorded)].astype(np.float64))
+        drawn = operator.parameters(read.numbers[row, : len(recorded)].astype(np.float64), 8, 8)
         np.testing.assert_array_equal(drawn, recorded)
         assert not read.numbers[row, len(recorded) :].any()
 

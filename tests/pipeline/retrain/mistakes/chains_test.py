@@ -19,7 +19,7 @@ def test_chains_are_applied_as_they_are_rendered():
     drawn = chains.random(OPERATOR, 6, 4, tf.constant([3, 1]))
     made = _apply(drawn, list(range(6)))
     numbers = zip(drawn.numbers.numpy(), drawn.lengths.numpy(), strict=True)
-    moves = [OPERATOR.parameters(row[:length].astype(np.float64)) for row, length in numbers]
+    moves = [OPERATOR.parameters(row[:length].astype(np.float64), 9, 9) for row, length in numbers]
     assert np.abs(made * 255.0 - OPERATOR.render(IMAGES, moves)).max() <= 1.0
 
 

@@ -10,6 +10,7 @@ from models.classifier import PeerGroup
 from pipeline.criteria import PeerPressure
 from pipeline.kinds.mistakes import chains
 from pipeline.kinds.mistakes.hillclimbing import Hillclimbing
+from pipeline.operators.pixel_swap import PixelSwap
 from pipeline.search.moves.hillclimb import HillclimbResult
 from pipeline.search.moves.lanes import Trials
 from pipeline.search.moves.unit import UnitResult, UnitSearch
@@ -19,11 +20,17 @@ from tests.pipeline.search.moves import reference
 
 EDGE = dataclasses.replace(reference.OPERATOR, border="edge")
 BY_IMAGE = dataclasses.replace(reference.SEARCHER, operator=EDGE, compose="image")
+SWAPS = dataclasses.replace(reference.SEARCHER, operator=PixelSwap(), patience=12, max_moves=12)
 SEARCHES = {
     "matrix": reference.SEARCH,
     "image": dataclasses.replace(reference.SEARCH, searcher=BY_IMAGE, target_nets=(0, 2)),
     "matrix, net by net": reference.NET_BY_NET,
     "image, net by net": dataclasses.replace(reference.NET_BY_NET, searcher=BY_IMAGE, target_nets=(0, 2)),
+    "swaps": dataclasses.replace(reference.SEARCH, searcher=SWAPS, target_nets=(2,)),
+    "swaps, image": dataclasses.replace(
+        reference.SEARCH, searcher=dataclasses.replace(SWAPS, compose="image"), target_nets=(2,)
+    ),
+    "swaps, net by net": dataclasses.replace(reference.NET_BY_NET, searcher=SWAPS, target_nets=(2,)),
 }
 
 
@@ -56,7 +63,7 @@ def trials(search) -> list[tuple[int, int, HillclimbResult]]:
 def _chain(search: UnitSearch, row: int, net: int, trial: HillclimbResult) -> np.ndarray:
     words, steps = nets.seeds(reference.COUNT).words[row], trial.steps[: trial.moves]
     return Hillclimbing(search.searcher, search.class_from).drawn(
-        search.run_seed, words[None], np.array([net]), [steps]
+        search.run_seed, words[None], np.array([net]), [steps], *nets.SHAPE[:2]
     )[0]
 
 
@@ -139,6 +146,18 @@ def test_a_move_that_changes_no_confidence_is_none():
     result = search.run(search.runner(), seeds._replace(labels=np.zeros_like(seeds.labels)))
     assert result.held.all() and (result.searched.results.drawn == search.searcher.patience).all()
     assert not result.searched.results.moves.any()
+
+
+@pytest.mark.parametrize("whole", [reference.SEARCH, reference.NET_BY_NET], ids=["in graph", "net by net"])
+@pytest.mark.parametrize("searcher", [reference.SEARCHER, SWAPS], ids=["affine", "swaps"])
+def test_without_peers_whatever_lowers_the_targets_confidence_is_a_move(whole, searcher, monkeypatch):
+    group = PeerGroup(whole.group.classifiers[:1])
+    search = dataclasses.replace(whole, searcher=searcher, group=group, target_nets=(0,))
+    trials = _trials(search.run(search.runner(), nets.seeds(reference.COUNT)), search)
+    assert len(trials) == reference.COUNT > reference.searched().held.sum(), "it alone has to be right"
+    monkeypatch.setattr(reference, "_peers_hold", lambda *given: True)
+    _assert_those_of_the_plain_search(search, trials)
+    assert any(trial.found for _, _, trial in trials)
 
 
 def test_what_is_found_renders_to_a_mistake(search, trials):

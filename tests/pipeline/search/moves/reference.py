@@ -58,7 +58,8 @@ def climb(image: np.ndarray, words: np.ndarray, net: int, label: int, searcher: 
 
 def _draw(operator: Operator, words: np.ndarray, net: int, step: int) -> np.ndarray:
     parameters = len(operator.parameter_names)
-    return operator.parameters(seeding.draws(RUN_SEED, words[None], np.array([net]), np.array([step]), parameters))
+    numbers = seeding.draws(RUN_SEED, words[None], np.array([net]), np.array([step]), parameters)
+    return operator.parameters(numbers, *nets.SHAPE[:2])
 
 
 def _peers_hold(answer: np.ndarray, net: int, label: int, confidence: float) -> bool:
