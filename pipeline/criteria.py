@@ -19,10 +19,11 @@ class Judgement(NamedTuple):
     """What the nets say of a batch of images, every field `[B]`.
 
     Attributes:
-      peers_hold: bool, every peer puts the image in its class, with at least `peer_confidence`.
+      peers_hold: bool, every peer puts the image in its class, with at least `peer_confidence`; so without peers.
       class_confidence: float32, the target net's probability of the class (what the search lowers).
       wrong_confidence: float32, the target net's highest probability of any other class.
-      peer_margin: float32, the smallest lead that any peer gives the class over its runner-up.
+      peer_margin: float32, the smallest lead that any peer gives the class over its runner-up; without peers -1, the
+        least that there is, for nobody vouches for the class.
       mistake: bool, the peers hold and the target net is wrong with at least `target_confidence`.
     """
 
@@ -77,7 +78,8 @@ class PeerPressure:
         class_confidence = tf.reduce_sum(tf.where(is_target, own, 0.0), axis=0)
         wrong_confidence = tf.reduce_sum(tf.where(is_target, rival, 0.0), axis=0)
         wrong = self.misled(class_confidence, wrong_confidence)
-        peer_margin = tf.reduce_min(tf.where(is_target, 2.0, own - rival), axis=0)
+        alone = probabilities.shape[0] == 1
+        peer_margin = tf.reduce_min(tf.where(is_target, -1.0 if alone else 2.0, own - rival), axis=0)
         return Judgement(peers_hold, class_confidence, wrong_confidence, peer_margin, peers_hold & wrong)
 
 

@@ -51,12 +51,12 @@ def draw_session(
         top.axis("off")
         _bars(bottom, probabilities[:, state], net_names, target_net, label, wrong, labelled=column == 0)
     right = class_names[label]
-    figure.suptitle(
-        f"{target_net} is led from {right} to {class_names[wrong]} while its peers hold {right}", fontsize=10
-    )
-    handles = [pyplot.Rectangle((0, 0), 1, 1, color=color) for color in (_RIGHT, _PEER, _WRONG)]
-    names = [f"{class_names[label]}, {target_net}", f"{class_names[label]}, peers", f"{class_names[wrong]}"]
-    figure.legend(handles, names, loc="lower center", ncols=3, fontsize=8, frameon=False)
+    peers = {f"{right}, peers": _PEER} if len(net_names) > 1 else {}
+    held = f" while its peers hold {right}" if peers else ""
+    figure.suptitle(f"{target_net} is led from {right} to {class_names[wrong]}{held}", fontsize=10)
+    colors = {f"{right}, {target_net}": _RIGHT, **peers, class_names[wrong]: _WRONG}
+    handles = [pyplot.Rectangle((0, 0), 1, 1, color=color) for color in colors.values()]
+    figure.legend(handles, list(colors), loc="lower center", ncols=3, fontsize=8, frameon=False)
     figure.tight_layout(rect=(0, 0.06, 1, 1))
     _save(figure, path)
 

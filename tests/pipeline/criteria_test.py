@@ -49,6 +49,17 @@ def test_judgements_are_those_of_the_rule_image_by_image(peer_confidence, target
     assert 0 < judgement.mistake.sum() < judgement.peers_hold.sum() < BATCH
 
 
+def test_without_peers_nobody_vouches_for_the_class_and_the_target_is_judged_alone():
+    probabilities, labels, targets = _cases()
+    judgement = _judge(PeerPressure(0.5, 0.5), probabilities[:1], labels, np.zeros_like(targets))
+    assert judgement.peers_hold.all() and (judgement.peer_margin == -1.0).all()
+    expected = [_expected(probabilities[[0, 0], place], labels[place], 0, 0.0, 0.5)[1:3] for place in range(BATCH)]
+    own, rival = np.array(expected, np.float32).T
+    np.testing.assert_array_equal(judgement.class_confidence, own)
+    np.testing.assert_array_equal(judgement.mistake, (rival > own) & (rival >= 0.5))
+    assert 0 < judgement.mistake.sum() < BATCH
+
+
 def test_a_compiled_judge_says_the_same():
     cases = [tf.constant(array) for array in _cases()]
     criterion = PeerPressure(0.25, 0.25)

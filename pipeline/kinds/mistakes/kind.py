@@ -111,7 +111,8 @@ shear_degrees = 5.0
         from pipeline.kinds import targets
         from pipeline.kinds.mistakes import summary
 
-        return summary.motionless(records.read_table(folder.trials), targets.names(manifest))
+        alone = summary.alone([net["name"] for net in manifest["nets"]])
+        return alone + summary.motionless(records.read_table(folder.trials), targets.names(manifest))
 
     def builder(self) -> Any:
         from tfds_builders.high_value_mistakes import high_value_mistakes_dataset_builder

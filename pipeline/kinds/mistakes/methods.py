@@ -82,11 +82,6 @@ def _scan(sections: Sections) -> Any:
     return Scanning.of(sections)
 
 
-def _two_nets(sections: Sections) -> int:
-    del sections
-    return 2
-
-
 def _scanned_nets(sections: Sections) -> int:
     return 3 if sections["search"].class_from == "consensus" else 2  # else nobody can say which of two is wrong
 
@@ -105,8 +100,7 @@ METHODS = (
         "hillclimb",
         {"search": MovingSearch, "operator": OPERATORS, "grade": MovedGrading},
         _hillclimb,
-        least_nets=_two_nets,
-        check=_check_numbers,
+        check=_check_numbers,  # one net is enough: without peers, whatever lowers its confidence is accepted
     ),
     Method("scan", {"search": PeerFilteredSearch, "grade": Grading}, _scan, least_nets=_scanned_nets),
 )

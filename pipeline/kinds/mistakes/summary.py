@@ -26,6 +26,7 @@ _PEERS_LET_GO = (
     "peers that let go of the class at once allow no move: lower peer_confidence in [search], narrow the ranges in "
     "[operator], or leave out peers whose accuracy at the start of the run is low"
 )
+_ALONE = "has no peers: nobody vouches for the labels of its mistakes, and all of them are of low value."
 _REFUSALS = "% of the refused candidates of each target net (row) that fell by each net's (column) answer:"
 _REFUSALS_NOTE = "its own: it grew no less sure; asked: nets that saw a candidate, mean"
 _NOTE = "moves and inferences: means over the trials that found a mistake; of all: inferences over all trials"
@@ -103,6 +104,11 @@ def _cells(row: Row) -> list[str]:
     interval = f"{100 * share:5.1f} ({100 * row.low:5.1f} to {100 * row.high:5.1f})"
     means = [number(value) for value in (row.moves, row.inferences, row.all_inferences)]
     return [row.target_net, str(row.trials), str(row.found), interval, *means]
+
+
+def alone(nets: Sequence[str]) -> list[str]:
+    """Says of a group of one net what its mistakes are worth."""
+    return [f"net '{nets[0]}' {_ALONE}"] if len(nets) == 1 else []
 
 
 def motionless(trials: pa.Table, target_nets: Sequence[str]) -> list[str]:

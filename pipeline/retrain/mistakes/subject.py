@@ -92,6 +92,8 @@ class OnMistakes:
             raise InputError(
                 f"mined has [search] method '{mined.method.name}', expected one that finds mistakes by moves."
             )
+        if len(mined.peers.architectures or mined.peers.files) < 2:
+            raise InputError("mined has 1 net in [peers], expected at least 2: a target and its peers.")
         subject.require_labels(mined)
         try:
             zoo.check(measuring.judge)

@@ -60,7 +60,6 @@ def test_init_takes_a_dataset(here):
         (("--image_folder", "gone"), "gone is no folder"),
         (("--image_folder", "."), "has no folders"),
         (("--nets", "gone.keras"), "gone.keras is not there"),
-        (("--nets", "there.toml"), "[peers] has 1 net, expected at least 2"),
         (("--out", "gone/task.toml"), "cannot be written"),
         (("--out", "there.toml"), "is there already"),
         (("mistaks",), "invalid choice"),
