@@ -25,6 +25,12 @@ def wilson(found: int, trials: int) -> tuple[float, float]:
     return max(0.0, middle - half), min(1.0, middle + half)
 
 
+def percent(count: int, of: int) -> str:
+    """Returns a share in percent with its 95% Wilson interval, "-" of nothing."""
+    low, high = (100 * bound for bound in wilson(count, of))
+    return f"{100 * count / of:.1f} ({low:.1f} to {high:.1f})" if of else "-"
+
+
 def rate(manifest: Mapping[str, Any], target_net: str) -> tuple[int, int]:
     """Returns of a run's manifest how many examples were found for a target net, and in how many trials."""
     own = manifest["counts"].get(target_net, {})

@@ -106,7 +106,9 @@ class PeerCount(Experiment):
             _, ran = rates.rate(manifest, target)
             examples = list(RunExamples(folder).examples())
             right = sum(int(example["judge"]["class"]) == int(example["label"]) for example in examples)
-            cells.append([str(count), str(len(examples)), _rate(len(examples), ran), _rate(right, len(examples))])
+            cells.append(
+                [str(count), str(len(examples)), rates.percent(len(examples), ran), rates.percent(right, len(examples))]
+            )
             found.append(len(examples) / max(ran, 1))
             labels.append(right / len(examples) if examples else float("nan"))
         claims = [
@@ -130,9 +132,3 @@ class PeerCount(Experiment):
         shown = Picture("curve", "Coverage and reliability by the number of peers", "Two lines over the peers.", drawn)
         note = f"target: {target}; peers in this order: {', '.join(peers)}; judge: {base.judge.architecture}"
         return Findings(claims, [Table(cells, note=note)], [shown])
-
-
-def _rate(count: int, of: int) -> str:
-    """Returns a share in percent with its 95% Wilson interval."""
-    low, high = (100 * bound for bound in rates.wilson(count, of))
-    return f"{100 * count / of:.1f} ({low:.1f} to {high:.1f})" if of else "-"

@@ -12,11 +12,13 @@ from pipeline.reproduce.retrainings import Ensemble, GarbageRounds, Pool, Select
 from pipeline.reproduce.szegedy_pairs import Halves, Noise, Twins
 from pipeline.reproduce.szegedy_lipschitz import Lipschitz
 from pipeline.reproduce.szegedy_units import Units
+from pipeline.reproduce.peer_table2 import Table2
 
 EXPERIMENTS: dict[str, type[Experiment]] = {
     experiment.name: experiment
     for experiment in (
         Table1,
+        Table2,
         EachInTurn,
         PeerCount,
         SteadyState,
