@@ -220,8 +220,8 @@ def _notes(task: Config, columns: Sequence[_Column]) -> list[str]:
         f"The target is {target}. Its peers come in this order: {', '.join(peers)}. The paper does not say which "
         "ones it takes.",
         f"The paper does not give its thresholds. Here every peer is at least {search.peer_confidence:g} sure of the "
-        f"class, and the target at least {search.target_confidence:g} sure of a wrong one: one choice, not the best of "
-        "several.",
+        f"class, and the target at least {search.target_confidence:g} sure of a wrong one. The task's file "
+        "tells which others were tried, and what they gave.",
         f"A try ends after {search.patience} swaps in a row without improvement, as in the paper. It may make at most "
         f"{search.max_moves} swaps; {sum(column.cut_off for column in columns)} tries ended there.",
         "The target is the same net under every number of peers. All draw their digits in one order, and the swaps of "

@@ -286,7 +286,7 @@ def test_whole_numbers_are_numbers(load):
         ({"seeds.label_key": '"kind"', "seeds.labeled": "false"}, ["[seeds] has label_key and labeled = false"]),
         ({"seeds.splits": "[]"}, ["[seeds]", "splits"]),
         ({"seeds.splits": '["train", "train"]'}, ["[seeds]", "splits"]),
-        ({"peers.architectures": '["mlp-3"]'}, ["[peers]", "1 net"]),
+        ({"search.method": '"scan"', "peers.architectures": '["mlp-3"]'}, ["[peers]", "1 net", "at least 2"]),
         ({"peers.names": '["a"]'}, ["[peers]", "names"]),
         ({"peers.trained_on": '["train[:50%]"]'}, ["[peers]", "trained_on has 1 entries for 2 architectures"]),
         (

@@ -36,6 +36,11 @@ def test_intervals_are_those_of_scipy_and_hold_the_share(counts):
     assert 0 <= low <= found / trials + 1e-12 and found / trials - 1e-12 <= high <= 1
 
 
+def test_a_share_in_percent_has_its_interval_and_of_nothing_is_none():
+    assert rates.percent(15, 148) == "10.1 (6.2 to 16.1)"
+    assert rates.percent(0, 0) == "-"
+
+
 def test_no_trials_tell_nothing():
     assert rates.wilson(0, 0) == (0.0, 1.0)
 

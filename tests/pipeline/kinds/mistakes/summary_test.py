@@ -129,3 +129,9 @@ def test_a_net_that_no_trial_moved_is_told_with_what_it_may_mean():
     sure, unsure = summary.motionless(trials, ["moved", "sure", "looked at", "unsure", "skipped", "missing"])
     assert sure.startswith("net 'sure': none of its 2 trials made a single move") and "widen the ranges" in sure
     assert unsure.startswith("net 'unsure': none of its 1 trials") and "lower peer_confidence" in unsure
+
+
+def test_a_group_of_one_net_is_told_what_its_mistakes_are_worth():
+    (told,) = summary.alone(["a"])
+    assert "net 'a' has no peers" in told and "low value" in told
+    assert summary.alone(["a", "b"]) == []
