@@ -32,7 +32,7 @@ INSTALL_REQUIRES = [
 
 EXTRAS_REQUIRE = {
     "frameworks": [
-        "jax>=0.10,<0.11",  # Its jax2tf moves with its minor version. Keras imports it into every process, if it is there.
+        "jax>=0.10,<0.11",  # Its jax2tf moves with its minor version. Keras imports it wherever it is there.
     ],
     "bench": [
         "foolbox>=3.3.4,<4",

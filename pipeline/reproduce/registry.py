@@ -8,15 +8,16 @@ from pipeline.reproduce.fooling import CPPN, Ascent, Direct, Transfer
 from pipeline.reproduce.hinthorn_volatility import Volatility
 from pipeline.reproduce.peer_groups import EachInTurn, PeerCount
 from pipeline.reproduce.peer_rates import Table1, Thresholds, Variance
-from pipeline.reproduce.retrainings import Ensemble, GarbageRounds, Pool, SelectiveDropout, SteadyState
-from pipeline.reproduce.szegedy_pairs import Halves, Noise, Twins
-from pipeline.reproduce.szegedy_lipschitz import Lipschitz
-from pipeline.reproduce.szegedy_units import Units
 from pipeline.reproduce.peer_table2 import Table2
+from pipeline.reproduce.retrainings import Ensemble, GarbageRounds, Pool, SelectiveDropout, SteadyState
+from pipeline.reproduce.szegedy_lipschitz import Lipschitz
+from pipeline.reproduce.szegedy_pairs import Halves, Noise, Twins
+from pipeline.reproduce.szegedy_units import Units
 
 EXPERIMENTS: dict[str, type[Experiment]] = {
     experiment.name: experiment
     for experiment in (
+        Checkerboard,
         Table1,
         Table2,
         EachInTurn,
@@ -29,6 +30,8 @@ EXPERIMENTS: dict[str, type[Experiment]] = {
         Halves,
         Noise,
         Pool,
+        Units,
+        Lipschitz,
         Direct,
         CPPN,
         Ascent,
@@ -36,8 +39,5 @@ EXPERIMENTS: dict[str, type[Experiment]] = {
         GarbageRounds,
         Volatility,
         SelectiveDropout,
-        Checkerboard,
-        Units,
-        Lipschitz,
     )
 }
