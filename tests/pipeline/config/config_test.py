@@ -592,7 +592,8 @@ def test_a_choice_determines_a_result_and_the_first_one_adds_nothing(load, with_
 @pytest.mark.parametrize("name", ['"swirl"', "3", "[1]", "{a = 1}"])
 def test_a_choice_that_there_is_not_is_told_with_those_there_are(with_shift, method, name):
     message = _told(with_shift, {"search.method": f'"{method}"', "operator.name": name})
-    assert "[operator] name is " in message and message.endswith("expected 'affine' or 'shift'.")
+    there = " or ".join(f"'{operator.name}'" for operator in (*OPERATORS, Shift))
+    assert "[operator] name is " in message and message.endswith(f"expected {there}.")
 
 
 def test_a_key_has_the_range_of_what_is_chosen(with_shift):

@@ -37,7 +37,7 @@ def test_intervals_are_those_of_scipy_and_hold_the_share(counts):
 
 
 def test_a_share_in_percent_has_its_interval_and_of_nothing_is_none():
-    assert rates.percent(15, 148) == "10.1 (6.2 to 16.1)"
+    assert rates.percent(15, 148) == "10.1 (6.2 to 16.0)"
     assert rates.percent(0, 0) == "-"
 
 
