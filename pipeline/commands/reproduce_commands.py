@@ -86,7 +86,7 @@ def _claims(claims: Any) -> Table:
 
 def _command(arguments: argparse.Namespace) -> str:
     small = ["--small"] * arguments.small
-    return shlex.join(["peerpressure", "reproduce", arguments.name, *small, "--workdir", arguments.workdir])
+    return shlex.join(["peerpressure", "reproduce", arguments.name, *small])
 
 
 def _code() -> str:

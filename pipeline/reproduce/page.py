@@ -57,7 +57,8 @@ def write(folder: epath.Path, experiment: Experiment, findings: Findings, made: 
 def markdown(experiment: Experiment, findings: Findings, made: Made) -> str:
     """Returns the page as Markdown."""
     head = f"# {experiment.title}\n\n    {made.command}\n\nPaper: {experiment.paper}."
-    how = f"The {made.form} form. {_minutes(made.seconds)} on {made.device}, code {made.code}."
+    took = f"{_minutes(made.seconds)} on {made.device}, but for what was in the workdir already"
+    how = f"The {made.form} form. {took}; code {made.code}."
     claims = [["claim", "here", "what was found"], *map(_claim, findings.claims)]
     how += SMALL_NOTE * (made.form == papers.SMALL)
     parts = [head, how, "## Claims", _table(claims), *findings.notes]

@@ -47,7 +47,7 @@ def test_a_page_tells_claims_tables_pictures_and_how_it_was_made(tmp_path):
     path = page.write(epath.Path(tmp_path), Toy(), Toy().run(None), MADE)
     text = path.read_text()
     assert text.startswith("# A toy\n\n    peerpressure reproduce toy --small\n\nPaper: Nobody et al.")
-    assert "The small form. 2 minutes on /CPU:0, code 0.1.0, commit abc." in text
+    assert "2 minutes on /CPU:0, but for what was in the workdir already; code 0.1.0, commit abc." in text
     assert (
         "| It holds. | held | it did. |\n| It falls \\| so. | did not hold | 3%. |\n| ? | cannot be told | - |" in text
     )
