@@ -225,7 +225,9 @@ def _parser() -> tuple[Any, Any]:
         allow_abbrev=False,
     )
     version = importlib.metadata.version("peer-pressure")
-    parser.add_argument("-V", "--version", action="version", version=f"%(prog)s {version}", help="show the version and exit")
+    parser.add_argument(
+        "-V", "--version", action="version", version=f"%(prog)s {version}", help="show the version and exit"
+    )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
 
     def command(name: str, call: Any, about: str) -> Any:

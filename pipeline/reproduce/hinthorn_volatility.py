@@ -15,6 +15,7 @@ from pipeline.kinds.kind import Example
 from pipeline.report import picture
 from pipeline.report.page import Picture
 from pipeline.report.tables import Table
+from pipeline.reproduce import nets
 from pipeline.reproduce.bench import Bench, with_keys
 from pipeline.reproduce.experiment import HINTHORN, Claim, Experiment, Findings
 from pipeline.retrain.pairs import layers as cuts
@@ -43,8 +44,8 @@ class Volatility(Experiment):
         """See `Experiment`."""
         task = with_keys(bench.task(self.task), "volatility", search={"trials": self.trials})
         dataset = bench.published(task)
-        pairs, net = list(dataset.examples(_FEATURES)), bench.group(dataset).classifiers[0]
-        model = tf.keras.models.load_model(net.source, compile=False)
+        pairs, group = list(dataset.examples(_FEATURES)), bench.group(dataset)
+        model = nets.model(group, group.names[0])
         twins, originals = (np.stack([pair[key] for pair in pairs]) for key in ("image", "seed_image"))
         rows, blamed, alike = [["layer", "units", *_heads(self.share)]], {}, []
         for layer in cuts.hidden(model, "layer"):
@@ -78,9 +79,7 @@ class Volatility(Experiment):
         drawn = functools.partial(picture.draw_strips, strips)
         title = "What the most volatile units of the last hidden layer see"
         alt = "Rows: original, twin, change, and the gradients of the volatile units' activity for each."
-        note = (
-            f"of {len(pairs)} pairs of {net.name}; shared: the mean, over two groups of perturbations, of the volatile"
-        )
+        note = f"of {len(pairs)} pairs of {group.names[0]}; shared: the mean, over two groups of perturbations, of the volatile"
         return Findings(
             claims, [Table(rows, note=f"{note} units that they share")], [Picture("projections", title, alt, drawn)]
         )

@@ -407,7 +407,11 @@ def test_a_library_that_aborts_when_torn_down_does_not_change_the_exit_code(tmp_
 
 @pytest.mark.parametrize(
     ("typed", "offered"),
-    [("ver", {"verify"}), ("re", {"replay", "recheck", "render", "retrain", "report", "reproduce"}), ("verify --w", {"--workdir"})],
+    [
+        ("ver", {"verify"}),
+        ("re", {"replay", "recheck", "render", "retrain", "report", "reproduce"}),
+        ("verify --w", {"--workdir"}),
+    ],
 )
 def test_a_shell_completes_commands_and_options(program, tmp_path, typed, offered):
     line = f"peerpressure {typed}"
