@@ -79,9 +79,11 @@ class Volatility(Experiment):
         drawn = functools.partial(picture.draw_strips, strips)
         title = "What the most volatile units of the last hidden layer see"
         alt = "Rows: original, twin, change, and the gradients of the volatile units' activity for each."
-        note = f"of {len(pairs)} pairs of {group.names[0]}; shared: the mean, over two groups of perturbations, of the volatile"
+        note = f"of {len(pairs)} pairs of {group.names[0]}; shared: the mean, over two groups of perturbations, of the"
         return Findings(
-            claims, [Table(rows, note=f"{note} units that they share")], [Picture("projections", title, alt, drawn)]
+            claims,
+            [Table(rows, note=f"{note} volatile units that they share")],
+            [Picture("projections", title, alt, drawn)],
         )
 
     def _overlap(self, acts: tuple[np.ndarray, np.ndarray], pairs: Sequence[Example], keys: Sequence[str]) -> float:
