@@ -114,13 +114,13 @@ def search_alone(job: Job, group: PeerGroup, seeds: SeedBatch, batch: int) -> tu
     settings = job.config
     finder = settings.method.build(settings.sections)
     search = UnitSearch(
-        finder.climb,
         group,
         targets.places(settings, group),
         finder.class_from,
         settings.run.run_seed,
         settings.run.lanes,
         settings.run.unit_size,
+        finder.climb,
     )
     runner = search.runner()
     words = np.array([seeding.seed_key(seed_id) for seed_id in seeds.ids], np.uint32)

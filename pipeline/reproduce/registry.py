@@ -8,6 +8,7 @@ from pipeline.reproduce.fooling import CPPN, Ascent, Direct, Transfer
 from pipeline.reproduce.hinthorn_volatility import Volatility
 from pipeline.reproduce.peer_groups import EachInTurn, PeerCount
 from pipeline.reproduce.peer_rates import Table1, Thresholds, Variance
+from pipeline.reproduce.peer_searches import Searches
 from pipeline.reproduce.peer_table2 import Table2
 from pipeline.reproduce.retrainings import Ensemble, GarbageRounds, Pool, SelectiveDropout, SteadyState
 from pipeline.reproduce.szegedy_lipschitz import Lipschitz
@@ -20,6 +21,7 @@ EXPERIMENTS: dict[str, type[Experiment]] = {
         Checkerboard,
         Table1,
         Table2,
+        Searches,
         EachInTurn,
         PeerCount,
         SteadyState,

@@ -53,7 +53,7 @@ class Hillclimbing:
     def searcher(self, setting: Setting) -> Callable[[SeedBatch, Report], Tried]:
         """Returns what searches units; every net has to get a seed image right."""
         group, target_nets, run_seed, lanes, unit_size = setting
-        search = UnitSearch(self.climb, group, target_nets, self.class_from, run_seed, lanes, unit_size)
+        search = UnitSearch(group, target_nets, self.class_from, run_seed, lanes, unit_size, self.climb)
         runners: list[Runner] = []
 
         def seek(seeds: SeedBatch, report: Report) -> Tried:

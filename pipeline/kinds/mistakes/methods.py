@@ -35,6 +35,40 @@ class MovingSearch(PeerFilteredSearch):
 
 
 @dataclasses.dataclass(frozen=True)
+class PopulationSearch(PeerFilteredSearch):
+    """[search] of the methods that try many candidates at a time."""
+
+    chain: int = setting(8, "most moves of a candidate; but for steepest, all candidates have so many", low=1, high=256)
+    population: int = setting(50, "candidates of a generation", low=4, high=100_000)
+    generations: int = setting(40, "generations after which a trial ends", low=1, high=1_000_000)
+
+
+@dataclasses.dataclass(frozen=True)
+class GeneticSearch(PopulationSearch):
+    """[search] of genetic."""
+
+    crossover_rate: float = setting(0.8, "share of the candidates with two parents", low=0, high=1)
+    mutation_rate: float = setting(0.05, "share of a candidate's numbers that are drawn anew", low=0, high=1)
+
+
+@dataclasses.dataclass(frozen=True)
+class PBILSearch(PopulationSearch):
+    """[search] of pbil."""
+
+    learning_rate: float = setting(0.1, "how far probabilities go toward the best candidate's bits", low=0, high=1)
+    mutation_rate: float = setting(0.02, "share of the probabilities that are shifted at random", low=0, high=1)
+    mutation_shift: float = setting(0.05, "how far they are shifted", low=0, high=1)
+    bits: int = setting(8, "of each number that a move is drawn by", low=1, high=20)
+
+
+@dataclasses.dataclass(frozen=True)
+class EvolutionSearch(PopulationSearch):
+    """[search] of evolution_strategy."""
+
+    step: float = setting(0.3, "the first step size, in parts of each number's range", low=1e-6, high=1)
+
+
+@dataclasses.dataclass(frozen=True)
 class Grading:
     """[grade]: when a mistake is of high value."""
 
@@ -82,6 +116,38 @@ def _scan(sections: Sections) -> Any:
     return Scanning.of(sections)
 
 
+def _steepest(sections: Sections) -> Any:
+    from pipeline.kinds.mistakes.populations import Populations
+    from pipeline.search.moves.strategies import SteepestAscent
+
+    return Populations.of(sections, SteepestAscent(sections["search"].population))
+
+
+def _genetic(sections: Sections) -> Any:
+    from pipeline.kinds.mistakes.populations import Populations
+    from pipeline.search.moves.strategies import Genetic
+
+    search = sections["search"]
+    return Populations.of(sections, Genetic(search.population, search.crossover_rate, search.mutation_rate))
+
+
+def _pbil(sections: Sections) -> Any:
+    from pipeline.kinds.mistakes.populations import Populations
+    from pipeline.search.moves.strategies import PBIL
+
+    search = sections["search"]
+    rates = search.learning_rate, search.mutation_rate, search.mutation_shift
+    return Populations.of(sections, PBIL(search.population, *rates, search.bits))
+
+
+def _evolution(sections: Sections) -> Any:
+    from pipeline.kinds.mistakes.populations import Populations
+    from pipeline.search.moves.strategies import EvolutionStrategy
+
+    search = sections["search"]
+    return Populations.of(sections, EvolutionStrategy(search.population, search.step))
+
+
 def _scanned_nets(sections: Sections) -> int:
     return 3 if sections["search"].class_from == "consensus" else 2  # else nobody can say which of two is wrong
 
@@ -95,12 +161,18 @@ def _check_numbers(sections: Sections) -> None:
         )
 
 
+_MOVED: dict[str, type | tuple[type, ...]] = {"operator": OPERATORS, "grade": MovedGrading}
+
 METHODS = (
     Method(
         "hillclimb",
-        {"search": MovingSearch, "operator": OPERATORS, "grade": MovedGrading},
+        {"search": MovingSearch, **_MOVED},
         _hillclimb,
         check=_check_numbers,  # one net is enough: without peers, whatever lowers its confidence is accepted
     ),
+    Method("steepest", {"search": PopulationSearch, **_MOVED}, _steepest),
+    Method("genetic", {"search": GeneticSearch, **_MOVED}, _genetic),
+    Method("pbil", {"search": PBILSearch, **_MOVED}, _pbil),
+    Method("evolution_strategy", {"search": EvolutionSearch, **_MOVED}, _evolution),
     Method("scan", {"search": PeerFilteredSearch, "grade": Grading}, _scan, least_nets=_scanned_nets),
 )

@@ -303,7 +303,7 @@ class _Search:
     def __init__(self, climb: Hillclimb, group: PeerGroup, target: int, seeds: SeedBatch, run_seed: int, most: int):
         words = np.array([seeding.seed_key(seed_id) for seed_id in seeds.ids], np.uint32)
         self._arrays = SeedArrays(seeds.images, seeds.labels, words)
-        self._search = UnitSearch(climb, group, (target,), "label", run_seed, _LANES, len(words))
+        self._search = UnitSearch(group, (target,), "label", run_seed, _LANES, len(words), climb)
         self._runner: Runner = self._search.runner()
         self._target, self._most = target, most
 

@@ -43,11 +43,10 @@ class UnitResult(NamedTuple):
 
 
 @dataclasses.dataclass(frozen=True)
-class UnitSearch:
-    """Runs a searcher on work units of at most `unit_size` seed images, compiled once; in blocks of some seconds.
+class Unit:
+    """Work units of at most `unit_size` seed images, and the trials that come of them.
 
     Attributes:
-      searcher: the search.
       group: the nets.
       target_nets: places in the group of the nets to mislead, one trial each for every seed image.
       class_from: "label", or "consensus" of all nets.
@@ -56,7 +55,6 @@ class UnitSearch:
       unit_size: seed images that the compiled graph has room for; smaller units are padded.
     """
 
-    searcher: Searcher
     group: PeerGroup
     target_nets: tuple[int, ...]
     class_from: ClassFrom
@@ -64,21 +62,11 @@ class UnitSearch:
     lanes: int
     unit_size: int
 
-    def runner(self) -> Runner:
-        """Returns what runs the search; keep it, compiling takes seconds.
-
-        Nets with kernels of TensorFlow's own, convolutional ones on a CPU, take so long that they are asked one by one.
-        """
-        if kernels.TENSORFLOW in self.group.kernels:
-            return NetByNet(self.searcher, self.group, self.run_seed, self.lanes)
-        room = self.unit_size * len(self.target_nets)
-        return InGraph(self.searcher, self.group, self.run_seed, self.lanes, room)
-
     def run(self, runner: Runner, seeds: SeedArrays, report: Report = lambda done, trials: None) -> UnitResult:
         """Searches a unit.
 
         Args:
-          runner: what `runner` gave.
+          runner: of the search.
           seeds: at most `unit_size` seed images.
           report: called every few seconds with the number of trials that have ended, and of all; an error that it
             raises ends the search.
@@ -97,3 +85,24 @@ class UnitSearch:
         target_nets = np.tile(np.array(self.target_nets, np.int32), len(held))
         confidences = probabilities[target_nets, rows, classes[rows]]
         return Trials(rows, words[rows], target_nets, classes[rows], confidences)
+
+
+@dataclasses.dataclass(frozen=True)
+class UnitSearch(Unit):
+    """Runs a searcher on work units, compiled once; in blocks of some seconds.
+
+    Attributes:
+      searcher: the search, move by move.
+    """
+
+    searcher: Searcher
+
+    def runner(self) -> Runner:
+        """Returns what runs the search; keep it, compiling takes seconds.
+
+        Nets with kernels of TensorFlow's own, convolutional ones on a CPU, take so long that they are asked one by one.
+        """
+        if kernels.TENSORFLOW in self.group.kernels:
+            return NetByNet(self.searcher, self.group, self.run_seed, self.lanes)
+        room = self.unit_size * len(self.target_nets)
+        return InGraph(self.searcher, self.group, self.run_seed, self.lanes, room)

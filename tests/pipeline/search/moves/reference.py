@@ -22,7 +22,7 @@ RUN_SEED = 2024
 OPERATOR = Affine(rotation_degrees=8.0, translation_pixels=0.4, scale=0.08, stretch=0.08, shear_degrees=8.0)
 CRITERION = PeerPressure(peer_confidence=0.4, target_confidence=0.45)
 SEARCHER = Hillclimb(OPERATOR, CRITERION, patience=16, max_moves=5)
-SEARCH = UnitSearch(SEARCHER, nets.group(), (0, 1, 2), "label", RUN_SEED, lanes=8, unit_size=COUNT)
+SEARCH = UnitSearch(nets.group(), (0, 1, 2), "label", RUN_SEED, 8, COUNT, SEARCHER)
 NET_BY_NET = dataclasses.replace(SEARCH, group=nets.costly(nets.group()))
 
 

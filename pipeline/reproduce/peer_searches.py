@@ -1,0 +1,166 @@
+"""Other searches than the hillclimb, at equal budget: what "The Virtues of Peer Pressure" leaves open."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import math
+from collections.abc import Mapping
+from typing import ClassVar
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from models.settings import setting
+from pipeline import records
+from pipeline.config.config import Config
+from pipeline.kinds import registry
+from pipeline.report import picture, rates
+from pipeline.report.page import Picture
+from pipeline.report.tables import Table, number
+from pipeline.reproduce.bench import Bench
+from pipeline.reproduce.experiment import BALUJA, Claim, Experiment, Findings
+from pipeline.retrain import comparison
+from pipeline.versions.of_run import RunExamples
+from pipeline.workdir.ledger import RunFolder
+
+HILLCLIMB = "hillclimb"
+_MOST_MOVES = 256  # of the hillclimb, so that its budget ends a trial
+
+
+@dataclasses.dataclass(frozen=True)
+class _Searched:
+    """What one method gave.
+
+    Attributes:
+      spent: candidates of each trial, (seed image, target net) -> at most the budget.
+      found: those trials that found a mistake within the budget, with how many moves it has.
+      pairs: of label and wrong class, those that the mistakes are of.
+      high: mistakes that are graded to be of high value.
+      seconds: from the run's plan to its end, compiling included.
+    """
+
+    spent: Mapping[tuple[str, str], int]
+    found: Mapping[tuple[str, str], int]
+    pairs: frozenset[tuple[int, int]]
+    high: int
+    seconds: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Searches(Experiment):
+    """The same nets, seed images and moves; searches that may show the nets as many candidates for each trial."""
+
+    task: str = setting("", "the task whose nets are searched: its configuration, relative to this file")
+    methods: tuple[str, ...] = setting((), "[search] methods of populations, beside the hillclimb")
+    trials: int = setting(500, "seed images, each tried for every target", low=2, high=1_000_000)
+    budget: int = setting(2000, "candidates of a trial, at most", low=4, high=10_000_000)
+    population: int = setting(50, "candidates of a generation", low=4, high=100_000)
+
+    name: ClassVar[str] = "peer-searches"
+    title: ClassVar[str] = "Other searches than the hillclimb, at equal budget"
+    paper: ClassVar[str] = f"{BALUJA}, which leaves them open"
+    takes: ClassVar[str] = "10 minutes"
+
+    def run(self, bench: Bench) -> Findings:
+        """See `Experiment`."""
+        base = bench.task(self.task)
+        results = {name: self._searched(bench, self._task(base, name)) for name in (HILLCLIMB, *self.methods)}
+        climbed = results[HILLCLIMB]
+        claims = [_more(name, each, climbed) for name, each in results.items() if name != HILLCLIMB]
+        note = (
+            f"Every trial may show the nets {self.budget} candidates: the hillclimb goes on until they are spent, "
+            f"whatever its patience elsewhere; the others make generations of {self.population}. All draw moves by the same "
+            "operator; populations draw whole chains of them."
+        )
+        return Findings(claims, [self._told(results)], [self._drawn(results)], [note])
+
+    def _task(self, base: Config, name: str) -> Config:
+        """Returns the task by a method, with its budget."""
+        own = base.sections["search"]
+        method = registry.methods()[name]
+        common = {"peer_confidence": own.peer_confidence, "target_confidence": own.target_confidence}
+        search = method.choices("search")[0](method=name, targets="all", trials=self.trials, **common)
+        if name == HILLCLIMB:
+            search = dataclasses.replace(search, patience=self.budget, max_moves=_MOST_MOVES)
+        else:
+            search = dataclasses.replace(search, population=self.population, generations=self.budget // self.population)
+        return dataclasses.replace(
+            base,
+            task=f"{base.task}_by_{name}",
+            method=method,
+            judge=dataclasses.replace(base.judge, architecture=""),
+            sections={**base.sections, "search": search},
+        )
+
+    def _searched(self, bench: Bench, task: Config) -> _Searched:
+        folder = bench.mined(task)
+        table = records.read_table(folder.trials)
+        tried = table.filter(pc.is_in(table["outcome"], pa.array(records.TRIAL_OUTCOMES))).to_pylist()
+        spent = {_key(row): min(row["candidates"], self.budget) for row in tried}
+        found = {
+            _key(row): row["moves"]
+            for row in tried
+            if row["outcome"] == records.FOUND and row["candidates"] <= self.budget
+        }
+        examples = list(RunExamples(folder).examples())
+        pairs = frozenset((int(one["label"]), int(one["wrong_class"])) for one in examples)
+        high = sum(one["grade"] == records.HIGH.encode() for one in examples)
+        return _Searched(spent, found, pairs, high, _seconds(folder))
+
+    def _told(self, results: Mapping[str, _Searched]) -> Table:
+        heads = ["search", "found", "% (95% interval)", "candidates per find", "moves", "seed images"]
+        cells = [[*heads, "label, wrong class", "graded high %", "seconds"]]
+        for name, each in results.items():
+            count = len(each.found)
+            spent = sum(each.spent.values()) / count if count else math.nan
+            moves = float(np.mean(list(each.found.values()))) if count else math.nan
+            seeds = str(len({seed for seed, _ in each.found}))
+            worth = [number(100 * each.high / count if count else math.nan), f"{each.seconds:.0f}"]
+            share = rates.percent(count, len(each.spent))
+            cells.append(
+                [name, str(count), share, number(spent, 0), number(moves), seeds, str(len(each.pairs)), *worth]
+            )
+        trials = len(next(iter(results.values())).spent)
+        note = (
+            f"{trials} trials each, {self.budget} candidates at most; candidates per find: all that were spent, of "
+            "trials that found nothing too; seed images: those with a find; label, wrong class: pairs that finds are of; "
+            "seconds: from the plan to the end of the run, compiling included"
+        )
+        return Table(cells, note=note)
+
+    def _drawn(self, results: Mapping[str, _Searched]) -> Picture:
+        steps = [round(self.budget * part / 20) for part in range(1, 21)]
+        lines = {
+            name: [100 * sum(each.spent[key] <= most for key in each.found) / len(each.spent) for most in steps]
+            for name, each in results.items()
+        }
+        draw = functools.partial(picture.draw_lines, lines, [str(step) for step in steps], "% of trials")
+        alt = f"A line for each of {', '.join(results)}: the share of trials that succeed within so many candidates."
+        return Picture("curve", "Trials that succeed, by candidates spent", alt, draw)
+
+
+def _key(row: Mapping[str, object]) -> tuple[str, str]:
+    return str(row["seed_id"]), str(row["target_net"])
+
+
+def _seconds(folder: RunFolder) -> float:
+    """Returns how long a run took, from the time of its plan to that of its manifest."""
+    return (folder.path / "manifest.json").stat().mtime - (folder.path / "plan.json").stat().mtime
+
+
+def _more(name: str, each: _Searched, climbed: _Searched) -> Claim:
+    """Tells whether a search finds more than the hillclimb, seed image by seed image."""
+    seeds: dict[str, list[float]] = {}
+    for key in each.spent.keys() & climbed.spent.keys():
+        seeds.setdefault(key[0], []).append(100.0 * ((key in each.found) - (key in climbed.found)))
+    differences = [float(np.mean(values)) for _, values in sorted(seeds.items())]
+    low, high = comparison.interval(differences)
+    both = len(each.found.keys() & climbed.found.keys())
+    return Claim(
+        f"Open in the paper: {name} finds more than next-ascent hillclimbing at the same budget.",
+        None if low <= 0 <= high else low > 0,
+        f"{np.mean(differences):+.1f} points of the trials, 95% interval {low:+.1f} to {high:+.1f}; {len(each.found)} "
+        f"and {len(climbed.found)} finds, {both} of the same trials.",
+    )
