@@ -71,8 +71,8 @@ class Searches(Experiment):
         claims = [_more(name, each, climbed) for name, each in results.items() if name != HILLCLIMB]
         note = (
             f"Every trial may show the nets {self.budget} candidates: the hillclimb goes on until they are spent, "
-            f"whatever its patience elsewhere; the others make generations of {self.population}. All draw moves by the same "
-            "operator; populations draw whole chains of them."
+            f"whatever its patience elsewhere; the others make generations of {self.population}. All draw moves by the "
+            "same operator; populations draw whole chains of them."
         )
         return Findings(claims, [self._told(results)], [self._drawn(results)], [note])
 
@@ -125,8 +125,8 @@ class Searches(Experiment):
         trials = len(next(iter(results.values())).spent)
         note = (
             f"{trials} trials each, {self.budget} candidates at most; candidates per find: all that were spent, of "
-            "trials that found nothing too; seed images: those with a find; label, wrong class: pairs that finds are of; "
-            "seconds: from the plan to the end of the run, compiling included"
+            "trials that found nothing too; seed images: those with a find; label, wrong class: pairs that finds are "
+            "of; seconds: from the plan to the end of the run, compiling included"
         )
         return Table(cells, note=note)
 

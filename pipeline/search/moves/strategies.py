@@ -239,8 +239,8 @@ class EvolutionStrategy:
         rates = _Rates.of(size, float(1.0 / np.sum(weights**2)))
         best = tf.gather(proposals.numbers, tf.math.top_k(fitness, len(weights)).indices, batch_dims=1)
         steps = (best - state.mean[:, None]) / _wide(state.step)[:, None]
-        mean_step = tf.einsum("lbmp,b->lmp", steps, tf.constant(weights, tf.float32))
-        mean_square = tf.einsum("lbmp,b->lmp", steps**2, tf.constant(weights, tf.float32))
+        shares = tf.constant(weights, tf.float32)[:, None, None]
+        mean_step, mean_square = (tf.reduce_sum(shares * each, axis=1) for each in (steps, steps**2))
         generations = state.generations + 1.0
         step_path = (1.0 - rates.step) * state.step_path
         step_path += math.sqrt(rates.step * (2.0 - rates.step) * rates.mass) * mean_step / tf.sqrt(state.variances)

@@ -1,0 +1,123 @@
+"""Populations of candidates on linear nets: what is found is a mistake, and a trial is a matter of itself alone."""
+
+import dataclasses
+import functools
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from pipeline.criteria import PeerPressure
+from pipeline.operators.affine import Affine
+from pipeline.search.moves import populations
+from pipeline.search.moves.lanes import Trials
+from pipeline.search.moves.populations import PopulationRunner, PopulationSearch
+from pipeline.search.moves.strategies import PBIL, EvolutionStrategy, Genetic, SteepestAscent
+from pipeline.search.moves.unit import Unit
+from tests.pipeline import nets
+
+COUNT, LANES, RUN_SEED = 20, 48, 5
+STRATEGIES = {
+    "steepest": SteepestAscent(16),
+    "genetic": Genetic(16),
+    "pbil": PBIL(16),
+    "evolution": EvolutionStrategy(16),
+}
+CRITERION = PeerPressure(0.5, 0.5)
+
+
+def _search(strategy, **changes):
+    return dataclasses.replace(PopulationSearch(strategy, Affine(), CRITERION, moves=3, generations=20), **changes)
+
+
+@functools.cache
+def _runner(search, costly=False):
+    group = nets.costly(nets.group()) if costly else nets.group()
+    return PopulationRunner(search, group, RUN_SEED, LANES)
+
+
+@functools.cache
+def _searched(search, costly=False):
+    unit = Unit(nets.group(), (0, 1, 2), "label", RUN_SEED, LANES, COUNT)
+    return unit.run(_runner(search, costly), nets.seeds(COUNT))
+
+
+@functools.cache
+def _trials():
+    seeds = nets.seeds(COUNT)
+    held = np.flatnonzero(_searched(_search(STRATEGIES["genetic"])).held)
+    rows = np.repeat(held, 3).astype(np.int32)
+    targets = np.tile(np.arange(3, dtype=np.int32), len(held))
+    confidences = nets.probabilities(seeds.images)[targets, rows, seeds.labels[rows]].astype(np.float32)
+    return Trials(rows, seeds.words[rows], targets, seeds.labels[rows], confidences)
+
+
+def _run(search, trials):
+    return _runner(search).run(nets.seeds(COUNT).images, trials, lambda done, of: None).results
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES.values(), ids=STRATEGIES)
+def test_what_is_found_is_a_mistake_by_numpy_alone(strategy):
+    search, seeds, trials = _search(strategy), nets.seeds(COUNT), _trials()
+    results = _searched(search).searched.results
+    found = np.flatnonzero(results.found)
+    assert 3 < len(found) < len(results.found)
+    for trial in found:
+        chain = Affine().parameters(results.numbers[trial, : results.length[trial]].astype(np.float64), 8, 8)
+        image = Affine().render(seeds.images[trials.row[trial]][None], [chain])
+        answers, label = nets.probabilities(image)[:, 0], trials.target_class[trial]
+        target = trials.target_net[trial]
+        for net, answer in enumerate(answers):
+            others = np.delete(answer, label).max()
+            assert others > answer[label] and others >= 0.499 if net == target else answer[label] >= 0.499
+        assert results.confidence[trial] == pytest.approx(answers[target, label], abs=0.01)
+        assert results.generations[trial] == results.number[trial] // strategy.population + 1
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES.values(), ids=STRATEGIES)
+def test_what_was_not_found_has_spent_all_generations(strategy):
+    results = _searched(_search(strategy)).searched.results
+    lost = ~results.found
+    assert (results.generations[lost] == 20).all() and (results.length[lost] == 0).all()
+    assert (results.confidence <= _trials().confidence + 1e-6).all()
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES.values(), ids=STRATEGIES)
+def test_a_trial_alone_among_others_and_in_another_order_ends_the_same(strategy):
+    search, trials = _search(strategy), _trials()
+    whole = _searched(search).searched.results
+    order = np.random.default_rng(2).permutation(len(trials.row))
+    turned = _run(search, Trials(*(column[order] for column in trials)))
+    alone = _run(search, Trials(*(column[4:5] for column in trials)))
+    for name in whole._fields:
+        np.testing.assert_array_equal(getattr(whole, name)[order], getattr(turned, name), name)
+        np.testing.assert_array_equal(getattr(whole, name)[4:5], getattr(alone, name), name)
+
+
+def test_nets_with_kernels_of_their_own_decide_the_same():
+    search = _search(STRATEGIES["evolution"])
+    one, other = (_searched(search, costly).searched.results for costly in (False, True))
+    for name in one._fields:
+        np.testing.assert_allclose(getattr(one, name), getattr(other, name), atol=1e-6, err_msg=name)
+
+
+def test_more_generations_lose_nothing():
+    fewer, more = (_searched(_search(STRATEGIES["pbil"], generations=many)).searched.results for many in (5, 20))
+    np.testing.assert_array_equal(more.found & (more.generations <= 5), fewer.found)
+    np.testing.assert_array_equal(more.numbers[fewer.found], fewer.numbers[fewer.found])
+
+
+def test_peers_lack_what_the_furthest_of_them_lacks():
+    answers = tf.constant([[[0.9, 0.1]], [[0.45, 0.55]], [[0.6, 0.4]], [[np.nan, 0.4]]], tf.float32)
+    classes = np.zeros(1, np.int32)
+    lacks = [
+        populations.shortfall(PeerPressure(0.7), answers[:3], classes, np.array([net])).numpy()[0] for net in range(3)
+    ]
+    np.testing.assert_allclose(lacks, [0.25, 0.1, 0.25], atol=1e-6)
+    assert populations.shortfall(PeerPressure(0.7), answers, classes, np.array([0])).numpy()[0] == 1.0
+    assert populations.shortfall(PeerPressure(0.5), answers[:1], classes, np.array([0])).numpy()[0] == 0.0
+
+
+def test_what_lies_beyond_the_range_is_brought_to_its_edge():
+    numbers = populations.within(tf.constant([-1.0, 0.25, 1.0, 7.0])).numpy()
+    assert numbers[0] == 0.0 and numbers[1] == 0.25 and (numbers[2:] < 1.0).all()
