@@ -38,9 +38,9 @@ class MovingSearch(PeerFilteredSearch):
 class PopulationSearch(PeerFilteredSearch):
     """[search] of the methods that try many candidates at a time."""
 
-    chain: int = setting(8, "most moves of a candidate; but for steepest, all candidates have so many", low=1, high=256)
+    chain: int = setting(8, "most moves of a candidate; but for steepest, all candidates have so many", low=1, high=64)
     population: int = setting(50, "candidates of a generation", low=4, high=100_000)
-    generations: int = setting(40, "generations after which a trial ends", low=1, high=1_000_000)
+    generations: int = setting(40, "generations after which a trial ends", low=1, high=100_000)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -161,6 +161,15 @@ def _check_numbers(sections: Sections) -> None:
         )
 
 
+def _check_candidates(sections: Sections) -> None:
+    search = sections["search"]
+    if search.population * search.generations >= 2**31:  # their numbers are int32
+        raise InputError(
+            f"[search] population times generations is {search.population * search.generations}, expected less than "
+            f"{2**31} candidates of a trial; lower one of them."
+        )
+
+
 _MOVED: dict[str, type | tuple[type, ...]] = {"operator": OPERATORS, "grade": MovedGrading}
 
 METHODS = (
@@ -170,9 +179,9 @@ METHODS = (
         _hillclimb,
         check=_check_numbers,  # one net is enough: without peers, whatever lowers its confidence is accepted
     ),
-    Method("steepest", {"search": PopulationSearch, **_MOVED}, _steepest),
-    Method("genetic", {"search": GeneticSearch, **_MOVED}, _genetic),
-    Method("pbil", {"search": PBILSearch, **_MOVED}, _pbil),
-    Method("evolution_strategy", {"search": EvolutionSearch, **_MOVED}, _evolution),
+    Method("steepest", {"search": PopulationSearch, **_MOVED}, _steepest, check=_check_candidates),
+    Method("genetic", {"search": GeneticSearch, **_MOVED}, _genetic, check=_check_candidates),
+    Method("pbil", {"search": PBILSearch, **_MOVED}, _pbil, check=_check_candidates),
+    Method("evolution_strategy", {"search": EvolutionSearch, **_MOVED}, _evolution, check=_check_candidates),
     Method("scan", {"search": PeerFilteredSearch, "grade": Grading}, _scan, least_nets=_scanned_nets),
 )

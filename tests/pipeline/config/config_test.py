@@ -117,9 +117,9 @@ def test_a_key_like_no_other_brings_them_all(load):
         ("search.patience", "[1]", "expected a whole number"),
         ("search.peer_confidence", '"high"', "expected a number"),
         ("search.peer_confidence", "true", "expected a number"),
-        ("search.method", '"climb"', "expected 'hillclimb' or 'scan'"),
-        ("search.method", "1", "expected 'hillclimb' or 'scan'"),
-        ("search.method", '["scan"]', "expected 'hillclimb' or 'scan'"),
+        ("search.method", '"climb"', "expected 'hillclimb' or 'steepest' or"),
+        ("search.method", "1", "expected 'hillclimb' or 'steepest' or"),
+        ("search.method", '["scan"]', "expected 'hillclimb' or 'steepest' or"),
         ("search.targets", "3", "expected a text or a list, each item a text"),
         ("search.targets", '["a", 3]', "expected a text or a list, each item a text"),
         ("seeds.dataset", "1", "expected a text"),
@@ -157,6 +157,15 @@ RANGES: dict[str, tuple[str, str, str, str]] = {
     "search.patience": ("0", "1", "1000000", "1000001"),
     "search.max_moves": ("0", "1", "4096", "4097"),
     "search.trials": ("-1", "0", "2147483647", "2147483648"),
+    "search.chain": ("0", "1", "64", "65"),
+    "search.population": ("3", "4", "100000", "100001"),
+    "search.generations": ("0", "1", "100000", "100001"),
+    "search.crossover_rate": ("-1e-9", "0.0", "1.0", "1.000001"),
+    "search.mutation_rate": ("-1e-9", "0.0", "1.0", "1.000001"),
+    "search.learning_rate": ("-1e-9", "0.0", "1.0", "1.000001"),
+    "search.mutation_shift": ("-1e-9", "0.0", "1.0", "1.000001"),
+    "search.bits": ("0", "1", "20", "21"),
+    "search.step": ("0.99e-6", "1e-6", "1.0", "1.000001"),
     "operator.rotation_degrees": ("-1e-9", "0.0", "180.0", "180.0001"),
     "operator.translation_pixels": ("-1e-9", "0.0", "10000.0", "10000.01"),
     "operator.scale": ("-1e-9", "0.0", "10.0", "10.00001"),
@@ -333,6 +342,9 @@ def test_no_more_candidates_than_can_be_numbered(load):
     longest = load({"search.patience": "1_000_000", "search.max_moves": "2147"})
     assert longest.sections["search"].max_moves == 2147
     message = _told(load, {"search.patience": "1_000_000", "search.max_moves": "2148"})
+    many = {"search.method": '"pbil"', "search.population": "100_000", "search.generations": "21_475"}
+    assert "[search] population times generations is 2147500000, expected less than 2147483648" in _told(load, many)
+    load({**many, "search.generations": "21_474"})
     assert "patience times max_moves is 2148000000, expected less than 2147483648 candidates of a trial" in message
 
 
@@ -422,13 +434,14 @@ def test_the_searcher_is_the_one_described(load):
 SCAN = {
     *("search.class_from", "search.peer_confidence", "search.target_confidence", "grade.peer_margin", "run.lanes"),
 }
-HILLCLIMB = {
+MOVED = {
     *SCAN,
-    *("search.patience", "search.max_moves", "search.compose"),
     *(f"operator.{name}" for name in ("rotation_degrees", "translation_pixels", "scale", "stretch", "shear_degrees")),
     "operator.border",
     *(f"grade.{name}" for name in ("rotation_degrees", "translation", "scale", "stretch", "shear_degrees")),
 }
+HILLCLIMB = MOVED | {"search.patience", "search.max_moves", "search.compose"}
+POPULATION = MOVED | {"search.chain", "search.population", "search.generations"}
 ATTACK = {"search.class_from", "attack.aim", "run.lanes"}
 BRED = {"garbage.classes", "garbage.confidence", "garbage.generations", "garbage.population"}
 CROSSOVER = {"garbage.crossover_rate", "garbage.crossover_eta"}
@@ -436,6 +449,10 @@ MUTATION = {"garbage.mutation_rate", "garbage.mutation_eta"}
 NETWORK = {f"garbage.{did}_{what}" for did in ("add", "delete") for what in ("connection", "neuron")}
 TAKES = {  # method -> what it reads
     "hillclimb": HILLCLIMB,
+    "steepest": POPULATION,
+    "genetic": POPULATION | {"search.crossover_rate", "search.mutation_rate"},
+    "pbil": POPULATION | {f"search.{name}" for name in ("learning_rate", "mutation_rate", "mutation_shift", "bits")},
+    "evolution_strategy": POPULATION | {"search.step"},
     "scan": SCAN,
     "lbfgs": ATTACK | {f"attack.{name}" for name in ("iterations", "memory", "first_c", "brackets", "bisections")},
     "pgd": ATTACK | {f"attack.{name}" for name in ("eps", "norm", "step_size", "steps", "random_start")},

@@ -25,6 +25,14 @@ def test_what_is_there_is_not_made_again_and_says_the_same(carried_out):
     }
 
 
+def test_searches_are_beside_each_other_at_equal_budget(carried_out):
+    told, _ = carried_out("peer-searches")
+    rows = told["tables"][0]["rows"]
+    assert [row["search"] for row in rows] == ["hillclimb", "steepest", "evolution_strategy"]
+    assert all(row["found"] > 5 and row["candidates per find"] > 1 for row in rows)
+    assert [claim["text"].split(": ")[1].split()[0] for claim in told["claims"]] == ["steepest", "evolution_strategy"]
+
+
 def test_each_net_in_turn_counts_seed_images_by_the_nets_misled(carried_out):
     told, _ = carried_out("peer-each-in-turn")
     rows = told["tables"][0]["rows"]
