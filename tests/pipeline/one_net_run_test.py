@@ -18,6 +18,9 @@ CHANGES = {
 }
 
 
+pytestmark = pytest.mark.slow
+
+
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory):
     """A workdir in which a run of mlp-8 alone was run, and what it printed. Not to be changed."""

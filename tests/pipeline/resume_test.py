@@ -38,6 +38,7 @@ def broken_off(made, tmp_path):
     return copied
 
 
+@pytest.mark.slow
 def test_what_was_half_written_is_swept_and_written_again(broken_off, made, peerpressure, config, tree, half_written):
     chunks = broken_off.ledger / "first" / "chunks"
     before = {path: path.stat().st_mtime_ns for path in chunks.glob("*.parquet")}
@@ -91,6 +92,7 @@ def test_a_run_id_keeps_its_configuration(copied, peerpressure, config, tree, ha
     assert not half_written(copied.path)
 
 
+@pytest.mark.slow
 def test_a_killed_run_goes_on_after_an_upgrade_and_with_other_keys_that_determine_no_result(
     copied, finished, peerpressure, config, tree, upgrade
 ):

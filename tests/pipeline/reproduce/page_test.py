@@ -34,7 +34,7 @@ class Toy(Experiment):
         )
 
 
-def _picture(name, side=700):
+def _picture(name, side=450):
     pixels = np.random.default_rng(0).integers(0, 256, (side, side, 3)).astype(np.uint8)  # the worst that PNG can get
 
     def draw(stream):

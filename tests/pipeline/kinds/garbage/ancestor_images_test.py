@@ -20,6 +20,8 @@ from tests.pipeline import nets
 SMALL = {"population": 20, "generations": 30, "confidence": 0.99999}
 RUN_SEED = 3
 
+pytestmark = pytest.mark.slow
+
 
 def _run(name, **changes):
     method = next(method for method in METHODS if method.name == name)
@@ -29,7 +31,7 @@ def _run(name, **changes):
     return Recorded(manifest, method, {"garbage": section}, Run(run_seed=RUN_SEED), Peers())
 
 
-@pytest.fixture(scope="module", params=["direct", pytest.param("cppn", marks=pytest.mark.slow)])
+@pytest.fixture(scope="module", params=["direct", "cppn"])
 def mined(request, tmp_path_factory):
     """A run, its folder, and the champions of its island as examples."""
     run = _run(request.param)
