@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import dataclasses
 import functools
 from collections.abc import Sequence
@@ -74,9 +75,9 @@ class _Fooling(Experiment):
         shown = [_generations(courses, classes, task), *of(task).tables(folder, manifest)]
         return Findings(self.claims(courses, classes, manifest), shown, [_sheet(folder), _curves(courses)])
 
+    @abc.abstractmethod
     def claims(self, courses: Sequence[Course], classes: int, manifest: Manifest) -> list[Claim]:
         """Returns the paper's claims of this way to make garbage."""
-        raise NotImplementedError
 
 
 def _generations(courses: Sequence[Course], classes: int, task: Config) -> Table:

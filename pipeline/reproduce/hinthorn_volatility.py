@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 from collections.abc import Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -27,6 +27,27 @@ _SHOWN = 3  # pairs of the picture
 _GROUPS = {"original label": ("label",), "aimed label": ("wrong_class",), "both labels": ("label", "wrong_class")}
 
 
+class _Layer(NamedTuple):
+    """What twins disturb in a layer.
+
+    Attributes:
+      name: of the layer.
+      units: how many it has.
+      blamed: share of the volatility in the most volatile units.
+      overlaps: for each of `_GROUPS`, the share of volatile units that two groups of perturbations have in common.
+    """
+
+    name: str
+    units: int
+    blamed: float
+    overlaps: Sequence[float]
+
+    def cells(self) -> list[str]:
+        """Returns its row of the table."""
+        shares = (self.blamed, *self.overlaps)
+        return [self.name, str(self.units), *(f"{100 * share:.1f}" for share in shares)]
+
+
 @dataclasses.dataclass(frozen=True)
 class Volatility(Experiment):
     """Volatility of every unit of a net's layers on pairs; of a convolution, a unit is a filter."""
@@ -46,45 +67,51 @@ class Volatility(Experiment):
         dataset = bench.published(task)
         pairs, group = list(dataset.examples(_FEATURES)), bench.group(dataset)
         model = nets.model(group, group.names[0])
-        twins, originals = (np.stack([pair[key] for pair in pairs]) for key in ("image", "seed_image"))
-        rows, blamed, alike = [["layer", "units", *_heads(self.share)]], {}, []
-        for layer in cuts.hidden(model, "layer"):
-            cut = cuts.cut(model, layer, "layer")
-            acts = activity(cut, twins), activity(cut, originals)
-            volatile = volatility(*acts)
-            overlap = {name: self._overlap(acts, pairs, keys) for name, keys in _GROUPS.items()}
-            share = concentration(volatile, self.share)
-            cells = [f"{100 * share:.1f}", *(f"{100 * value:.1f}" for value in overlap.values())]
-            rows.append([cut.name, str(len(volatile)), *cells])
-            blamed[cut.name] = share
-            alike += list(overlap.values())
-        strips = [self._strip(model, pair, twins, originals) for pair in pairs[:_SHOWN]]
-        claims = [
-            Claim(
-                "Blame is concentrated: a few units have more than 1.5 times their share of the volatility.",
-                min(blamed.values()) > 1.5 * self.share,
-                "; ".join(
-                    f"{name}: {100 * share:.0f}% of it in the top {100 * self.share:g}%"
-                    for name, share in blamed.items()
-                )
-                + ".",
-            ),
-            Claim(
-                "Which units are volatile hangs on the labels: each group of perturbations has its own.",
-                float(np.mean(alike)) < 0.9,
-                f"two groups share {100 * np.mean(alike):.0f}% of their most volatile units on average; by chance "
-                f"it is {100 * self.share:g}%.",
-            ),
-        ]
-        drawn = functools.partial(picture.draw_strips, strips)
+        layers = [self._layer(cuts.cut(model, layer, "layer"), pairs) for layer in cuts.hidden(model, "layer")]
+        note = (
+            f"of {len(pairs)} pairs of {group.names[0]}; shared: the mean, over two groups of perturbations, of the "
+            "volatile units that they share"
+        )
+        return Findings(
+            [self._concentrated(layers), self._of_labels(layers)],
+            [Table([["layer", "units", *_heads(self.share)], *(layer.cells() for layer in layers)], note=note)],
+            [self._drawn(model, pairs)],
+        )
+
+    def _layer(self, cut: cuts.Cut, pairs: Sequence[Example]) -> _Layer:
+        twins, originals = _images(pairs)
+        acts = activity(cut, twins), activity(cut, originals)
+        volatile = volatility(*acts)
+        overlaps = [self._overlap(acts, pairs, keys) for keys in _GROUPS.values()]
+        return _Layer(cut.name, len(volatile), concentration(volatile, self.share), overlaps)
+
+    def _concentrated(self, layers: Sequence[_Layer]) -> Claim:
+        told = "; ".join(
+            f"{layer.name}: {100 * layer.blamed:.0f}% of it in the top {100 * self.share:g}%" for layer in layers
+        )
+        return Claim(
+            "Blame is concentrated: a few units have more than 1.5 times their share of the volatility.",
+            min(layer.blamed for layer in layers) > 1.5 * self.share,
+            f"{told}.",
+        )
+
+    def _of_labels(self, layers: Sequence[_Layer]) -> Claim:
+        alike = float(np.mean([layer.overlaps for layer in layers]))
+        return Claim(
+            "Which units are volatile hangs on the labels: each group of perturbations has its own.",
+            alike < 0.9,
+            f"two groups share {100 * alike:.0f}% of their most volatile units on average; by chance it is "
+            f"{100 * self.share:g}%.",
+        )
+
+    def _drawn(self, model: Any, pairs: Sequence[Example]) -> Picture:
+        cut = cuts.cut(model, cuts.hidden(model, "layer")[-1], "layer")
+        volatile = volatility(*(activity(cut, images) for images in _images(pairs)))
+        units = sorted(top(volatile, self.share))
+        drawn = functools.partial(picture.draw_strips, [_strip(cut, units, pair) for pair in pairs[:_SHOWN]])
         title = "What the most volatile units of the last hidden layer see"
         alt = "Rows: original, twin, change, and the gradients of the volatile units' activity for each."
-        note = f"of {len(pairs)} pairs of {group.names[0]}; shared: the mean, over two groups of perturbations, of the"
-        return Findings(
-            claims,
-            [Table(rows, note=f"{note} volatile units that they share")],
-            [Picture("projections", title, alt, drawn)],
-        )
+        return Picture("projections", title, alt, drawn)
 
     def _overlap(self, acts: tuple[np.ndarray, np.ndarray], pairs: Sequence[Example], keys: Sequence[str]) -> float:
         """Returns the mean share of the most volatile units that two groups of pairs have in common."""
@@ -94,18 +121,22 @@ class Volatility(Experiment):
         shared = [len(one & other) / len(one) for place, one in enumerate(tops) for other in tops[place + 1 :]]
         return float(np.mean(shared)) if shared else 1.0
 
-    def _strip(self, model: Any, pair: Example, twins: np.ndarray, originals: np.ndarray) -> picture.Strip:
-        """Returns a pair, and its volatile units' activity led back to the image."""
-        cut = cuts.cut(model, cuts.hidden(model, "layer")[-1], "layer")
-        volatile = volatility(activity(cut, twins), activity(cut, originals))
-        units = sorted(top(volatile, self.share))
-        images = pair["seed_image"], pair["image"]
-        seen = [projection(cut, image, units) for image in images]
-        change = np.clip(127.5 + 10.0 * (images[1].astype(np.float64) - images[0]), 0, 255).astype(np.uint8)
-        led = [*seen, seen[1] - seen[0]]
-        titles = ["original", "twin", "change x 10", "seen in original", "seen in twin", "difference"]
-        name = f"{int(pair['label'])} read as {int(pair['wrong_class'])}"
-        return picture.Strip(name, np.stack([*images, change, *map(_grey, led)]), titles)
+
+def _images(pairs: Sequence[Example]) -> tuple[np.ndarray, np.ndarray]:
+    """Returns twins and originals, each uint8 `[T, H, W, C]`."""
+    twins, originals = (np.stack([pair[key] for pair in pairs]) for key in ("image", "seed_image"))
+    return twins, originals
+
+
+def _strip(cut: cuts.Cut, units: Sequence[int], pair: Example) -> picture.Strip:
+    """Returns a pair, and the activity of some units of a layer led back to the image."""
+    images = pair["seed_image"], pair["image"]
+    seen = [projection(cut, image, units) for image in images]
+    change = np.clip(127.5 + 10.0 * (images[1].astype(np.float64) - images[0]), 0, 255).astype(np.uint8)
+    led = [*seen, seen[1] - seen[0]]
+    titles = ["original", "twin", "change x 10", "seen in original", "seen in twin", "difference"]
+    name = f"{int(pair['label'])} read as {int(pair['wrong_class'])}"
+    return picture.Strip(name, np.stack([*images, change, *map(_grey, led)]), titles)
 
 
 def _heads(share: float) -> list[str]:

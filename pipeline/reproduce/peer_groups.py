@@ -5,13 +5,15 @@ from __future__ import annotations
 import collections
 import dataclasses
 import functools
+import math
 from collections.abc import Sequence
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 
 from models.errors import InputError
 from models.settings import setting
+from pipeline.config.config import Config
 from pipeline.kinds import targets
 from pipeline.kinds.kind import Example
 from pipeline.report import picture, rates
@@ -92,43 +94,78 @@ class PeerCount(Experiment):
         target, *peers = base.peers.architectures  # the first, for a net's place decides its first weights
         if not base.judge.architecture:
             raise InputError(f"{self.task} has no judge; give it [judge] architecture.")
-        found, labels = [], []
+        counted = [self._counted(bench, base, count) for count in range(1, len(peers) + 1)]
         cells = [["peers", "found", "of trials, % (95% interval)", "judge reads the label, % (95% interval)"]]
-        for count in range(1, len(peers) + 1):
-            nets = (target, *peers[:count])
-            keys: dict[str, dict[str, object]] = {
-                "peers": {"architectures": nets},
-                "search": {"trials": self.trials, "targets": (target,)},
-            }
-            folder = bench.mined(with_keys(base, f"peers{count}", **keys))
-            manifest = folder.manifest()
-            assert manifest is not None
-            _, ran = rates.rate(manifest, target)
-            examples = list(RunExamples(folder).examples())
-            right = sum(int(example["judge"]["class"]) == int(example["label"]) for example in examples)
-            cells.append(
-                [str(count), str(len(examples)), rates.percent(len(examples), ran), rates.percent(right, len(examples))]
-            )
-            found.append(len(examples) / max(ran, 1))
-            labels.append(right / len(examples) if examples else float("nan"))
-        claims = [
-            Claim(
-                "The more peers, the fewer mistakes are found.",
-                found[-1] < found[0],
-                f"{100 * found[0]:.1f}% of the trials with 1 peer, {100 * found[-1]:.1f}% with {len(peers)}.",
-            ),
-            Claim(
-                "The more peers, the more reliable the label is (the judge, a stronger net, reads it too).",
-                labels[-1] > labels[0],
-                f"{100 * labels[0]:.1f}% with 1 peer, {100 * labels[-1]:.1f}% with {len(peers)}.",
-            ),
-        ]
-        lines = {
-            "trials that find a mistake": [100 * each for each in found],
-            "mistakes whose label the judge reads": [100 * each for each in labels],
-        }
-        places = [str(count) for count in range(1, len(peers) + 1)]
-        drawn = functools.partial(picture.draw_lines, lines, places, "%")
-        shown = Picture("curve", "Coverage and reliability by the number of peers", "Two lines over the peers.", drawn)
+        cells += [one.cells(str(count)) for count, one in enumerate(counted, start=1)]
         note = f"target: {target}; peers in this order: {', '.join(peers)}; judge: {base.judge.architecture}"
-        return Findings(claims, [Table(cells, note=note)], [shown])
+        return Findings([_rarer(counted), _surer(counted)], [Table(cells, note=note)], [_curve(counted)])
+
+    def _counted(self, bench: Bench, base: Config, count: int) -> _Counted:
+        target, *peers = base.peers.architectures
+        keys: dict[str, dict[str, object]] = {
+            "peers": {"architectures": (target, *peers[:count])},
+            "search": {"trials": self.trials, "targets": (target,)},
+        }
+        folder = bench.mined(with_keys(base, f"peers{count}", **keys))
+        manifest = folder.manifest()
+        assert manifest is not None
+        _, ran = rates.rate(manifest, target)
+        examples = list(RunExamples(folder).examples())
+        read = sum(int(example["judge"]["class"]) == int(example["label"]) for example in examples)
+        return _Counted(ran, len(examples), read)
+
+
+class _Counted(NamedTuple):
+    """What was found under some peers.
+
+    Attributes:
+      trials: trials that were run.
+      found: mistakes.
+      read: those whose label the judge reads.
+    """
+
+    trials: int
+    found: int
+    read: int
+
+    @property
+    def coverage(self) -> float:
+        """Trials that find a mistake, in %."""
+        return 100.0 * self.found / max(self.trials, 1)
+
+    @property
+    def reliability(self) -> float:
+        """Mistakes whose label the judge reads, in %; NaN where there is none."""
+        return 100.0 * self.read / self.found if self.found else math.nan
+
+    def cells(self, peers: str) -> list[str]:
+        """Returns a row of the table."""
+        return [peers, str(self.found), rates.percent(self.found, self.trials), rates.percent(self.read, self.found)]
+
+
+def _rarer(counted: Sequence[_Counted]) -> Claim:
+    first, last = counted[0], counted[-1]
+    return Claim(
+        "The more peers, the fewer mistakes are found.",
+        last.coverage < first.coverage,
+        f"{first.coverage:.1f}% of the trials with 1 peer, {last.coverage:.1f}% with {len(counted)}.",
+    )
+
+
+def _surer(counted: Sequence[_Counted]) -> Claim:
+    first, last = counted[0], counted[-1]
+    return Claim(
+        "The more peers, the more reliable the label is (the judge, a stronger net, reads it too).",
+        last.reliability > first.reliability if first.found and last.found else None,
+        f"{first.reliability:.1f}% with 1 peer, {last.reliability:.1f}% with {len(counted)}.",
+    )
+
+
+def _curve(counted: Sequence[_Counted]) -> Picture:
+    lines = {
+        "trials that find a mistake": [one.coverage for one in counted],
+        "mistakes whose label the judge reads": [one.reliability for one in counted],
+    }
+    places = [str(count) for count in range(1, len(counted) + 1)]
+    drawn = functools.partial(picture.draw_lines, lines, places, "%")
+    return Picture("curve", "Coverage and reliability by the number of peers", "Two lines over the peers.", drawn)

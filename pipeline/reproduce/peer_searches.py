@@ -16,6 +16,7 @@ from models.settings import setting
 from pipeline import records
 from pipeline.config.config import Config
 from pipeline.kinds import registry
+from pipeline.kinds.kind import Example
 from pipeline.report import picture, rates
 from pipeline.report.page import Picture
 from pipeline.report.tables import Table, number
@@ -36,9 +37,9 @@ class _Searched:
     Attributes:
       spent: candidates of each trial, (seed image, target net) -> at most the budget.
       found: those trials that found a mistake within the budget, with how many moves it has.
-      pairs: of label and wrong class, those that the mistakes are of.
-      high: mistakes that are graded to be of high value.
-      seconds: from the run's plan to its end, compiling included.
+      pairs: of label and wrong class, those that these mistakes are of.
+      high: how many of them are graded to be of high value.
+      seconds: from the run's plan to its end, compiling included, and what a trial spends beyond the budget.
     """
 
     spent: Mapping[tuple[str, str], int]
@@ -104,7 +105,7 @@ class Searches(Experiment):
             for row in tried
             if row["outcome"] == records.FOUND and row["candidates"] <= self.budget
         }
-        examples = list(RunExamples(folder).examples())
+        examples = [one for one in RunExamples(folder).examples() if _key_of(one) in found]
         pairs = frozenset((int(one["label"]), int(one["wrong_class"])) for one in examples)
         high = sum(one["grade"] == records.HIGH.encode() for one in examples)
         return _Searched(spent, found, pairs, high, _seconds(folder))
@@ -126,7 +127,8 @@ class Searches(Experiment):
         note = (
             f"{trials} trials each, {self.budget} candidates at most; candidates per find: all that were spent, of "
             "trials that found nothing too; seed images: those with a find; label, wrong class: pairs that finds are "
-            "of; seconds: from the plan to the end of the run, compiling included"
+            "of; seconds: from the plan to the end of the run, compiling included; the hillclimb's run goes on beyond "
+            "the candidates that count, for it ends a trial where none of the last ones was a move"
         )
         return Table(cells, note=note)
 
@@ -143,6 +145,10 @@ class Searches(Experiment):
 
 def _key(row: Mapping[str, object]) -> tuple[str, str]:
     return str(row["seed_id"]), str(row["target_net"])
+
+
+def _key_of(example: Example) -> tuple[str, str]:
+    return example["seed"]["id"].decode(), example["target_net"].decode()
 
 
 def _seconds(folder: RunFolder) -> float:

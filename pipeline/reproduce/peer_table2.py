@@ -29,14 +29,14 @@ from pipeline.reproduce.experiment import BALUJA, Claim, Experiment, Findings
 from pipeline.versions.of_run import RunExamples
 
 
-class Published(NamedTuple):
+class PaperColumn(NamedTuple):
     """A column of the paper's Table 2: successes of 300 tries, and mean swaps."""
 
     found: int
     swaps: int
 
 
-TABLE2 = (Published(299, 36), Published(145, 37), Published(96, 39), Published(72, 40), Published(57, 41))
+TABLE2 = (PaperColumn(299, 36), PaperColumn(145, 37), PaperColumn(96, 39), PaperColumn(72, 40), PaperColumn(57, 41))
 TRIES = 300
 _ALONE = 0.98  # the share that has to succeed without peers
 _FACTOR = 2.0  # within which mean swaps have to be those of the paper

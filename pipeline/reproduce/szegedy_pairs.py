@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import itertools
 import math
+from collections.abc import Sequence
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
@@ -26,6 +27,9 @@ from pipeline.versions.published import Published
 _TASK = "the task whose nets are attacked: its configuration, relative to this file"
 _BATCH = 512  # images that nets see at a time
 _READ = 4096  # images in memory at a time
+_FACTOR = 1.5  # within which distortions have to be those of the paper
+_POINTS = 10.0  # within which shares have to be those of the paper, in %
+_FURTHEST = 4  # shares that are told
 
 
 class Line(NamedTuple):
@@ -74,24 +78,34 @@ class Twins(Experiment):
         dataset, group = _published(bench, task)
         rows = {row.made_for: row for row in transfer.table(_examples(dataset), group, (), _BATCH)}
         errors = [_errors(group, bench.job(task).source, split) for split in ("train", "test")]
-        others = [name for name in INDUCED_IN if name in group.names]
-        figures = ("train / test error %", "distortion", "induced %")
-        cells = [["net", *(f"{figure}, {whose}" for figure in figures for whose in ("paper", "here"))]]
-        for place, (name, row) in enumerate(rows.items()):
-            line = TABLE.get(name)
-            induced = " / ".join(f"{100 * row.induced[group.names.index(other)]:.1f}" for other in others)
-            ours = [" / ".join(f"{error[place]:.1f}" for error in errors), f"{row.distortion:.3f}", induced]
-            theirs = ["-"] * 3
-            if line:
-                among = " / ".join(f"{share:g}" for share in line.induced) or "-"
-                theirs = [f"{line.train:g} / {line.test:g}", f"{line.distortion:g}", among]
-            cells.append([name, *(cell for pair in zip(theirs, ours, strict=True) for cell in pair)])
-        note = f"induced: errors of {', '.join(others) or 'no net of the paper'} on the twins"
         shares = np.array([row.induced for row in rows.values()])
         drawn = functools.partial(picture.draw_table, shares, list(rows), group.names)
         shown = Picture("induced", "Who is fooled by whose twins", "Heat map: nets of twins by nets shown them.", drawn)
-        claims = [_all_fooled(dataset, rows), _decay(rows), _carry_over(rows, group)]
-        return Findings(claims, [Table(cells, note=note)], [shown], [_COUNTED.format(_counts(rows))])
+        claims = [
+            _all_fooled(dataset, rows),
+            _decay(rows),
+            _carry_over(rows, group),
+            _as_far(rows),
+            _shares(rows, group),
+        ]
+        return Findings(claims, [_beside(rows, errors, group)], [shown], [_COUNTED.format(_counts(rows))])
+
+
+def _beside(rows: dict[str, transfer.Row], errors: Sequence[Sequence[float]], group: PeerGroup) -> Table:
+    """Returns the paper's table beside ours; `errors` are the nets' on the training and the test images, in %."""
+    others = [name for name in INDUCED_IN if name in group.names]
+    figures = ("train / test error %", "distortion", "induced %")
+    cells = [["net", *(f"{figure}, {whose}" for figure in figures for whose in ("paper", "here"))]]
+    for place, (name, row) in enumerate(rows.items()):
+        line = TABLE.get(name)
+        induced = " / ".join(f"{100 * row.induced[group.names.index(other)]:.1f}" for other in others)
+        ours = [" / ".join(f"{error[place]:.1f}" for error in errors), f"{row.distortion:.3f}", induced]
+        theirs = ["-"] * 3
+        if line:
+            among = " / ".join(f"{share:g}" for share in line.induced) or "-"
+            theirs = [f"{line.train:g} / {line.test:g}", f"{line.distortion:g}", among]
+        cells.append([name, *(cell for pair in zip(theirs, ours, strict=True) for cell in pair)])
+    return Table(cells, note=f"induced: errors of {', '.join(others) or 'no net of the paper'} on the twins")
 
 
 _COUNTED = "Every twin is stored as a uint8 image, and misread as stored. Twins: {}."
@@ -147,6 +161,28 @@ def _carry_over(rows: dict[str, transfer.Row], group: PeerGroup) -> Claim:
     return Claim(text, ahead == len(pairs) and mean[0] > 2 * mean[1] if pairs else None, found)
 
 
+def _as_far(rows: dict[str, transfer.Row]) -> Claim:
+    pairs = [(name, row.distortion, TABLE[name].distortion) for name, row in rows.items() if name in TABLE]
+    held = all(1 / _FACTOR <= ours / theirs <= _FACTOR for _, ours, theirs in pairs) if pairs else None
+    told = ", ".join(f"{name} {ours:.3f} ({theirs:g})" for name, ours, theirs in pairs) or "no such nets in this form"
+    text = f"Mean distortions are 0.058 to 0.14 (held if each is within a factor of {_FACTOR:g} of the paper's)."
+    return Claim(text, held, f"ours (the paper's): {told}.")
+
+
+def _shares(rows: dict[str, transfer.Row], group: PeerGroup) -> Claim:
+    pairs = [
+        (f"{name} in {other}", 100 * row.induced[group.names.index(other)], published)
+        for name, row in rows.items()
+        for other, published in zip(INDUCED_IN, TABLE[name].induced if name in TABLE else ())
+        if other != name and other in group.names
+    ]
+    held = all(abs(ours - theirs) <= _POINTS for _, ours, theirs in pairs) if pairs else None
+    apart = sorted(pairs, key=lambda pair: -abs(pair[1] - pair[2]))[:_FURTHEST]
+    told = ", ".join(f"{name} {ours:.1f}% ({theirs:g})" for name, ours, theirs in apart) or "no such nets in this form"
+    text = f"Which nets fool which, and how often, is as in the paper's table (held if within {_POINTS:g} points)."
+    return Claim(text, held, f"furthest apart, ours (the paper's): {told}.")
+
+
 @dataclasses.dataclass(frozen=True)
 class Halves(Experiment):
     """Nets trained on disjoint halves of the training images, shown each other's twins."""
@@ -169,12 +205,6 @@ class Halves(Experiment):
             next(row for row in rows if row.made_for == group.names[0] and (row.size == NATURAL) == is_natural)
             for is_natural in (True, False)
         )
-        columns = [f"{size}, {what} %" for size in ("natural", "rescaled") for what in ("paper", "here", "noise")]
-        cells = [["shown to", *columns]]
-        for place, (name, what) in enumerate(zip(group.names[1:], ("another architecture", "the other half")), start=1):
-            theirs = [f"{line[place - 1]:g}" for line in (NATURAL_OTHER, RESCALED_OTHER)]
-            ours = [[f"{100 * share[place]:.1f}" for share in (row.induced, row.noise)] for row in (natural, rescaled)]
-            cells.append([f"{name} ({what})", theirs[0], *ours[0], theirs[1], *ours[1]])
         claims = [
             self._across(natural, "natural size"),
             self._across(rescaled, f"distortion {self.rescaled:g}"),
@@ -183,14 +213,39 @@ class Halves(Experiment):
                 natural.induced[1] > natural.induced[2],
                 f"{100 * natural.induced[1]:.1f}% and {100 * natural.induced[2]:.1f}%.",
             ),
+            self._as_often(natural, rescaled),
         ]
-        note = f"twins of {group.names[0]}, mean distortion {natural.distortion:.3f}; noise of the same size beside"
-        return Findings(claims, [Table(cells, note=note), transfer.formatted(rows, group.names)])
+        return Findings(claims, [_both_sizes(natural, rescaled, group), transfer.formatted(rows, group.names)])
 
     def _across(self, row: transfer.Row, size: str) -> Claim:
         induced, by_noise = row.induced[2], row.noise[2]
         text = f"Twins fool a net that saw none of the same images more often than noise does ({size})."
         return Claim(text, induced > by_noise, f"{100 * induced:.1f}% by twins, {100 * by_noise:.1f}% by noise.")
+
+    def _as_often(self, natural: transfer.Row, rescaled: transfer.Row) -> Claim:
+        pairs = [
+            (100 * ours, theirs)
+            for row, line in ((natural, NATURAL_OTHER), (rescaled, RESCALED_OTHER))
+            for ours, theirs in zip(row.induced[1:], line)
+        ]
+        told = ", ".join(f"{ours:.1f}% ({theirs:g})" for ours, theirs in pairs)
+        return Claim(
+            f"They are fooled as often as in the paper (held if within {_POINTS:g} points).",
+            all(abs(ours - theirs) <= _POINTS for ours, theirs in pairs),
+            f"ours (the paper's), another architecture and the other half: {told}; the last two at distortion "
+            f"{self.rescaled:g}.",
+        )
+
+
+def _both_sizes(natural: transfer.Row, rescaled: transfer.Row, group: PeerGroup) -> Table:
+    columns = [f"{size}, {what} %" for size in ("natural", "rescaled") for what in ("paper", "here", "noise")]
+    cells = [["shown to", *columns]]
+    for place, (name, what) in enumerate(zip(group.names[1:], ("another architecture", "the other half")), start=1):
+        theirs = [f"{line[place - 1]:g}" for line in (NATURAL_OTHER, RESCALED_OTHER)]
+        ours = [[f"{100 * share[place]:.1f}" for share in (row.induced, row.noise)] for row in (natural, rescaled)]
+        cells.append([f"{name} ({what})", theirs[0], *ours[0], theirs[1], *ours[1]])
+    note = f"twins of {group.names[0]}, mean distortion {natural.distortion:.3f}; noise of the same size beside"
+    return Table(cells, note=note)
 
 
 @dataclasses.dataclass(frozen=True)

@@ -147,7 +147,7 @@ def test_a_chain_ends_where_little_changes(went, tmp_path):
 @pytest.mark.parametrize(
     ("mined", "told"),
     [
-        ({"search": PGD, "attack": ATTACK}, "expected one that finds mistakes by moves"),
+        ({"search": PGD, "attack": ATTACK}, "expected 'hillclimb'"),
         ({"peers": {"architectures": ["mlp-4"]}}, "expected at least 2: a target and its peers"),
         ({"peers": {"files": FILES, "names": ["a", "ensemble"]}}, "a net is named 'ensemble'"),
     ],

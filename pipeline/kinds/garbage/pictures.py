@@ -81,13 +81,13 @@ def _strips(examples: Sequence[Example], run: Recorded, folder: RunFolder) -> li
     strips = []
     for example in examples:
         family = lineage.ancestors(folder, example, run)
-        island = islands.setdefault(
-            (example["target_net"], int(example["island"])), ancestor_images.Island(example, run)
-        )
+        key = example["target_net"], int(example["island"])
+        if key not in islands:
+            islands[key] = ancestor_images.Island(example, run)
         line = lineage.line(family)
         name = f"{run.class_names[int(example['wrong_class'])]}, {example['target_net'].decode()}"
         titles = [f"generation {one.generation}" for one in line]
-        strips.append(picture.Strip(name, island.images(family, line, example), titles))
+        strips.append(picture.Strip(name, islands[key].images(family, line, example), titles))
     return strips
 
 

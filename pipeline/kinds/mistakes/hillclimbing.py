@@ -66,14 +66,12 @@ class Hillclimbing:
     def _tried(self, search: UnitSearch, runner: Runner, seeds: SeedBatch, report: Report) -> Tried:
         words = np.array([seeding.seed_key(seed_id) for seed_id in seeds.ids], np.uint32)
         result = search.run(runner, SeedArrays(seeds.images, seeds.labels, words), report)
-        held, trials = np.flatnonzero(result.held), result.searched.results
-        rows = np.repeat(held, len(search.target_nets))
-        target_nets = np.tile(np.array(search.target_nets, np.int32), len(held))
+        given, trials = result.trials, result.searched.results
         spent = trials.moves >= self.climb.max_moves
         found = np.flatnonzero(trials.found)
         steps = [trials.steps[trial, : trials.moves[trial]] for trial in found]
         size = seeds.images.shape[1:3]
-        drawn = self.drawn(search.run_seed, words[rows[found]], target_nets[found], steps, *size)
+        drawn = self.drawn(search.run_seed, given.seed_words[found], given.target_net[found], steps, *size)
         finds = [
             Find(int(trial), chain, accepted, trials.confidences[trial, : len(accepted)])
             for trial, chain, accepted in zip(found, drawn, steps, strict=True)
@@ -82,9 +80,9 @@ class Hillclimbing:
             probabilities=result.probabilities,
             finite=result.finite,
             usable=result.held,
-            rows=rows,
-            target_nets=target_nets,
-            classes=result.classes[rows],
+            rows=given.row,
+            target_nets=given.target_net,
+            classes=given.target_class,
             outcomes=np.where(trials.found, FOUND, np.where(spent, MOVES_SPENT, EXHAUSTED)),
             moves=trials.moves,
             candidates=trials.drawn,

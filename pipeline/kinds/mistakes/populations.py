@@ -61,15 +61,14 @@ class Populations:
     def _tried(self, unit: Unit, runner: PopulationRunner, seeds: SeedBatch, report: Report) -> Tried:
         words = np.array([seeding.seed_key(seed_id) for seed_id in seeds.ids], np.uint32)
         result = unit.run(runner, SeedArrays(seeds.images, seeds.labels, words), report)
-        held, outcome = np.flatnonzero(result.held), result.searched.results
-        rows = np.repeat(held, len(unit.target_nets))
+        given, outcome = result.trials, result.searched.results
         return Tried(
             probabilities=result.probabilities,
             finite=result.finite,
             usable=result.held,
-            rows=rows,
-            target_nets=np.tile(np.array(unit.target_nets, np.int32), len(held)),
-            classes=result.classes[rows],
+            rows=given.row,
+            target_nets=given.target_net,
+            classes=given.target_class,
             outcomes=np.where(outcome.found, FOUND, EXHAUSTED),
             moves=outcome.length,
             candidates=outcome.generations.astype(np.int64) * self.search.strategy.population,

@@ -47,7 +47,8 @@ def check(plan: Plan) -> None:
     """Raises InputError if a retraining file's nets cannot be mined and retrained in turn."""
     if plan.subject.kind != MISTAKES.name:
         raise InputError(
-            f"mined has [search] method '{plan.mined.method.name}', expected one that finds mistakes by moves."
+            f"mined has [search] method '{plan.mined.method.name}', expected 'hillclimb', which finds mistakes move by "
+            "move."
         )
 
 

@@ -9,6 +9,7 @@ from models import zoo
 from models.errors import InputError
 from pipeline.config.config import Config
 from pipeline.kinds.mistakes import kind
+from pipeline.kinds.mistakes.methods import MovingSearch
 from pipeline.retrain import subject
 from pipeline.retrain.mistakes.measuring import Measuring
 from pipeline.retrain.mistakes.recipes import RECIPES
@@ -88,9 +89,10 @@ class OnMistakes:
 
     def check(self, mined: Config, measuring: Any) -> None:
         """See `Subject`."""
-        if "operator" not in mined.sections:
+        if not isinstance(mined.sections["search"], MovingSearch):  # moves are drawn again, and nets searched, so
             raise InputError(
-                f"mined has [search] method '{mined.method.name}', expected one that finds mistakes by moves."
+                f"mined has [search] method '{mined.method.name}', expected 'hillclimb', which finds mistakes move by "
+                "move."
             )
         if len(mined.peers.architectures or mined.peers.files) < 2:
             raise InputError("mined has 1 net in [peers], expected at least 2: a target and its peers.")

@@ -8,6 +8,8 @@ the chain, as of any other search.
 from __future__ import annotations
 
 import dataclasses
+import functools
+from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 import numpy as np
@@ -21,6 +23,7 @@ from pipeline.operators.operator import Operator
 from pipeline.search.moves.lanes import Report, Searched, Trials, pad_rows, select
 
 _BLOCK = 8  # generations between two reports
+_TRIALS = 16  # so many trials go together, or a multiple: the last rows of others can have other last bits
 _BELOW_ONE = 1.0 - 2.0**-24  # the largest number that moves are drawn by
 _BROKEN = 1.0  # what a candidate that no peer holds loses, beside how far the peers are from holding it
 
@@ -110,12 +113,12 @@ class PopulationRunner:
       search: the search.
       group: the nets.
       run_seed: uint32.
-      lanes: candidates that the nets see at a time, rounded down to whole populations, at least one.
+      lanes: candidates that the nets see at a time, rounded down to 16 whole populations or a multiple, at least 16.
     """
 
     def __init__(self, search: PopulationSearch, group: PeerGroup, run_seed: int, lanes: int):
         self._search, self._group, self._run_seed = search, group, run_seed
-        self._trials = max(1, lanes // search.strategy.population)
+        self._trials = _TRIALS * max(1, lanes // (_TRIALS * search.strategy.population))
         self._begin = kernels.cluster(self._begun)
         self._advance = kernels.compiled(self._advanced, *group.kernels)
         self._sources = kernels.cluster(search.operator.sources)
@@ -124,17 +127,19 @@ class PopulationRunner:
         """See `lanes.Runner`; every net sees every candidate."""
         many, sources = len(trials.row), self._sources(images)
         results = []
-        for start in range(0, many, self._trials):
+        for start in range(0, max(many, 1), self._trials):
             part = [column[start : start + self._trials] for column in trials]
             padded = Trials(*(tf.constant(pad_rows(column, self._trials)) for column in part))
-            outcome = self._one_batch(sources, padded, lambda start=start: report(start, many))
-            results.append(tf.nest.map_structure(lambda rows, part=part: rows.numpy()[: len(part[0])], outcome))
+            count = len(part[0])
+            outcome = self._one_batch(sources, padded, count, functools.partial(report, start, many))
+            results.append([rows.numpy()[:count] for rows in outcome])
         merged = Outcome(*(np.concatenate(fields) for fields in zip(*results, strict=True)))
         asked = np.repeat((merged.generations * self._search.strategy.population)[:, None], len(self._group.names), 1)
         return Searched(merged, asked.astype(np.int32), np.zeros_like(asked, np.int32))
 
-    def _one_batch(self, sources: tf.Tensor, trials: Trials, report: Any) -> Outcome:
-        state, outcome = self._begin(trials)
+    def _one_batch(self, sources: tf.Tensor, trials: Trials, count: int, report: Callable[[], None]) -> Outcome:
+        """Runs so many trials; the rows behind them fill up."""
+        state, outcome = self._begin(trials, tf.constant(count))
         generation = 0
         while generation < self._search.generations and not outcome.found.numpy().all():
             report()
@@ -143,12 +148,12 @@ class PopulationRunner:
             generation = last
         return outcome
 
-    def _begun(self, trials: Trials) -> tuple[Any, Outcome]:
+    def _begun(self, trials: Trials, many: tf.Tensor) -> tuple[Any, Outcome]:
         search, count = self._search, trials.row.shape[0]
         parameters = len(search.operator.parameter_names)
         none = tf.zeros([count], tf.int32)
         nothing = tf.zeros([count, search.moves, parameters])
-        outcome = Outcome(tf.zeros([count], tf.bool), none, none, nothing, none, trials.confidence)
+        outcome = Outcome(tf.range(count) >= many, none, none, nothing, none, trials.confidence)
         return search.strategy.begin(trials, search.moves, parameters), outcome
 
     def _advanced(

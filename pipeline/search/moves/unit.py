@@ -32,13 +32,15 @@ class UnitResult(NamedTuple):
       classes: int32 `[B]`, the class that the peers have to hold.
       finite: bool `[B]`, no net gave NaN or infinity.
       held: bool `[B]`, every net puts the seed image in its class, so that it can be tried.
-      searched: R trials, seed by seed and target by target, for held seed images only.
+      trials: R of them, seed by seed and target by target, for held seed images only; in NumPy.
+      searched: what became of them.
     """
 
     probabilities: np.ndarray
     classes: np.ndarray
     finite: np.ndarray
     held: np.ndarray
+    trials: Trials
     searched: Searched
 
 
@@ -77,7 +79,7 @@ class Unit:
         held = criteria.all_hold(probabilities, classes).numpy() & finite
         trials = self._trials(probabilities, classes, np.flatnonzero(held), seeds.words)
         searched = runner.run(pad_rows(seeds.images, self.unit_size), trials, report)
-        return UnitResult(probabilities, classes, finite, held, searched)
+        return UnitResult(probabilities, classes, finite, held, trials, searched)
 
     def _trials(self, probabilities: np.ndarray, classes: np.ndarray, held: np.ndarray, words: np.ndarray) -> Trials:
         """The trials of the seed images `held`, seed by seed and target by target."""

@@ -17,7 +17,7 @@ def test_halves_are_shown_at_two_sizes_with_noise_beside(carried_out):
     told, _ = carried_out("szegedy-halves")
     first, second = told["tables"][0]["rows"]
     assert first["natural, paper %"] == 26.2 and second["natural, paper %"] == 5.9
-    assert len(told["claims"]) == 3
+    assert len(told["claims"]) == 4
 
 
 def test_noise_misleads_the_more_the_larger_it_is(carried_out):

@@ -50,3 +50,11 @@ def test_a_mistake_is_one_sentence_with_the_file(tmp_path, text, message):
     with pytest.raises(InputError, match=message) as raised:
         _load(tmp_path, text)
     assert re.search(r"(my_plan|gone)\.toml", str(raised.value)) and "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("method", ["scan", "genetic", "evolution_strategy"])
+def test_moves_are_taught_where_mistakes_were_found_move_by_move(tmp_path, method):
+    (tmp_path / "mined.toml").write_text(f'{MINED}[search]\nmethod = "{method}"\n')
+    (tmp_path / "my_plan.toml").write_text(HEAD + RECIPE)
+    with pytest.raises(InputError, match=f"my_plan.toml.* method '{method}', expected 'hillclimb'"):
+        settings.load(str(tmp_path / "my_plan.toml"), dict(registry.methods()), subjects.of)

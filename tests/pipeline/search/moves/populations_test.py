@@ -16,12 +16,12 @@ from pipeline.search.moves.strategies import PBIL, EvolutionStrategy, Genetic, S
 from pipeline.search.moves.unit import Unit
 from tests.pipeline import nets
 
-COUNT, LANES, RUN_SEED = 20, 48, 5
+COUNT, LANES, RUN_SEED = 20, 37, 5
 STRATEGIES = {
-    "steepest": SteepestAscent(16),
-    "genetic": Genetic(16),
-    "pbil": PBIL(16),
-    "evolution": EvolutionStrategy(16),
+    "steepest": SteepestAscent(12),
+    "genetic": Genetic(12),
+    "pbil": PBIL(12),
+    "evolution": EvolutionStrategy(12),
 }
 CRITERION = PeerPressure(0.5, 0.5)
 
@@ -42,14 +42,8 @@ def _searched(search, costly=False):
     return unit.run(_runner(search, costly), nets.seeds(COUNT))
 
 
-@functools.cache
 def _trials():
-    seeds = nets.seeds(COUNT)
-    held = np.flatnonzero(_searched(_search(STRATEGIES["genetic"])).held)
-    rows = np.repeat(held, 3).astype(np.int32)
-    targets = np.tile(np.arange(3, dtype=np.int32), len(held))
-    confidences = nets.probabilities(seeds.images)[targets, rows, seeds.labels[rows]].astype(np.float32)
-    return Trials(rows, seeds.words[rows], targets, seeds.labels[rows], confidences)
+    return _searched(_search(STRATEGIES["genetic"])).trials
 
 
 def _run(search, trials):
@@ -121,3 +115,22 @@ def test_peers_lack_what_the_furthest_of_them_lacks():
 def test_what_lies_beyond_the_range_is_brought_to_its_edge():
     numbers = populations.within(tf.constant([-1.0, 0.25, 1.0, 7.0])).numpy()
     assert numbers[0] == 0.0 and numbers[1] == 0.25 and (numbers[2:] < 1.0).all()
+
+
+def test_a_unit_in_which_nothing_can_be_tried_ends_at_once():
+    trials = Trials(*(column[:0] for column in _trials()))
+    results = _run(_search(STRATEGIES["pbil"]), trials)
+    assert results.found.shape == (0,) and results.numbers.shape == (0, 3, 6)
+
+
+def test_no_generation_is_spent_on_rows_that_only_fill_up():
+    search, trials = _search(STRATEGIES["genetic"]), _trials()
+    found = np.flatnonzero(_searched(search).searched.results.found)[:1]
+    told = []
+    _runner(search).run(
+        nets.seeds(COUNT).images,
+        Trials(*(column[found] for column in trials)),
+        lambda done, of: told.append((done, of)),
+    )
+    needed = _searched(search).searched.results.generations[found[0]]
+    assert len(told) == -(-needed // 8) and set(told) == {(0, 1)}
