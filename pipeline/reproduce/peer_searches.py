@@ -5,8 +5,8 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-from collections.abc import Mapping
-from typing import ClassVar
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -99,16 +99,7 @@ class Searches(Experiment):
         folder = bench.mined(task)
         table = records.read_table(folder.trials)
         tried = table.filter(pc.is_in(table["outcome"], pa.array(records.TRIAL_OUTCOMES))).to_pylist()
-        spent = {_key(row): min(row["candidates"], self.budget) for row in tried}
-        found = {
-            _key(row): row["moves"]
-            for row in tried
-            if row["outcome"] == records.FOUND and row["candidates"] <= self.budget
-        }
-        examples = [one for one in RunExamples(folder).examples() if _key_of(one) in found]
-        pairs = frozenset((int(one["label"]), int(one["wrong_class"])) for one in examples)
-        high = sum(one["grade"] == records.HIGH.encode() for one in examples)
-        return _Searched(spent, found, pairs, high, _seconds(folder))
+        return _searched(tried, RunExamples(folder).examples(), self.budget, _seconds(folder))
 
     def _told(self, results: Mapping[str, _Searched]) -> Table:
         heads = ["search", "found", "% (95% interval)", "candidates per find", "moves", "seed images"]
@@ -141,6 +132,18 @@ class Searches(Experiment):
         draw = functools.partial(picture.draw_lines, lines, [str(step) for step in steps], "% of trials")
         alt = f"A line for each of {', '.join(results)}: the share of trials that succeed within so many candidates."
         return Picture("curve", "Trials that succeed, by candidates spent", alt, draw)
+
+
+def _searched(
+    tried: Sequence[Mapping[str, Any]], examples: Iterable[Example], budget: int, seconds: float
+) -> _Searched:
+    """Returns what trials gave within the budget: a search may go on beyond it, and find more."""
+    spent = {_key(row): min(row["candidates"], budget) for row in tried}
+    within = (row for row in tried if row["outcome"] == records.FOUND and row["candidates"] <= budget)
+    found = {_key(row): row["moves"] for row in within}
+    shown = [one for one in examples if _key_of(one) in found]
+    pairs = frozenset((int(one["label"]), int(one["wrong_class"])) for one in shown)
+    return _Searched(spent, found, pairs, sum(one["grade"] == records.HIGH.encode() for one in shown), seconds)
 
 
 def _key(row: Mapping[str, object]) -> tuple[str, str]:
