@@ -55,6 +55,7 @@ class Affine:
         "shear_degrees",
     )
     composed_shapes: ClassVar[Mapping[str, tuple[int, ...]]] = {"composed_matrix": (2, 3)}
+    has_gradient: ClassVar[bool] = True
 
     def _ranges(self) -> list[float]:
         logs = [math.log1p(self.scale), math.log1p(self.stretch)]

@@ -25,11 +25,13 @@ class Operator(Protocol):
       name: in configurations and records.
       parameter_names: what a move is recorded by, P names; P numbers are drawn for it.
       composed_shapes: what is recorded of all moves in one: name of a feature -> its shape; may be empty.
+      has_gradient: whether `then` and `apply` have a gradient by the numbers that moves are drawn by.
     """
 
     name: ClassVar[str]
     parameter_names: ClassVar[Sequence[str]]
     composed_shapes: ClassVar[Mapping[str, tuple[int, ...]]]
+    has_gradient: ClassVar[bool]
 
     def sources(self, images: tf.Tensor) -> tf.Tensor:
         """Returns what `apply` takes, `[S, ...]`, of images `[S, H, W, C]` with values 0 to 255."""

@@ -30,6 +30,7 @@ class PixelSwap:
     name: ClassVar[str] = "pixel_swap"
     parameter_names: ClassVar[Sequence[str]] = ("first_row", "first_column", "second_row", "second_column")
     composed_shapes: ClassVar[Mapping[str, tuple[int, ...]]] = {}  # a permutation is as large as the image
+    has_gradient: ClassVar[bool] = False
 
     def sources(self, images: tf.Tensor) -> tf.Tensor:
         """Returns the images on the uint8 grid, off which [0, 1] takes those of a search by their last bits."""

@@ -88,7 +88,12 @@ def warp_tf(sources: tf.Tensor, rows: tf.Tensor, matrices: Entries) -> tf.Tensor
     )
     upper = upper_left + (upper_right - upper_left) * across
     lower = lower_left + (lower_right - lower_left) * across
-    return tf.round(upper + (lower - upper) * down)
+    return on_grid(upper + (lower - upper) * down)
+
+
+def on_grid(values: tf.Tensor) -> tf.Tensor:
+    """Rounds values 0 to 255 to the uint8 grid; the gradient passes as if they were not rounded."""
+    return tf.grad_pass_through(tf.round)(values)
 
 
 def _position_type(elements: int) -> tf.DType:

@@ -56,7 +56,9 @@ class Searches(Experiment):
     task: str = setting("", "the task whose nets are searched: its configuration, relative to this file")
     methods: tuple[str, ...] = setting((), "[search] methods of populations, beside the hillclimb")
     trials: int = setting(500, "seed images, each tried for every target", low=2, high=1_000_000)
-    budget: int = setting(2000, "candidates of a trial, at most", low=4, high=10_000_000)
+    budget: int = setting(
+        2000, "candidates of a trial, at most; one with a gradient counts as 3", low=4, high=10_000_000
+    )
     population: int = setting(50, "candidates of a generation", low=4, high=100_000)
 
     name: ClassVar[str] = "peer-searches"
@@ -73,7 +75,8 @@ class Searches(Experiment):
         note = (
             f"Every trial may show the nets {self.budget} candidates: the hillclimb goes on until they are spent, "
             f"whatever its patience elsewhere; the others make generations of {self.population}. All draw moves by the "
-            "same operator; populations draw whole chains of them."
+            "same operator; populations draw whole chains of them. A candidate of gradient_ascent counts as 3: the way "
+            "back through the nets takes as long as two ways forward."
         )
         return Findings(claims, [self._told(results)], [self._drawn(results)], [note])
 
@@ -86,7 +89,8 @@ class Searches(Experiment):
         if name == HILLCLIMB:
             search = dataclasses.replace(search, patience=self.budget, max_moves=_MOST_MOVES)
         else:
-            search = dataclasses.replace(search, population=self.population, generations=self.budget // self.population)
+            generations = self.budget // (self.population * search.passes)
+            search = dataclasses.replace(search, population=self.population, generations=generations)
         return dataclasses.replace(
             base,
             task=f"{base.task}_by_{name}",
@@ -99,6 +103,8 @@ class Searches(Experiment):
         folder = bench.mined(task)
         table = records.read_table(folder.trials)
         tried = table.filter(pc.is_in(table["outcome"], pa.array(records.TRIAL_OUTCOMES))).to_pylist()
+        passes = task.sections["search"].passes
+        tried = [{**row, "candidates": passes * row["candidates"]} for row in tried]
         return _searched(tried, RunExamples(folder).examples(), self.budget, _seconds(folder))
 
     def _told(self, results: Mapping[str, _Searched]) -> Table:

@@ -4,7 +4,7 @@ import pytest
 
 from tests.pipeline import conftest
 
-METHODS = ["steepest", "genetic", "pbil", "evolution_strategy"]
+METHODS = ["steepest", "genetic", "pbil", "evolution_strategy", "gradient_ascent"]
 SEARCH = {"chain": 4, "population": 16, "generations": 15, "patience": None}
 
 pytestmark = pytest.mark.slow
@@ -53,3 +53,13 @@ def test_two_processes_make_the_same_bytes_as_one(finished, peerpressure, tmp_pa
         folder = work.path / "ledger" / "high_value_mistakes" / "by_genetic" / "same" / "chunks"
         chunks.append({path.name: path.read_bytes() for path in sorted(folder.iterdir())})
     assert chunks[0] == chunks[1] and len(chunks[0]) > 1
+
+
+def test_the_gradient_is_not_climbed_where_there_is_none(finished, peerpressure, tmp_path):
+    work = finished.copy(tmp_path / "work", ran=False)
+    task = _config(tmp_path, "gradient_ascent", operator={"name": "pixel_swap"})
+    outcome = peerpressure("mine", "--config", task, "--workdir", work.path)
+    assert outcome.code == 2 and outcome.err.count("\n") == 1
+    assert (
+        "[operator] name is 'pixel_swap', which has no gradient" in outcome.err and "expected 'affine'" in outcome.err
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, ClassVar
 
 from models.errors import InputError
 from models.settings import setting
@@ -15,7 +15,13 @@ from pipeline.operators.registry import OPERATORS
 
 @dataclasses.dataclass(frozen=True)
 class PeerFilteredSearch(SeededSearch):
-    """[search] of every method that finds mistakes."""
+    """[search] of every method that finds mistakes.
+
+    Attributes:
+      passes: what a candidate costs, in forward passes of the nets.
+    """
+
+    passes: ClassVar[int] = 1
 
     peer_confidence: float = setting(0.9, "least probability of the class that every peer must keep", low=0, high=1)
     target_confidence: float = setting(
@@ -66,6 +72,16 @@ class EvolutionSearch(PopulationSearch):
     """[search] of evolution_strategy."""
 
     step: float = setting(0.3, "the first step size, in parts of each number's range", low=1e-6, high=1)
+
+
+@dataclasses.dataclass(frozen=True)
+class GradientSearch(PopulationSearch):
+    """[search] of gradient_ascent."""
+
+    passes: ClassVar[int] = 3  # forward, and twice as much back (Griewank and Walther, "Evaluating Derivatives")
+
+    step: float = setting(0.03, "Adam's step size, in parts of each number's range", low=1e-6, high=1)
+    climb: int = setting(25, "generations after which candidates begin anew, at random", low=1, high=100_000)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -148,6 +164,15 @@ def _evolution(sections: Sections) -> Any:
     return Populations.of(sections, EvolutionStrategy(search.population, search.step))
 
 
+def _gradient(sections: Sections) -> Any:
+    from pipeline.kinds.mistakes.populations import Populations
+    from pipeline.search.moves.populations import GradientRunner
+    from pipeline.search.moves.strategies import GradientAscent
+
+    search = sections["search"]
+    return Populations.of(sections, GradientAscent(search.population, search.step, search.climb), GradientRunner)
+
+
 def _scanned_nets(sections: Sections) -> int:
     return 3 if sections["search"].class_from == "consensus" else 2  # else nobody can say which of two is wrong
 
@@ -170,6 +195,17 @@ def _check_candidates(sections: Sections) -> None:
         )
 
 
+def _check_gradient(sections: Sections) -> None:
+    _check_candidates(sections)
+    operator = sections["operator"]
+    if not operator.has_gradient:
+        able = " or ".join(f"'{each.name}'" for each in OPERATORS if each.has_gradient)
+        raise InputError(
+            f"[operator] name is '{operator.name}', which has no gradient, and [search] method 'gradient_ascent' "
+            f"climbs it; expected {able}."
+        )
+
+
 _MOVED: dict[str, type | tuple[type, ...]] = {"operator": OPERATORS, "grade": MovedGrading}
 
 METHODS = (
@@ -183,5 +219,6 @@ METHODS = (
     Method("genetic", {"search": GeneticSearch, **_MOVED}, _genetic, check=_check_candidates),
     Method("pbil", {"search": PBILSearch, **_MOVED}, _pbil, check=_check_candidates),
     Method("evolution_strategy", {"search": EvolutionSearch, **_MOVED}, _evolution, check=_check_candidates),
+    Method("gradient_ascent", {"search": GradientSearch, **_MOVED}, _gradient, check=_check_gradient),
     Method("scan", {"search": PeerFilteredSearch, "grade": Grading}, _scan, least_nets=_scanned_nets),
 )

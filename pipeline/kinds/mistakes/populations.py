@@ -21,19 +21,28 @@ from pipeline.seeds.source import SeedBatch
 
 @dataclasses.dataclass(frozen=True)
 class Populations:
-    """See `finder.Finder`; `search` is the search, `class_from` where an image's class comes from."""
+    """See `finder.Finder`.
+
+    Attributes:
+      search: the search.
+      class_from: where an image's class comes from.
+      runner: what runs it.
+    """
 
     search: PopulationSearch
     class_from: ClassFrom
+    runner: type[PopulationRunner] = PopulationRunner
     compose: Compose = "matrix"
 
     @classmethod
-    def of(cls, sections: Sections, strategy: Strategy) -> Populations:
+    def of(
+        cls, sections: Sections, strategy: Strategy, runner: type[PopulationRunner] = PopulationRunner
+    ) -> Populations:
         """Returns the search that [search] and [operator] describe, by a strategy."""
         search = sections["search"]
         criterion = PeerPressure(search.peer_confidence, search.target_confidence)
         found = PopulationSearch(strategy, sections["operator"], criterion, search.chain, search.generations)
-        return cls(found, search.class_from)
+        return cls(found, search.class_from, runner)
 
     @property
     def operator(self) -> Operator:
@@ -53,7 +62,7 @@ class Populations:
 
         def seek(seeds: SeedBatch, report: Report) -> Tried:
             if not runners:
-                runners.append(PopulationRunner(self.search, group, run_seed, lanes))
+                runners.append(self.runner(self.search, group, run_seed, lanes))
             return self._tried(unit, runners[0], seeds, report)
 
         return seek

@@ -1,14 +1,15 @@
 """Searches by many candidates at a time, beside the lanes' hillclimb: how a population looks for the same mistakes.
 
 A candidate is a chain of moves, drawn by numbers in [0, 1), as the operator draws them: `[M, P]` for M moves. A
-strategy proposes B chains for each trial, all nets see them, and it learns how good each was. What the record keeps is
-the chain, as of any other search.
+strategy proposes B chains for each trial, all nets see them, and it learns how good each was; with a `GradientRunner`
+it learns which way each gets better. What the record keeps is the chain, as of any other search.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
@@ -25,6 +26,7 @@ from pipeline.search.moves.lanes import Report, Searched, Trials, pad_rows, sele
 _BLOCK = 8  # generations between two reports
 _TRIALS = 16  # so many trials go together, or a multiple: the last rows of others can have other last bits
 _BELOW_ONE = 1.0 - 2.0**-24  # the largest number that moves are drawn by
+_LEAST = 1e-30  # probabilities of 0 have a logarithm, too
 _BROKEN = 1.0  # what a candidate that no peer holds loses, beside how far the peers are from holding it
 
 
@@ -60,9 +62,13 @@ class Strategy(Protocol):
         """Returns a generation, by random numbers float32 `[L, B, draws]` in [0, 1)."""
 
     def learn(self, state: Any, proposals: Proposals, fitness: tf.Tensor, uniform: tf.Tensor) -> Any:
-        """Returns the state after a generation, from its fitness float32 `[L, B]`, the higher the better.
+        """Returns the state after a generation.
 
-        `uniform` are the numbers that it was proposed by.
+        Args:
+          state: the one that it was proposed by.
+          proposals: its candidates.
+          fitness: float32 `[L, B]`, the higher the better; of a `GradientRunner` the slopes, `[L, B, M, P]`.
+          uniform: the random numbers that it was proposed by.
         """
 
 
@@ -122,6 +128,8 @@ class PopulationRunner:
         self._begin = kernels.cluster(self._begun)
         self._advance = kernels.compiled(self._advanced, *group.kernels)
         self._sources = kernels.cluster(search.operator.sources)
+        self._propose, self._show = kernels.cluster(self._proposed), kernels.cluster(self._shown)
+        self._judge, self._learn = kernels.cluster(self._judged), kernels.cluster(search.strategy.learn)
 
     def run(self, images: np.ndarray, trials: Trials, report: Report) -> Searched:
         """See `lanes.Runner`; every net sees every candidate."""
@@ -159,13 +167,8 @@ class PopulationRunner:
     def _advanced(
         self, sources: tf.Tensor, trials: Trials, state: Any, outcome: Outcome, first: tf.Tensor, last: tf.Tensor
     ) -> tuple[Any, Outcome]:
-        propose, judge = kernels.cluster(self._propose), kernels.cluster(self._judge)
-
         def body(generation: tf.Tensor, state: Any, outcome: Outcome) -> tuple[tf.Tensor, Any, Outcome]:
-            uniform, proposals, images = propose(sources, trials, state, generation)
-            answers = tf.stack([net.predict(images) for net in self._group.classifiers])
-            learned, after = judge(trials, state, outcome, generation, uniform, proposals, answers)
-            return generation + 1, learned, after
+            return generation + 1, *self._generation(sources, trials, state, outcome, generation)
 
         _, state, outcome = tf.while_loop(
             lambda generation, state, outcome: (generation < last) & ~tf.reduce_all(outcome.found),
@@ -174,40 +177,43 @@ class PopulationRunner:
         )
         return state, outcome
 
-    def _propose(
-        self, sources: tf.Tensor, trials: Trials, state: Any, generation: tf.Tensor
-    ) -> tuple[tf.Tensor, Proposals, tf.Tensor]:
-        """Returns random numbers, candidates, and their images, float32 `[L * B, H, W, C]` in [0, 1]."""
-        search, count = self._search, trials.row.shape[0]
-        strategy, operator = search.strategy, search.operator
-        population, parameters = strategy.population, len(operator.parameter_names)
+    def _generation(
+        self, sources: tf.Tensor, trials: Trials, state: Any, outcome: Outcome, generation: tf.Tensor
+    ) -> tuple[Any, Outcome]:
+        uniform, proposals = self._propose(trials, state, generation)
+        answers = self._answers(self._show(sources, trials, proposals))
+        fitness, after = self._judge(trials, outcome, generation, proposals, answers)
+        return self._learn(state, proposals, fitness, uniform), after
 
-        def each(column: tf.Tensor) -> tf.Tensor:
-            return tf.repeat(column, population, axis=0)
+    def _answers(self, images: tf.Tensor) -> tf.Tensor:
+        return tf.stack([net.predict(images) for net in self._group.classifiers])
 
+    def _proposed(self, trials: Trials, state: Any, generation: tf.Tensor) -> tuple[tf.Tensor, Proposals]:
+        """Returns random numbers, and the candidates that the strategy makes of them."""
+        strategy, count = self._search.strategy, trials.row.shape[0]
+        population, parameters = strategy.population, len(self._search.operator.parameter_names)
         numbers = tf.tile(generation * population + tf.range(population), [count])
         seed = tf.constant(self._run_seed, tf.uint32)
-        wanted = strategy.draws(search.moves, parameters)
-        drawn = seeding.draws_tf(seed, each(trials.seed_words), each(trials.target_net), numbers, wanted)
+        wanted = strategy.draws(self._search.moves, parameters)
+        words, nets = (tf.repeat(column, population, axis=0) for column in (trials.seed_words, trials.target_net))
+        drawn = seeding.draws_tf(seed, words, nets, numbers, wanted)
         uniform = tf.reshape(drawn, [count, population, wanted])
-        proposals = strategy.propose(state, uniform)
-        moves = tf.reshape(proposals.numbers, [count * population, search.moves, parameters])
+        return uniform, strategy.propose(state, uniform)
+
+    def _shown(self, sources: tf.Tensor, trials: Trials, proposals: Proposals) -> tf.Tensor:
+        """Returns the candidates' images, float32 `[L * B, H, W, C]` in [0, 1]."""
+        operator, (count, population, most, parameters) = self._search.operator, proposals.numbers.shape
+        moves = tf.reshape(proposals.numbers, [count * population, most, parameters])
         lengths = tf.reshape(proposals.lengths, [-1])
         pose = operator.identity(count * population, sources)
-        for move in range(search.moves):
+        for move in range(most):
             pose = select(move < lengths, operator.then(pose, moves[:, move], sources), pose)
-        return uniform, proposals, operator.apply(sources, each(trials.row), pose) / 255.0
+        return operator.apply(sources, tf.repeat(trials.row, population), pose) / 255.0
 
-    def _judge(
-        self,
-        trials: Trials,
-        state: Any,
-        outcome: Outcome,
-        generation: tf.Tensor,
-        uniform: tf.Tensor,
-        proposals: Proposals,
-        answers: tf.Tensor,
-    ) -> tuple[Any, Outcome]:
+    def _judged(
+        self, trials: Trials, outcome: Outcome, generation: tf.Tensor, proposals: Proposals, answers: tf.Tensor
+    ) -> tuple[tf.Tensor, Outcome]:
+        """Returns the candidates' fitness, `[L, B]`, and what became of the trials with them."""
         search, shape = self._search, proposals.lengths.shape
         classes, nets = (tf.repeat(column, shape[1]) for column in (trials.target_class, trials.target_net))
         judged = search.criterion.judge(answers, classes, nets)
@@ -220,7 +226,7 @@ class PopulationRunner:
         place = tf.argmax(hits, axis=1, output_type=tf.int32)  # the first
         new = ~outcome.found & tf.reduce_any(hits, axis=1)
         lowest = tf.minimum(outcome.confidence, tf.reduce_min(tf.where(held, sure, 1.0), axis=1))
-        after = Outcome(
+        return fitness, Outcome(
             outcome.found | new,
             tf.where(outcome.found, outcome.generations, generation + 1),
             tf.where(new, generation * shape[1] + place, outcome.number),
@@ -232,7 +238,45 @@ class PopulationRunner:
                 tf.where(outcome.found, outcome.confidence, lowest),
             ),
         )
-        return search.strategy.learn(state, proposals, fitness, uniform), after
+
+
+class GradientRunner(PopulationRunner):
+    """A `PopulationRunner` whose strategy learns slopes: the gradient of `loss` by the numbers that moves are drawn by.
+
+    The gradient leads through the nets and the operator's `apply`, so that the operator has to have one.
+    """
+
+    def _generation(
+        self, sources: tf.Tensor, trials: Trials, state: Any, outcome: Outcome, generation: tf.Tensor
+    ) -> tuple[Any, Outcome]:
+        uniform, proposals = self._propose(trials, state, generation)
+        classes, nets = (
+            tf.repeat(column, proposals.lengths.shape[1]) for column in (trials.target_class, trials.target_net)
+        )
+        with tf.GradientTape() as tape:
+            tape.watch(proposals.numbers)
+            answers = self._answers(self._show(sources, trials, proposals))
+            total = tf.reduce_sum(loss(self._search.criterion, answers, classes, nets))
+        slopes = tape.gradient(total, proposals.numbers)
+        _, after = self._judge(trials, outcome, generation, proposals, answers)
+        slopes = tf.where(tf.math.is_finite(slopes), slopes, 0.0)
+        return self._learn(state, proposals, slopes, uniform), after
+
+
+def loss(criterion: PeerPressure, answers: tf.Tensor, classes: tf.Tensor, target_nets: tf.Tensor) -> tf.Tensor:
+    """Returns what falls as candidates come nearer to a mistake, float32 `[R]`.
+
+    Of the target net -log(1 - p(class)), whose slope does not vanish where it is sure; of each peer the logarithm of
+    the factor by which its p(class) is below what is wanted, half-way from `peer_confidence` to 1. Arguments as for
+    `shortfall`.
+    """
+    is_class = tf.one_hot(classes, answers.shape[-1], on_value=True, off_value=False, dtype=tf.bool)
+    own = tf.reduce_sum(tf.where(is_class, answers, 0.0), axis=-1)
+    others = tf.reduce_sum(tf.where(is_class, 0.0, answers), axis=-1)
+    wanted = math.log((1.0 + criterion.peer_confidence) / 2.0)
+    lacking = tf.maximum(wanted - tf.math.log(own + _LEAST), 0.0)
+    is_target = tf.range(answers.shape[0])[:, None] == target_nets[None]
+    return tf.reduce_sum(tf.where(is_target, -tf.math.log(others + _LEAST), lacking), axis=0)
 
 
 def shortfall(criterion: PeerPressure, answers: tf.Tensor, classes: tf.Tensor, target_nets: tf.Tensor) -> tf.Tensor:

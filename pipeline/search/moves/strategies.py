@@ -262,6 +262,65 @@ class EvolutionStrategy:
         )
 
 
+class Ascended(NamedTuple):
+    """Where gradient ascent stands: numbers and Adam's two moments, `[L, B, M, P]`; steps of this start, `[L]`."""
+
+    numbers: tf.Tensor
+    mean: tf.Tensor
+    square: tf.Tensor
+    steps: tf.Tensor
+
+
+@dataclasses.dataclass(frozen=True)
+class GradientAscent:
+    """Gradient ascent from many random chains at a time, by Adam; for a `populations.GradientRunner`.
+
+    Source: "The Virtues of Peer Pressure" names derivatives through the transformation as open. Adam: Kingma and Ba
+    (arXiv 1412.6980), with its published constants.
+
+    Attributes:
+      population: B chains, each climbing for itself.
+      step: Adam's step size, in parts of each number's range.
+      climb: steps after which all begin anew, from other random chains.
+    """
+
+    population: int = 10
+    step: float = 0.03
+    climb: int = 25
+
+    def draws(self, moves: int, parameters: int) -> int:
+        """See `populations.Strategy`: one for each number."""
+        return moves * parameters
+
+    def begin(self, trials: Trials, moves: int, parameters: int) -> Ascended:
+        """Starts with no chain; the first ones are drawn."""
+        count = trials.row.shape[0]
+        nothing = tf.zeros([count, self.population, moves, parameters])
+        return Ascended(nothing, nothing, nothing, tf.zeros([count]))
+
+    def propose(self, state: Ascended, uniform: tf.Tensor) -> Proposals:
+        """Shows where the chains stand, or random ones at the foot of a climb."""
+        drawn = tf.reshape(uniform, state.numbers.shape)
+        numbers = tf.where((state.steps == 0.0)[:, None, None, None], drawn, state.numbers)
+        return Proposals(numbers, _whole(numbers))
+
+    def learn(self, state: Ascended, proposals: Proposals, fitness: tf.Tensor, uniform: tf.Tensor) -> Ascended:
+        """Takes a step against the slopes, `fitness` `[L, B, M, P]`."""
+        del uniform
+        steps = state.steps + 1.0
+        mean = 0.9 * state.mean + 0.1 * fitness
+        square = 0.999 * state.square + 0.001 * fitness**2
+        made = steps[:, None, None, None]
+        slope = mean / (1.0 - 0.9**made) / (tf.sqrt(square / (1.0 - 0.999**made)) + 1e-8)
+        ends = made == float(self.climb)
+        return Ascended(
+            within(proposals.numbers - self.step * slope),
+            tf.where(ends, 0.0, mean),
+            tf.where(ends, 0.0, square),
+            tf.where(steps == float(self.climb), 0.0, steps),
+        )
+
+
 class _Rates(NamedTuple):
     """CMA-ES's constants for n numbers: of step size, its damping, path, rank one and rank mu; mu_eff; E|N(0, I)|."""
 

@@ -52,7 +52,7 @@ def test_a_mistake_is_one_sentence_with_the_file(tmp_path, text, message):
     assert re.search(r"(my_plan|gone)\.toml", str(raised.value)) and "\n" not in str(raised.value)
 
 
-@pytest.mark.parametrize("method", ["scan", "genetic", "evolution_strategy"])
+@pytest.mark.parametrize("method", ["scan", "genetic", "gradient_ascent"])
 def test_moves_are_taught_where_mistakes_were_found_move_by_move(tmp_path, method):
     (tmp_path / "mined.toml").write_text(f'{MINED}[search]\nmethod = "{method}"\n')
     (tmp_path / "my_plan.toml").write_text(HEAD + RECIPE)

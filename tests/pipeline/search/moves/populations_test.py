@@ -11,8 +11,8 @@ from pipeline.criteria import PeerPressure
 from pipeline.operators.affine import Affine
 from pipeline.search.moves import populations
 from pipeline.search.moves.lanes import Trials
-from pipeline.search.moves.populations import PopulationRunner, PopulationSearch
-from pipeline.search.moves.strategies import PBIL, EvolutionStrategy, Genetic, SteepestAscent
+from pipeline.search.moves.populations import GradientRunner, PopulationRunner, PopulationSearch
+from pipeline.search.moves.strategies import PBIL, EvolutionStrategy, Genetic, GradientAscent, SteepestAscent
 from pipeline.search.moves.unit import Unit
 from tests.pipeline import nets
 
@@ -22,6 +22,7 @@ STRATEGIES = {
     "genetic": Genetic(12),
     "pbil": PBIL(12),
     "evolution": EvolutionStrategy(12),
+    "gradient": GradientAscent(12, climb=8),
 }
 CRITERION = PeerPressure(0.5, 0.5)
 
@@ -33,7 +34,8 @@ def _search(strategy, **changes):
 @functools.cache
 def _runner(search, costly=False):
     group = nets.costly(nets.group()) if costly else nets.group()
-    return PopulationRunner(search, group, RUN_SEED, LANES)
+    runner = GradientRunner if isinstance(search.strategy, GradientAscent) else PopulationRunner
+    return runner(search, group, RUN_SEED, LANES)
 
 
 @functools.cache
@@ -88,8 +90,9 @@ def test_a_trial_alone_among_others_and_in_another_order_ends_the_same(strategy)
         np.testing.assert_array_equal(getattr(whole, name)[4:5], getattr(alone, name), name)
 
 
-def test_nets_with_kernels_of_their_own_decide_the_same():
-    search = _search(STRATEGIES["evolution"])
+@pytest.mark.parametrize("strategy", ["evolution", "gradient"])
+def test_nets_with_kernels_of_their_own_decide_the_same(strategy):
+    search = _search(STRATEGIES[strategy])
     one, other = (_searched(search, costly).searched.results for costly in (False, True))
     for name in one._fields:
         np.testing.assert_allclose(getattr(one, name), getattr(other, name), atol=1e-6, err_msg=name)
@@ -125,12 +128,45 @@ def test_a_unit_in_which_nothing_can_be_tried_ends_at_once():
 
 def test_no_generation_is_spent_on_rows_that_only_fill_up():
     search, trials = _search(STRATEGIES["genetic"]), _trials()
-    found = np.flatnonzero(_searched(search).searched.results.found)[:1]
+    whole = _searched(search).searched.results
+    (soonest,) = np.argsort(np.where(whole.found, whole.generations, 99), kind="stable")[:1]
+    assert whole.generations[soonest] <= 8  # between two reports
     told = []
-    _runner(search).run(
-        nets.seeds(COUNT).images,
-        Trials(*(column[found] for column in trials)),
-        lambda done, of: told.append((done, of)),
-    )
-    needed = _searched(search).searched.results.generations[found[0]]
-    assert len(told) == -(-needed // 8) and set(told) == {(0, 1)}
+    alone = Trials(*(column[[soonest]] for column in trials))
+    _runner(search).run(nets.seeds(COUNT).images, alone, lambda done, of: told.append((done, of)))
+    assert told == [(0, 1)]
+
+
+def _slopes(numbers, criterion):
+    """Returns `loss`, and its gradient by the numbers of a move, of linear nets and one image."""
+    with tf.GradientTape() as tape:
+        tape.watch(numbers)
+        pose = Affine().then(Affine().identity(1, _sources()), numbers, _sources())
+        images = Affine().apply(_sources(), tf.zeros([1], tf.int32), pose) / 255.0
+        total = populations.loss(criterion, nets.group()(images), tf.constant([1]), tf.constant([0]))[0]
+    return total.numpy(), tape.gradient(total, numbers).numpy()
+
+
+def _sources():
+    """An image without kinks, for between pixels the slope of a bilinear one is another than at them."""
+    ys, xs = np.mgrid[:8, :8] / 3.0
+    smooth = 127.5 + 127.0 * np.sin(xs + 0.5) * np.cos(ys)
+    return Affine().sources(tf.constant(np.rint(smooth)[None, :, :, None], tf.float32))
+
+
+def test_the_gradient_of_a_candidate_is_the_slope_of_its_loss():
+    numbers, sides = tf.constant([[0.53, 0.44, 0.57, 0.48, 0.52, 0.45]]), 0.05 * np.eye(6, dtype=np.float32)
+    gradient = _slopes(numbers, CRITERION)[1][0]
+    sloped = [(_slopes(numbers + side, CRITERION)[0] - _slopes(numbers - side, CRITERION)[0]) / 0.1 for side in sides]
+    # By finite differences the slope is only about the same: a bilinear image has kinks, and pixels are whole numbers.
+    assert gradient @ sloped > 0.95 * np.linalg.norm(gradient) * np.linalg.norm(sloped)
+    assert np.linalg.norm(gradient) == pytest.approx(np.linalg.norm(sloped), rel=0.15)
+
+
+def test_peers_that_hold_with_room_to_spare_lose_nothing():
+    answers = tf.constant([[[0.6, 0.4]], [[0.96, 0.04]], [[0.4, 0.6]]], tf.float32)
+    classes, target = np.zeros(1, np.int32), np.zeros(1, np.int32)
+    told = populations.loss(PeerPressure(0.9), answers[:2], classes, target).numpy()[0]
+    assert told == pytest.approx(-np.log(0.4), rel=1e-5)
+    told = populations.loss(PeerPressure(0.9), answers, classes, target).numpy()[0]
+    assert told == pytest.approx(-np.log(0.4) + np.log(0.95 / 0.4), rel=1e-5)

@@ -9,7 +9,7 @@ import tensorflow as tf
 from pipeline import seeding
 from pipeline.search.moves.lanes import Trials
 from pipeline.search.moves.populations import Proposals
-from pipeline.search.moves.strategies import PBIL, EvolutionStrategy, Genetic, SteepestAscent
+from pipeline.search.moves.strategies import PBIL, EvolutionStrategy, Genetic, GradientAscent, SteepestAscent
 
 MOVES, PARAMETERS, GENERATIONS = 2, 3, 40
 GOAL = np.linspace(0.15, 0.85, MOVES * PARAMETERS).reshape(MOVES, PARAMETERS).astype(np.float32)
@@ -93,20 +93,26 @@ def test_a_trial_alone_among_others_and_in_another_order_is_the_same(strategy):
         assert np.isfinite(fitness).all()
 
 
-def test_steepest_ascent_makes_the_best_move_and_only_if_it_is_better():
-    strategy = STRATEGIES["steepest"]
-    steps = _run(strategy, _trials(4))
-    stands = np.full(4, -9.0)
-    for proposals, fitness in steps:
-        lengths = proposals.lengths[:, 0]
-        assert (proposals.lengths == lengths[:, None]).all()
-        stands = np.maximum(stands, fitness.max(axis=1))
+def test_steepest_ascent_makes_the_best_move():
+    steps = _run(STRATEGIES["steepest"], _trials(4))
+    assert all((proposals.lengths == proposals.lengths[:, :1]).all() for proposals, _ in steps)
     last, before = steps[-1][0], steps[0][0]
     assert (before.lengths == 1).all() and (last.lengths == MOVES).all()
     first_moves = last.numbers[:, :, 0]
     assert (first_moves == first_moves[:, :1]).all()  # what was made stays; the last move alone is tried anew
     best = steps[0][0].numbers[np.arange(4), steps[0][1].argmax(axis=1), 0]
     np.testing.assert_array_equal(steps[1][0].numbers[:, 0, 0], best)
+
+
+def test_steepest_ascent_stays_where_no_move_is_better():
+    strategy = SteepestAscent(2)
+    state = strategy.begin(_trials(2)._replace(confidence=np.full(2, 0.5, np.float32)), MOVES, PARAMETERS)
+    proposals = strategy.propose(state, tf.fill([2, 2, PARAMETERS], 0.25))
+    fitness = tf.constant([[-0.7, -0.5], [-0.7, -0.4]])  # no better than the seed image; better
+    state = strategy.learn(state, proposals, fitness, tf.zeros([2, 2, PARAMETERS]))
+    np.testing.assert_array_equal(state.moves, [0, 1])
+    np.testing.assert_array_equal(state.numbers[:, 0, 0], [0.0, 0.25])
+    np.testing.assert_allclose(state.fitness, [-0.5, -0.4])
 
 
 def test_the_genetic_algorithm_keeps_its_best():
@@ -138,3 +144,20 @@ def test_the_evolution_strategy_draws_in_its_steps_about_its_mean():
     numbers = strategy.propose(state, uniform).numbers.numpy()[0]
     np.testing.assert_allclose(numbers.mean(axis=0), 0.5, atol=0.005)
     np.testing.assert_allclose(numbers.std(axis=0), 0.05, rtol=0.05)
+
+
+def test_gradient_ascent_goes_against_the_slopes_and_begins_anew():
+    strategy = GradientAscent(2, step=0.1, climb=2)
+    state = strategy.begin(_trials(1), MOVES, PARAMETERS)
+    drawn = tf.reshape(tf.linspace(0.3, 0.7, 2 * MOVES * PARAMETERS), [1, 2, MOVES * PARAMETERS])
+    first = strategy.propose(state, drawn)
+    np.testing.assert_array_equal(tf.reshape(first.numbers, [-1]), tf.reshape(drawn, [-1]))
+    slopes = tf.where(first.numbers < 0.5, -3.0, 0.5)
+    state = strategy.learn(state, first, slopes, drawn)
+    second = strategy.propose(state, drawn)
+    np.testing.assert_allclose(second.numbers, first.numbers - 0.1 * tf.sign(slopes), atol=1e-5)  # Adam's first step
+    state = strategy.learn(state, second, slopes, drawn)
+    third = strategy.propose(state, 1.0 - drawn)
+    np.testing.assert_array_equal(tf.reshape(third.numbers, [-1]), tf.reshape(1.0 - drawn, [-1]))
+    again = strategy.propose(strategy.learn(state, third, slopes, drawn), drawn)
+    np.testing.assert_allclose(again.numbers, third.numbers - 0.1 * tf.sign(slopes), atol=1e-5)  # no momentum is left
