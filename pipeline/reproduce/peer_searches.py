@@ -59,7 +59,7 @@ class Searches(Experiment):
     budget: int = setting(
         2000, "candidates of a trial, at most; one with a gradient counts as 3", low=4, high=10_000_000
     )
-    population: int = setting(50, "candidates of a generation", low=4, high=100_000)
+    population: int = setting(50, "candidates of a generation, if a method's default is not less", low=4, high=100_000)
 
     name: ClassVar[str] = "peer-searches"
     title: ClassVar[str] = "Other searches than the hillclimb, at equal budget"
@@ -69,16 +69,25 @@ class Searches(Experiment):
     def run(self, bench: Bench) -> Findings:
         """See `Experiment`."""
         base = bench.task(self.task)
-        results = {name: self._searched(bench, self._task(base, name)) for name in (HILLCLIMB, *self.methods)}
+        tasks = {name: self._task(base, name) for name in (HILLCLIMB, *self.methods)}
+        results = {name: self._searched(bench, task) for name, task in tasks.items()}
         climbed = results[HILLCLIMB]
         claims = [_more(name, each, climbed) for name, each in results.items() if name != HILLCLIMB]
-        note = (
+        return Findings(claims, [self._told(results)], [self._drawn(results)], [self._how(tasks)])
+
+    def _how(self, tasks: Mapping[str, Config]) -> str:
+        searches = {name: tasks[name].sections["search"] for name in self.methods}
+        sizes = ", ".join(f"{name} of {search.population}" for name, search in searches.items())
+        told = (
             f"Every trial may show the nets {self.budget} candidates: the hillclimb goes on until they are spent, "
-            f"whatever its patience elsewhere; the others make generations of {self.population}. All draw moves by the "
-            "same operator; populations draw whole chains of them. A candidate of gradient_ascent counts as 3: the way "
-            "back through the nets takes as long as two ways forward."
+            f"whatever its patience elsewhere; the others make generations: {sizes}. All draw moves by the same "
+            "operator; populations draw whole chains of them."
         )
-        return Findings(claims, [self._told(results)], [self._drawn(results)], [note])
+        costly = ", ".join(f"{name} as {search.passes}" for name, search in searches.items() if search.passes > 1)
+        backward = (
+            " Candidates whose gradient is taken count for more, for the way back through the nets takes as long as"
+        )
+        return f"{told}{backward} two ways forward: {costly}." if costly else told
 
     def _task(self, base: Config, name: str) -> Config:
         """Returns the task by a method, with its budget."""
@@ -89,8 +98,9 @@ class Searches(Experiment):
         if name == HILLCLIMB:
             search = dataclasses.replace(search, patience=self.budget, max_moves=_MOST_MOVES)
         else:
-            generations = self.budget // (self.population * search.passes)
-            search = dataclasses.replace(search, population=self.population, generations=generations)
+            population = min(self.population, search.population)
+            generations = self.budget // (population * search.passes)
+            search = dataclasses.replace(search, population=population, generations=generations)
         return dataclasses.replace(
             base,
             task=f"{base.task}_by_{name}",
