@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any, ClassVar, NamedTuple, Protocol
 
 from etils import epy
 
 from models.settings import setting
 from pipeline.operators import warp
+from pipeline.operators.matrices import MatrixMoves
+from pipeline.operators.operator import all_within
 from pipeline.operators.warp import Border, Entries
 
 with epy.lazy_imports():  # see `warp`
     import numpy as np
     import tensorflow as tf
-
-_ROUNDING = 1e-9  # so that a move of exactly a limit is within it
 
 
 class Limits(Protocol):
@@ -31,7 +31,7 @@ class Limits(Protocol):
 
 
 @dataclasses.dataclass(frozen=True)
-class Affine:
+class Affine(MatrixMoves):
     """[operator] of affine moves; see `operator.Operator`. Every range is symmetric, and 0 switches its part off."""
 
     rotation_degrees: float = setting(5.0, "largest rotation either way, in degrees", low=0, high=180)
@@ -54,57 +54,29 @@ class Affine:
         "stretch",
         "shear_degrees",
     )
-    composed_shapes: ClassVar[Mapping[str, tuple[int, ...]]] = {"composed_matrix": (2, 3)}
-    has_gradient: ClassVar[bool] = True
 
-    def _ranges(self) -> list[float]:
+    def columns(self, uniform: Any, xp: Any) -> list[Any]:
+        """See `MatrixMoves`."""
         logs = [math.log1p(self.scale), math.log1p(self.stretch)]
-        return [self.rotation_degrees, self.translation_pixels, self.translation_pixels, *logs, self.shear_degrees]
+        bounds = [self.rotation_degrees, *[self.translation_pixels] * 2, *logs, self.shear_degrees]
+        values = [bound * (2.0 * uniform[:, place] - 1.0) for place, bound in enumerate(bounds)]
+        return [*values[:3], xp.exp(values[3]), xp.exp(values[4]), values[5]]
 
-    def _columns(self, uniform: Any, exp: Any) -> list[Any]:
-        """Returns the six parameters, each `[B]`, from uniform numbers `[B, 6]` (NumPy or TensorFlow)."""
-        values = [bound * (2.0 * uniform[:, place] - 1.0) for place, bound in enumerate(self._ranges())]
-        return [*values[:3], exp(values[3]), exp(values[4]), values[5]]
+    def entries(self, columns: Sequence[Any], height: int, width: int, xp: Any) -> list[Any]:
+        """See `MatrixMoves`."""
+        return entries(columns, height, width, xp)
 
     def sources(self, images: tf.Tensor) -> tf.Tensor:
         """Returns the images with a border of one pixel."""
         return warp.pad_tf(images, self.border)
 
-    def identity(self, lanes: int, sources: tf.Tensor) -> Entries:
-        """Returns the sampling matrices that leave images as they are."""
-        return [tf.fill([lanes], tf.constant(entry, tf.float32)) for row in warp.IDENTITY for entry in row]
-
-    def then(self, pose: Entries, uniform: tf.Tensor, sources: tf.Tensor) -> Entries:
-        """Returns the sampling matrices after one more move."""
-        height, width = (side - 2 * warp.BORDER for side in sources.shape[1:3])
-        columns = self._columns(uniform, tf.exp)
-        return warp.compose_tf(pose, _entries(columns, height, width, tf.cos, tf.sin, tf.tan))
-
     def apply(self, sources: tf.Tensor, rows: tf.Tensor, pose: Entries) -> tf.Tensor:
         """Samples one source a lane."""
         return warp.warp_tf(sources, rows, pose)
 
-    def parameters(self, uniform: np.ndarray, height: int, width: int) -> np.ndarray:
-        """Returns the moves, float64 `[M, 6]`, the same on images of every size."""
-        return np.stack(self._columns(uniform, np.exp), axis=-1).reshape(len(uniform), len(self.parameter_names))
-
-    def matrices(self, parameters: np.ndarray, height: int, width: int) -> np.ndarray:
-        """Returns the sampling matrix of each move, float64 `[M, 2, 3]`."""
-        columns = [np.asarray(column, np.float64) for column in np.asarray(parameters).T]
-        entries = _entries(columns, height, width, np.cos, np.sin, np.tan)
-        return np.stack(entries, axis=-1).reshape(-1, 2, 3)
-
     def render(self, images: np.ndarray, chains: Sequence[np.ndarray]) -> np.ndarray:
         """Samples each image once, by the matrix of its whole chain."""
-        return warp.render(images, self._totals(chains, *images.shape[1:3]), self.border)
-
-    def composed(self, chains: Sequence[np.ndarray], height: int, width: int) -> dict[str, np.ndarray]:
-        """Returns the sampling matrices of all moves of a chain in one."""
-        return {"composed_matrix": self._totals(chains, height, width)}
-
-    def _totals(self, chains: Sequence[np.ndarray], height: int, width: int) -> np.ndarray:
-        moves = np.concatenate([np.zeros((0, len(self.parameter_names))), *chains])
-        return warp.compose_each(self.matrices(moves, height, width), [len(chain) for chain in chains])
+        return warp.render(images, self.totals(chains, *images.shape[1:3]), self.border)
 
     def amounts(self, chain: np.ndarray, height: int, width: int) -> dict[str, float]:
         """Returns all moves in one, as one move's parameters; not finite where they cannot be split."""
@@ -112,27 +84,39 @@ class Affine:
 
     def realistic(self, chain: np.ndarray, height: int, width: int, limits: Limits) -> bool:
         """Tells whether all moves in one are within all limits; a mirrored image is not."""
-        parts = decompose(warp.compose(self.matrices(chain, height, width)), height, width)
-        if not (np.isfinite(parts).all() and parts.scale > 0):
-            return False
-        changes = [
-            (abs(parts.rotation_degrees), limits.rotation_degrees),
-            (abs(parts.translate_x) / width, limits.translation),
-            (abs(parts.translate_y) / height, limits.translation),
-            (abs(np.log(parts.scale)), np.log1p(limits.scale)),
-            (abs(np.log(parts.stretch)), np.log1p(limits.stretch)),
-            (abs(parts.shear_degrees), limits.shear_degrees),
-        ]
-        return all(change <= limit + _ROUNDING for change, limit in changes)
+        return within(warp.compose(self.matrices(chain, height, width)), height, width, limits)
 
 
-def _entries(parameters: list[Any], height: int, width: int, cos: Any, sin: Any, tan: Any) -> list[Any]:
-    """The inverse of: scale and stretch, shear, rotate about the centre, translate."""
-    rotation, shift_x, shift_y, scale, stretch, shear = parameters
-    angle, slope = rotation * (math.pi / 180.0), tan(shear * (math.pi / 180.0))
+def within(matrix: np.ndarray, height: int, width: int, limits: Limits) -> bool:
+    """Tells whether a sampling matrix, float64 `[2, 3]`, is within all limits; one that mirrors is not."""
+    parts = decompose(matrix, height, width)
+    if not (np.isfinite(parts).all() and parts.scale > 0):
+        return False
+    changes = [
+        (abs(parts.rotation_degrees), limits.rotation_degrees),
+        (abs(parts.translate_x) / width, limits.translation),
+        (abs(parts.translate_y) / height, limits.translation),
+        (abs(np.log(parts.scale)), np.log1p(limits.scale)),
+        (abs(np.log(parts.stretch)), np.log1p(limits.stretch)),
+        (abs(parts.shear_degrees), limits.shear_degrees),
+    ]
+    return all_within(changes)
+
+
+def entries(columns: Sequence[Any], height: int, width: int, xp: Any) -> list[Any]:
+    """Returns the inverse of: scale and stretch, shear, rotate about the centre, translate; six `[B]`.
+
+    Args:
+      columns: the parameters in the order of `Affine.parameter_names`, `[B]` each or a number.
+      height, width: of the images.
+      xp: NumPy or TensorFlow.
+    """
+    rotation, shift_x, shift_y, scale, stretch, shear = columns
+    angle, slope = rotation * (math.pi / 180.0), xp.tan(shear * (math.pi / 180.0))
+    cos, sin = xp.cos(angle), xp.sin(angle)
     shrink_x, shrink_y = 1.0 / (scale * stretch), stretch / scale
-    xx, xy = shrink_x * (cos(angle) + slope * sin(angle)), shrink_x * (sin(angle) - slope * cos(angle))
-    yx, yy = -shrink_y * sin(angle), shrink_y * cos(angle)
+    xx, xy = shrink_x * (cos + slope * sin), shrink_x * (sin - slope * cos)
+    yx, yy = -shrink_y * sin, shrink_y * cos
     middle_x, middle_y = (width - 1) / 2.0, (height - 1) / 2.0
     from_x, from_y = middle_x + shift_x, middle_y + shift_y
     return [xx, xy, middle_x - xx * from_x - xy * from_y, yx, yy, middle_y - yx * from_x - yy * from_y]

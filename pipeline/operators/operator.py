@@ -7,7 +7,7 @@ anybody can do it again. A `Pose` is all moves so far in one: any structure of `
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol
 
 if TYPE_CHECKING:
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 Compose = Literal["matrix", "image"]  # all moves in one on the seed image; or each on what the last one made
 Pose = Any  # a structure of `[L, ...]` tensors
+_ROUNDING = 1e-9  # so that a move of exactly a limit is within it
 
 
 class Operator(Protocol):
@@ -34,7 +35,11 @@ class Operator(Protocol):
     has_gradient: ClassVar[bool]
 
     def sources(self, images: tf.Tensor) -> tf.Tensor:
-        """Returns what `apply` takes, `[S, ...]`, of images `[S, H, W, C]` with values 0 to 255."""
+        """Returns what `apply` takes, `[S, ...]`, of images `[S, H, W, C]` with values 0 to 255.
+
+        Raises:
+          InputError: images of so many channels cannot be changed so.
+        """
 
     def identity(self, lanes: int, sources: tf.Tensor) -> Pose:
         """Returns the pose of L lanes before the first move, on images as `sources`."""
@@ -67,3 +72,8 @@ class Operator(Protocol):
 
     def amounts(self, chain: np.ndarray, height: int, width: int) -> dict[str, float]:
         """Returns what all moves of a chain `[M, P]` come to, for people: name -> number; may be empty."""
+
+
+def all_within(changes: Iterable[tuple[float, float]]) -> bool:
+    """Tells of pairs of a change, at least 0, and its limit whether none is beyond."""
+    return all(bool(change <= limit + _ROUNDING) for change, limit in changes)

@@ -1,7 +1,7 @@
 """Sampling matrices: how they are composed, and how an image is sampled by one.
 
 A transform is a 2x3 sampling matrix: output pixel (x, y) takes the bilinear value of the source at
-`matrix @ (x, y, 1)`. `warp_tf` applies it inside the search; `render` is the one plain NumPy float64 function from
+`matrix @ (x, y, 1)`. `sample_tf` applies it inside the search; `sample` is the one plain NumPy float64 function from
 which every stored image of an operator with matrices comes.
 """
 
@@ -25,13 +25,18 @@ IDENTITY = ((1.0, 0.0, 0.0), (0.0, 1.0, 0.0))
 Entries: TypeAlias = "Sequence[tf.Tensor]"
 
 
-def compose_tf(first: Entries, then: Entries) -> Entries:
-    """Returns the sampling matrices of: apply `first`, then `then`."""
-    entries: list[tf.Tensor] = []
+def compose_entries(first: Sequence[Any], then: Sequence[Any]) -> list[Any]:
+    """Returns the sampling matrices of: apply `first`, then `then`; six entries `[B]` each (NumPy or TensorFlow)."""
+    entries: list[Any] = []
     for left, right, shift in (first[:3], first[3:]):
         entries += [left * column + right * below for column, below in zip(then[:3], then[3:], strict=True)]
-        entries[-1] += shift
+        entries[-1] = entries[-1] + shift
     return entries
+
+
+def entries_of(matrices: np.ndarray) -> list[np.ndarray]:
+    """Returns the six entries, float64 `[B]` each, of `[B, 2, 3]` sampling matrices."""
+    return list(matrices.reshape(-1, 6).T)
 
 
 def compose(matrices: np.ndarray) -> np.ndarray:
@@ -58,7 +63,17 @@ def pad_tf(images: tf.Tensor, border: Border) -> tf.Tensor:
 
 
 def warp_tf(sources: tf.Tensor, rows: tf.Tensor, matrices: Entries) -> tf.Tensor:
-    """Warps one source image a lane, as one fused gather.
+    """Returns what `sample_tf` does, on the uint8 grid."""
+    return on_grid(sample_tf(sources, rows, matrices))
+
+
+def on_grid(values: tf.Tensor) -> tf.Tensor:
+    """Rounds values 0 to 255 to the uint8 grid; the gradient passes as if they were not rounded."""
+    return tf.grad_pass_through(tf.round)(values)
+
+
+def sample_tf(sources: tf.Tensor, rows: tf.Tensor, matrices: Entries) -> tf.Tensor:
+    """Samples one source image a lane, as one fused gather.
 
     Args:
       sources: float32 `[S, H + 2, W + 2, C]` from `pad_tf`.
@@ -66,7 +81,7 @@ def warp_tf(sources: tf.Tensor, rows: tf.Tensor, matrices: Entries) -> tf.Tensor
       matrices: the sampling matrix of each lane.
 
     Returns:
-      float32 `[L, H, W, C]` on the uint8 grid, values 0 to 255.
+      float32 `[L, H, W, C]`, values 0 to 255.
     """
     padded_height, padded_width, channels = sources.shape[1:]
     height, width = padded_height - 2, padded_width - 2
@@ -88,12 +103,7 @@ def warp_tf(sources: tf.Tensor, rows: tf.Tensor, matrices: Entries) -> tf.Tensor
     )
     upper = upper_left + (upper_right - upper_left) * across
     lower = lower_left + (lower_right - lower_left) * across
-    return on_grid(upper + (lower - upper) * down)
-
-
-def on_grid(values: tf.Tensor) -> tf.Tensor:
-    """Rounds values 0 to 255 to the uint8 grid; the gradient passes as if they were not rounded."""
-    return tf.grad_pass_through(tf.round)(values)
+    return upper + (lower - upper) * down
 
 
 def _position_type(elements: int) -> tf.DType:
@@ -106,6 +116,11 @@ def _below(size: int) -> float:
 
 
 def render(images: np.ndarray, matrices: np.ndarray, border: Border = "constant") -> np.ndarray:
+    """Returns what `sample` does, on the grid: uint8 `[B, H, W, C]`."""
+    return np.rint(sample(images, matrices, border)).astype(np.uint8)
+
+
+def sample(images: np.ndarray, matrices: np.ndarray, border: Border) -> np.ndarray:
     """Applies sampling matrices in NumPy float64; what is stored comes from here.
 
     Only additions, multiplications and roundings act on the numbers, each exact in IEEE arithmetic's sense, so the
@@ -117,7 +132,7 @@ def render(images: np.ndarray, matrices: np.ndarray, border: Border = "constant"
       border: as in `Affine`.
 
     Returns:
-      uint8 `[B, H, W, C]`.
+      float64 `[B, H, W, C]`, values 0 to 255.
     """
     count, height, width, _ = images.shape
     mode: Any = {"constant": "constant", "edge": "edge"}[border]
@@ -134,4 +149,27 @@ def render(images: np.ndarray, matrices: np.ndarray, border: Border = "constant"
     lower_left, lower_right = padded[rows, top + 1, left], padded[rows, top + 1, left + 1]
     upper = upper_left + (upper_right - upper_left) * across
     lower = lower_left + (lower_right - lower_left) * across
-    return np.rint(upper + (lower - upper) * down).astype(np.uint8)
+    return upper + (lower - upper) * down
+
+
+def on_black(values: Any, matrices: Sequence[Any], xp: Any) -> Any:
+    """Returns samples of images whose outermost pixels go on for ever, with black beyond the image.
+
+    The edge is where the image ends, half a pixel beyond the outermost pixels' centres, and as soft as a pixel is wide.
+    So a crop that reaches to the edge has no dark rim, and what changes the samples' light leaves black as it is.
+
+    Args:
+      values: floating-point `[B, H, W, C]`, by border "edge".
+      matrices: the six entries of the sampling matrices, `[B]` each.
+      xp: NumPy or TensorFlow.
+    """
+    height, width = values.shape[1:3]
+    xx, xy, from_left, yx, yy, from_top = (xp.reshape(entry, [-1, 1, 1, 1]) for entry in matrices)
+    ys, xs = np.arange(height, dtype=np.float32)[:, None, None], np.arange(width, dtype=np.float32)[:, None]
+
+    def covered(place: Any, step: Any, side: int) -> Any:
+        inside = xp.minimum(place + 0.5, side - 0.5 - place) / step + 0.5
+        return xp.minimum(xp.maximum(inside, 0.0), 1.0)
+
+    across = covered(xx * xs + xy * ys + from_left, xp.abs(xx) + xp.abs(xy), width)
+    return values * across * covered(yx * xs + yy * ys + from_top, xp.abs(yx) + xp.abs(yy), height)

@@ -101,7 +101,10 @@ class MovedGrading(Grading):
     The limits are to what all moves together may do to the seed image. The defaults are what others take for harmless.
     Rotation and translation: Engstrom et al., "Exploring the Landscape of Spatial Robustness", 30 degrees and 3 pixels
     of 28. Scale: affNIST, 0.8 to 1.2. Stretch: random crops in "Going Deeper with Convolutions", aspect ratios of 3/4
-    to 4/3. Shear: "AutoAugment", a slope of 0.3.
+    to 4/3. Shear: "AutoAugment", a slope of 0.3. Brightness, contrast and saturation: Howard, "Some Improvements on
+    Deep Convolutional Neural Network Based Image Classification", factors up to 1.5. Of our own choice are gamma (the
+    same), hue (a tenth of the circle) and colour temperature (half of a filter that turns lamplight into daylight). A
+    crop counts as a change of scale, stretch and place of the centre.
     """
 
     rotation_degrees: float = setting(
@@ -118,6 +121,16 @@ class MovedGrading(Grading):
     )
     shear_degrees: float = setting(
         16.7, "largest horizontal shear angle either way, in degrees; 90 sets no limit", low=0, high=90
+    )
+    brightness: float = setting(
+        0.5, "largest relative change of brightness; 0.5 allows factors from 1/1.5 to 1.5", low=0, high=1000
+    )
+    contrast: float = setting(0.5, "largest relative change of contrast; same form as `brightness`", low=0, high=1000)
+    saturation: float = setting(0.5, "largest relative change of saturation; likewise", low=0, high=1000)
+    hue_degrees: float = setting(36.0, "largest turn of hue either way, in degrees", low=0, high=1000)
+    gamma: float = setting(0.5, "largest relative change of gamma; same form as `brightness`", low=0, high=1000)
+    temperature_mired: float = setting(
+        80.0, "largest change of colour temperature either way, in mired (millions over kelvin)", low=0, high=1000
     )
 
 

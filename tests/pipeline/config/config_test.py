@@ -172,12 +172,25 @@ RANGES: dict[str, tuple[str, str, str, str]] = {
     "operator.scale": ("-1e-9", "0.0", "10.0", "10.00001"),
     "operator.stretch": ("-1e-9", "0.0", "10.0", "10.00001"),
     "operator.shear_degrees": ("-1e-9", "0.0", "80.0", "80.0001"),
+    "operator.crop": ("-1e-9", "0.0", "0.99", "0.99001"),
+    "operator.aspect": ("-1e-9", "0.0", "10.0", "10.00001"),
+    "operator.flip": ("-1e-9", "0.0", "1.0", "1.000001"),
+    **{
+        f"operator.{name}": ("-1e-9", "0.0", "10.0", "10.00001")
+        for name in ("brightness", "contrast", "saturation", "gamma")
+    },
+    "operator.hue_degrees": ("-1e-9", "0.0", "180.0", "180.0001"),
+    "operator.temperature_mired": ("-1e-9", "0.0", "500.0", "500.0001"),
     "grade.peer_margin": ("-1e-9", "0.0", "1.0", "1.000001"),
     "grade.rotation_degrees": ("-1e-9", "0.0", "180.0", "180.0001"),
     "grade.translation": ("-1e-9", "0.0", "1000.0", "1000.001"),
     "grade.scale": ("-1e-9", "0.0", "1000.0", "1000.001"),
     "grade.stretch": ("-1e-9", "0.0", "1000.0", "1000.001"),
     "grade.shear_degrees": ("-1e-9", "0.0", "90.0", "90.0001"),
+    **{
+        f"grade.{name}": ("-1e-9", "0.0", "1000.0", "1000.001")
+        for name in ("brightness", "contrast", "saturation", "gamma", "hue_degrees", "temperature_mired")
+    },
     "attack.eps": ("0.99e-6", "1e-6", "1.0", "1.000001"),
     "attack.step_size": ("0.99e-6", "1e-6", "1.0", "1.000001"),
     "attack.steps": ("0", "1", "100000", "100001"),
@@ -222,16 +235,27 @@ def _settings(task: config.Config, section: str) -> Any:
     return getattr(task, section) if section in config.COMMON else task.sections[section]
 
 
+def _names(cls: type) -> set[str]:
+    return {field.name for field in dataclasses.fields(cls)}
+
+
 def _takers(key: str) -> list[str]:
     """Returns the methods that have a key; of the sections that all methods have, one method is enough."""
     section, name = key.split(".")
     if section in config.COMMON:
         return ["hillclimb"]
-    own = {
-        method.name: {field.name for cls in method.choices(section) for field in dataclasses.fields(cls)}
-        for method in METHODS.values()
-    }
-    return [method for method, names in own.items() if name in names]
+    return [
+        name_of for name_of, method in METHODS.items() if any(name in _names(cls) for cls in method.choices(section))
+    ]
+
+
+def _choosing(method: str, key: str) -> dict[str, str]:
+    """Returns what chooses a section that has a key, where a method does not have it by default."""
+    section, name = key.split(".")
+    first, *others = METHODS[method].choices(section) or (config.COMMON[section],)
+    if name in _names(first):
+        return {}
+    return {f"{section}.name": next(f'"{cls.name}"' for cls in others if name in _names(cls))}
 
 
 def test_every_number_of_a_configuration_has_a_range():
@@ -252,7 +276,8 @@ def test_every_range_holds_its_ends_and_nothing_beyond(load, key):
     for method in _takers(key):
         if (method, key) == ("fgsm", "attack.eps"):
             continue  # it has to be a whole grey level, as is tested below
-        given = {"search.method": f'"{method}"', **({"attack.norm": '"l2"'} if key == "attack.eps" else {})}
+        norm = {"attack.norm": '"l2"'} if key == "attack.eps" else {}
+        given = {"search.method": f'"{method}"', **_choosing(method, key), **norm}
         for text in (least, largest):
             assert getattr(_settings(load({**given, key: text}), section), name) == float(text)
         for text in (below, above, *(("nan", "inf", "-inf") if "." in largest + least else ())):
@@ -440,6 +465,10 @@ MOVED = {
     *(f"operator.{name}" for name in ("rotation_degrees", "translation_pixels", "scale", "stretch", "shear_degrees")),
     "operator.border",
     *(f"grade.{name}" for name in ("rotation_degrees", "translation", "scale", "stretch", "shear_degrees")),
+    *(
+        f"grade.{name}"
+        for name in ("brightness", "contrast", "saturation", "gamma", "hue_degrees", "temperature_mired")
+    ),
 }
 HILLCLIMB = MOVED | {"search.patience", "search.max_moves", "search.compose"}
 POPULATION = MOVED | {"search.chain", "search.population", "search.generations"}
@@ -554,7 +583,7 @@ def test_what_is_written_down_of_a_task_is_all_that_its_method_has_with_defaults
     assert told.keys() == {"task", *config.COMMON, *METHODS[method].sections}
     assert told["search"]["method"] == method and told["run"]["lanes"] == config.Run().lanes
     for name in METHODS[method].sections:
-        assert told[name].keys() - {"name"} == {field.name for field in _fields(METHODS[method], name)}
+        assert told[name].keys() - {"name"} == _names(METHODS[method].choices(name)[0])
 
 
 MADE = {  # what a search is made of, and which of its method's keys are for what surrounds it

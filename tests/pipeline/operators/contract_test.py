@@ -14,11 +14,16 @@ import pytest
 import tensorflow as tf
 
 from models import settings
+from models.errors import InputError
 from pipeline.kinds.mistakes.methods import MovedGrading
+from pipeline.operators.geometric import Geometric
 from pipeline.operators.operator import Operator
+from pipeline.operators.photo import Photo
+from pipeline.operators.photometric import Photometric
 from pipeline.operators.registry import OPERATORS
 from tests.pipeline import nets
 from tests.pipeline.kinds import toys
+from tests.pipeline.operators.moves import NO_COLOUR
 
 IMAGES, LANES, MOST_MOVES = 5, 32, 4
 SHAPES = [(8, 8, 1), (7, 16, 3)]
@@ -34,17 +39,34 @@ def _choices(cls: type[Any]) -> Iterator[Any]:
             yield from (cls(**{field.name: choice}) for choice in others)
 
 
-ALL = [operator for cls in (*OPERATORS, toys.Brightness) for operator in _choices(cls)]
+def _takes(operator: Any, shape: tuple[int, ...]) -> bool:
+    try:
+        operator.sources(tf.zeros([1, *shape], tf.uint8))
+    except InputError:
+        return False
+    return True
 
 
-@pytest.fixture(params=ALL, ids=lambda operator: operator.name)
-def operator(request) -> Operator:
+ALL = [
+    *(operator for cls in (*OPERATORS, toys.Brightness) for operator in _choices(cls)),
+    *(Geometric(flip=0.5), Photometric(**NO_COLOUR), Photo(**NO_COLOUR), Photo(flip=0.5)),
+]
+CASES = [(operator, shape) for operator in ALL for shape in SHAPES if _takes(operator, shape)]
+
+
+@pytest.fixture(params=CASES, ids=lambda case: f"{case[0].name}-{case[1]}")
+def case(request) -> tuple[Operator, tuple[int, ...]]:
     return request.param
 
 
-@pytest.fixture(params=SHAPES, ids=str)
-def images(request) -> np.ndarray:
-    return nets.images(IMAGES, request.param)
+@pytest.fixture
+def operator(case) -> Operator:
+    return case[0]
+
+
+@pytest.fixture
+def images(case) -> np.ndarray:
+    return nets.images(IMAGES, case[1])
 
 
 def _rows() -> np.ndarray:
@@ -176,6 +198,12 @@ def test_it_says_of_every_chain_whether_it_is_realistic(operator, images):
 def test_its_ranges_are_settings_and_it_travels_to_workers(operator):
     assert all(settings.about(field).meaning for field in dataclasses.fields(operator))
     assert pickle.loads(pickle.dumps(operator)) == operator
+
+
+def test_every_operator_takes_colour_images_and_as_it_is_or_with_other_ranges_grey_ones():
+    for cls in OPERATORS:
+        assert {shape for operator, shape in CASES if type(operator) is cls} == set(SHAPES)
+        assert _takes(cls(), SHAPES[1])
 
 
 def test_operators_have_names_of_their_own():

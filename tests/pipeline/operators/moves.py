@@ -10,6 +10,7 @@ from pipeline.operators.affine import Affine
 
 SHAPES = [(8, 8, 1), (12, 9, 1), (7, 16, 3)]
 BORDERS = ["constant", "edge"]
+NO_COLOUR = {"saturation": 0.0, "hue_degrees": 0.0, "temperature_mired": 0.0}  # so that grey images can be changed
 AFFINE = Affine(rotation_degrees=40.0, translation_pixels=3.0, scale=0.3, stretch=0.3, shear_degrees=20.0)
 
 
@@ -58,3 +59,11 @@ def shifted(image: np.ndarray, right: int, down: int) -> np.ndarray:
         for x in range(max(right, 0), min(width + right, width)):
             result[y, x] = image[y - down, x - right]
     return result
+
+
+def chain(operator: type, *found: dict[str, float]) -> np.ndarray:
+    """Returns moves `[M, P]` of an operator of photographs; of each, what is not named is still."""
+    factors = ("crop_width", "crop_height", "gamma", "brightness", "contrast", "saturation")
+    still = {name: float(name in factors) for name in operator.parameter_names}
+    rows = [list({**still, **move}.values()) for move in found]
+    return np.array(rows, np.float64).reshape(-1, len(still))

@@ -63,7 +63,7 @@ def test_chains_compose_together_as_they_do_alone():
 
 def test_matrices_compose_alike_in_both():
     first, then = moves.random_matrices(6, nets.SHAPE)[:3], moves.random_matrices(6, nets.SHAPE)[3:]
-    composed = tf.stack(warp.compose_tf(moves.entries(first), moves.entries(then)), axis=1)
+    composed = tf.stack(warp.compose_entries(moves.entries(first), moves.entries(then)), axis=1)
     expected = [warp.compose(np.stack(pair)) for pair in zip(first, then)]
     np.testing.assert_allclose(composed, np.reshape(expected, (-1, 6)), rtol=1e-5, atol=1e-5)
 
