@@ -133,6 +133,10 @@ class Kind(abc.ABC):
           InputError: there is no such net or class, or a target net cannot be searched by this method.
         """
 
+    def check_images(self, config: Config, shape: tuple[int, int, int]) -> None:
+        """Raises InputError where what is asked cannot be done with images of a shape, whatever the nets."""
+        del config, shape
+
     def material(self, config: Config, group: PeerGroup, source: SeedSource) -> Source:
         """Returns where workers find what a unit is about."""
         del config, group

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import IO, NamedTuple
+from typing import IO, Any, NamedTuple
 
 import matplotlib
 import numpy as np
@@ -233,7 +233,8 @@ def draw_spreads(spreads: Mapping[str, Mapping[str, Sequence[float]]], to: str |
     """Draws numbers as boxes (quartiles; whiskers at the 5th and 95th percentile), as PNG.
 
     Args:
-      spreads: panel -> row -> its numbers; the same rows in each panel, at least one of either.
+      spreads: panel -> row -> its numbers; the same rows in each panel, at least one of either. Where they are 0 and 1
+        and no others, bars show the share of ones.
       to: the file to write.
     """
     across = min(len(spreads), 3)
@@ -241,10 +242,7 @@ def draw_spreads(spreads: Mapping[str, Mapping[str, Sequence[float]]], to: str |
     size = (2.7 * across + 0.8, (0.26 * len(rows) + 0.75) * down + 0.1)
     figure, axes = pyplot.subplots(down, across, figsize=size, squeeze=False, sharey=True, layout="constrained")
     for axis, (name, numbers) in zip(axes.flat, spreads.items()):
-        style = {"showfliers": False, "patch_artist": True, "medianprops": {"color": _WRONG}}
-        boxes = axis.boxplot(list(numbers.values()), orientation="horizontal", whis=(5, 95), widths=0.6, **style)
-        for box in boxes["boxes"]:
-            box.set(facecolor="#d7e3ef", edgecolor=_RIGHT)
+        _draw_spread(axis, list(numbers.values()))
         axis.set_title(name, fontsize=8)
         axis.tick_params(labelsize=7)
         axis.set_yticks(np.arange(1, len(rows) + 1), rows, fontsize=7)
@@ -252,6 +250,17 @@ def draw_spreads(spreads: Mapping[str, Mapping[str, Sequence[float]]], to: str |
     for axis in axes.flat[len(spreads) :]:
         axis.axis("off")
     _save(figure, to)
+
+
+def _draw_spread(axis: pyplot.Axes, rows: Sequence[Sequence[float]]) -> None:
+    look: dict[str, Any] = {"facecolor": "#d7e3ef", "edgecolor": _RIGHT}
+    if {number for row in rows for number in row} == {0.0, 1.0}:
+        axis.barh(np.arange(1, len(rows) + 1), [sum(row) / max(len(row), 1) for row in rows], height=0.6, **look)
+        axis.set_xlim(0, 1)
+        return
+    style: dict[str, Any] = {"showfliers": False, "patch_artist": True, "medianprops": {"color": _WRONG}}
+    for box in axis.boxplot(rows, orientation="horizontal", whis=(5, 95), widths=0.6, **style)["boxes"]:
+        box.set(**look)
 
 
 def draw_histograms(values: Mapping[str, Sequence[float]], label: str, to: str | IO[bytes]) -> None:

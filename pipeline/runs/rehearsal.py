@@ -54,6 +54,7 @@ def _images(job: Job) -> Iterator[str]:
     counts = ", ".join(f"{split} {source.count(split):,}" for split in splits)
     classes = len(source.class_names())
     yield f"images: {source.name}, {size(source.shape())}, {classes or 'no'} classes; {counts}"
+    job.kind.check_images(job.config, source.shape())
     unusable = [failure for split in splits for failure in source.unusable(split)]
     if unusable:
         yield f"set aside: {len(unusable):,} images, such as {unusable[0][0]}: {unusable[0][1]}"

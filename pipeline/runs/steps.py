@@ -24,7 +24,7 @@ def train(job: Job) -> NetFiles:
     """Tells what is in the seed images, trains the nets that are missing, with a bar for each, and returns all files.
 
     Raises:
-      InputError: more images than [run] max_set_aside cannot be used; nothing is trained then.
+      InputError: more images than [run] max_set_aside cannot be used, or not for what is asked; nothing is trained then.
     """
     _look_at_seeds(job)
     return run_nets.prepare(job.config, job.workdir, job.source, job.device, progress.training())
@@ -42,6 +42,7 @@ def _look_at_seeds(job: Job) -> None:
         unusable = [failure for split in splits for failure in source.unusable(split)]
         tried = sum(source.count(split) for split in splits)
         check_usable(f"images of {source.name}", unusable, tried, job.config.run.max_set_aside)
+    job.kind.check_images(job.config, source.shape())
     for line in source.notes(list(dict.fromkeys([*learned, *mined]))):
         print(line, file=sys.stderr)
 

@@ -63,7 +63,7 @@ class Builder(runs.RunsBuilder, skip_registration=True):  # type: ignore[call-ar
 
 def _composed_shapes(manifest: dict[str, Any]) -> dict[str, tuple[int, ...]]:
     """Returns what the operator records of all moves in one: name -> shape."""
-    return {name: tuple(shape) for name, shape in manifest["operator"]["composed_shapes"].items()}
+    return {name: tuple(shape) for name, shape in sorted(manifest["operator"]["composed_shapes"].items())}
 
 
 def _composed(flat: list[float], manifest: dict[str, Any]) -> dict[str, np.ndarray]:

@@ -39,9 +39,9 @@ def render_final(operator: Operator, images: np.ndarray, chains: Sequence[np.nda
 
 
 def flat_composed(operator: Operator, chain: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Returns what an operator records of a chain as a whole, in the order of its `composed_shapes`, flattened."""
+    """Returns what an operator records of a chain as a whole, sorted by name as manifests are, flattened."""
     composed = operator.composed([chain], height, width)
-    return np.concatenate([np.zeros(0), *(composed[name].ravel() for name in operator.composed_shapes)])
+    return np.concatenate([np.zeros(0), *(composed[name].ravel() for name in sorted(operator.composed_shapes))])
 
 
 def judge(

@@ -82,6 +82,11 @@ shear_degrees = 5.0
             folder=folder,
         )
 
+    def check_images(self, config: Config, shape: tuple[int, int, int]) -> None:
+        import numpy as np
+
+        config.method.build(config.sections).operator.sources(np.zeros((1, *shape), np.uint8))
+
     def units(self, config: Config, group: PeerGroup, source: SeedSource) -> list[Unit]:
         from pipeline.kinds import seeded
 

@@ -24,7 +24,7 @@ SCHEMA = records.schema(
     pa.field("steps", pa.list_(pa.int32())),  # [M] the number of each accepted candidate
     pa.field("parameters", pa.list_(pa.float64())),  # [M, P] flattened
     pa.field("confidences", pa.list_(pa.float32())),  # [M] the target net's probability of the class after each move
-    pa.field("composed", pa.list_(pa.float64())),  # the operator's `composed_shapes`, flattened
+    pa.field("composed", pa.list_(pa.float64())),  # the operator's `composed_shapes` by name, flattened
     pa.field("peer_margin", pa.float32()),
     pa.field("grade", pa.string()),
     seeded=True,

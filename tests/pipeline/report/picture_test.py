@@ -34,3 +34,18 @@ def test_names_with_dollar_signs_are_drawn_as_they_are(draw, tmp_path):
         escaped, mathematics = drawn(r"a\$b_c\$"), drawn("a$b_c$")
     np.testing.assert_array_equal(ours, escaped)
     assert not np.array_equal(ours, mathematics)
+
+
+def test_numbers_are_drawn_as_boxes_and_flags_as_the_share_of_ones(tmp_path, monkeypatch):
+    drawn = []
+    monkeypatch.setattr(picture, "_save", lambda figure, to: drawn.append(figure))
+    spreads = {
+        "flip": {"a": [1.0, 0.0, 0.0, 0.0], "b": [1.0], "none": []},
+        "scale": {"a": [0.0, 1.0, 2.0], "b": [1.5], "none": []},
+        "off": {"a": [1.0, 1.0], "b": [1.0], "none": []},
+    }
+    picture.draw_spreads(spreads, str(tmp_path / "picture.png"))
+    flip, scale, off = drawn[0].axes[:3]
+    assert [bar.get_width() for bar in flip.patches] == [0.25, 1.0, 0.0] and not flip.lines
+    assert [label.get_text() for label in flip.get_yticklabels()] == ["a", "b", "none"]
+    assert scale.lines and off.lines, "a part that is off has boxes too"

@@ -96,9 +96,9 @@ class _Nothing(Brightness):
         return {}
 
 
-def test_what_is_recorded_of_a_chain_as_a_whole_is_in_the_order_of_its_shapes():
+def test_what_is_recorded_of_a_chain_as_a_whole_is_sorted_by_name_as_manifests_are():
     chain = np.array([[3.0], [-1.0]])
-    np.testing.assert_array_equal(chains.flat_composed(_Twofold(), chain, 8, 9), [2.0, 8.0, 9.0])
+    np.testing.assert_array_equal(chains.flat_composed(_Twofold(), chain, 8, 9), [8.0, 9.0, 2.0])
     assert chains.flat_composed(_Nothing(), chain, 8, 9).shape == (0,)
 
 
