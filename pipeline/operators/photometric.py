@@ -41,6 +41,7 @@ _QUARTER_TURN = (  # of hue by 90 degrees in YIQ: from RGB to RGB, without luma;
 _WAVELENGTHS = (611.4e-9, 549.1e-9, 464.3e-9)  # metres, dominant ones of the sRGB primaries
 _SECOND_RADIATION = 1.438777e-2  # Planck's second radiation constant, metres times kelvin
 _ENCODING = 2.2
+_BLACK = 1e-37  # instead of 0, near the least float32 that has a logarithm
 _IS_FACTOR = (True, True, False, True, True, False)  # of `Photometric.parameter_names`; the others are added
 _COLOURED = ("saturation", "hue_degrees", "temperature_mired")  # keys that mean nothing to grey images
 
@@ -188,7 +189,9 @@ def relight(values: Any, parameters: Sequence[Any], xp: Any) -> Any:
 def _power(values: Any, exponents: Any) -> Any:
     if isinstance(values, np.ndarray):
         return values**exponents
-    return tf.exp(exponents * tf.math.log(values))  # under XLA twice as fast as powers; 0 gives exp(-inf), which is 0
+    # Under XLA twice as fast as powers. Black stays black: what 0 is raised to is far below half a grey level, and its
+    # slope is finite.
+    return tf.exp(exponents * tf.math.log(tf.maximum(values, _BLACK)))
 
 
 def _colour_columns(parameters: Sequence[Any], channels: int, xp: Any) -> list[Any]:

@@ -38,6 +38,7 @@ class Brightness:
     name: ClassVar[str] = "brightness"
     parameter_names: ClassVar[Sequence[str]] = ("levels",)
     composed_shapes: ClassVar[Mapping[str, tuple[int, ...]]] = {"total": ()}
+    has_gradient: ClassVar[bool] = False  # `tf.round` has none; `warp.on_grid` would have
 
     def sources(self, images: tf.Tensor) -> tf.Tensor:
         return tf.cast(images, tf.float32)

@@ -208,3 +208,24 @@ def test_every_operator_takes_colour_images_and_as_it_is_or_with_other_ranges_gr
 
 def test_operators_have_names_of_their_own():
     assert len({cls.name for cls in OPERATORS}) == len(OPERATORS)
+
+
+def test_an_operator_that_says_so_has_a_gradient_and_it_is_finite(operator, images):
+    images = images.copy()
+    images[:, :2] = 0  # black has a slope, too
+    parameters = len(operator.parameter_names)
+    numbers = tf.fill([1, parameters], 0.4)
+    sources = operator.sources(tf.constant(images))
+
+    @tf.function(jit_compile=True, autograph=False)
+    def sloped(numbers):
+        with tf.GradientTape() as tape:
+            tape.watch(numbers)
+            pose = operator.then(operator.identity(1, sources), numbers, sources)
+            weights = tf.reshape(tf.range(images[0].size, dtype=tf.float32), [1, *images[0].shape])
+            total = tf.reduce_sum(weights * operator.apply(sources, tf.zeros([1], tf.int32), pose))
+        return tape.gradient(total, numbers, unconnected_gradients="zero")
+
+    slopes = sloped(numbers).numpy()[0]
+    assert np.isfinite(slopes).all()
+    assert slopes.any() == operator.has_gradient, slopes
