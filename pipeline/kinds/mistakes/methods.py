@@ -80,8 +80,8 @@ class GradientSearch(PopulationSearch):
 
     passes: ClassVar[int] = 3  # forward, and twice as much back (Griewank and Walther, "Evaluating Derivatives")
 
-    population: int = setting(10, "candidates of a generation", low=4, high=100_000)
-    step: float = setting(0.03, "Adam's step size, in parts of each number's range", low=1e-6, high=1)
+    population: int = setting(8, "candidates of a generation", low=4, high=100_000)
+    step: float = setting(0.05, "Adam's step size, in parts of each number's range", low=1e-6, high=1)
     climb: int = setting(25, "generations after which candidates begin anew, at random", low=1, high=100_000)
 
 

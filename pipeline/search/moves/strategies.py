@@ -284,8 +284,8 @@ class GradientAscent:
       climb: steps after which all begin anew, from other random chains.
     """
 
-    population: int = 10
-    step: float = 0.03
+    population: int = 8
+    step: float = 0.05
     climb: int = 25
 
     def draws(self, moves: int, parameters: int) -> int:
