@@ -29,7 +29,7 @@ class GeometricRanges:
     rotation_degrees: float = setting(5.0, "largest rotation either way, in degrees", low=0, high=180)
     shear_degrees: float = setting(5.0, "largest horizontal shear angle either way, in degrees", low=0, high=80)
     crop: float = setting(
-        0.1, "largest share of the area that a crop leaves off; 0.92 keeps from 8 to 100%", low=0, high=0.99
+        0.05, "largest share of the area that a crop leaves off; 0.92 keeps from 8 to 100%", low=0, high=0.99
     )
     aspect: float = setting(
         0.05, "largest relative change of a crop's width over height; 0.1 draws from 1/1.1 to 1.1", low=0, high=10

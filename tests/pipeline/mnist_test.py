@@ -22,6 +22,10 @@ layers = tf.keras.layers
 _PREPARED = os.environ.get("PEERPRESSURE_SHARED_TFDS", "")
 _FIRST = range(2000)
 _COLOUR_TRIALS = 20
+_WILD_MOVES = {
+    "affine": {"rotation_degrees": 90, "translation_pixels": 10, "scale": 0.5, "stretch": 0.5, "shear_degrees": 30},
+    "photo": {"rotation_degrees": 90, "shear_degrees": 30, "crop": 0.7, "aspect": 0.3, "flip": 0.5, "contrast": 0.5},
+}
 
 
 def _require(dataset: str) -> None:
@@ -64,7 +68,8 @@ def test_the_papers_setting_on_a_few_digits(peerpressure, config, tmp_path):
 
 
 @pytest.mark.slow
-def test_colour_images(peerpressure, config, tmp_path):
+@pytest.mark.parametrize(("operator", "compose"), [("affine", "matrix"), ("photo", "matrix"), ("photo", "image")])
+def test_colour_images(peerpressure, config, tmp_path, operator, compose):
     _require("cifar10_jpeg")
     # Nothing hangs on how a net happens to train: the trained one only grades, the searched ones agree on most images
     # though not on all, and moves that tear the images apart meet no thresholds.
@@ -73,8 +78,8 @@ def test_colour_images(peerpressure, config, tmp_path):
         seeds={"dataset": "cifar10_jpeg", "splits": ["test"]},
         peers={"files": _drawn_nets(tmp_path)},
         judge={"file": judge},
-        search={"trials": _COLOUR_TRIALS, "patience": 100, "class_from": "consensus"},
-        operator={"rotation_degrees": 90, "translation_pixels": 10, "scale": 0.5, "stretch": 0.5, "shear_degrees": 30},
+        search={"trials": _COLOUR_TRIALS, "patience": 100, "class_from": "consensus", "compose": compose},
+        operator={"name": operator, **_WILD_MOVES[operator]},
     )
     workdir = tmp_path / "work"
     outcome = peerpressure(
@@ -88,6 +93,7 @@ def test_colour_images(peerpressure, config, tmp_path):
     assert len(examples) == found > 0
     assert all(example["image"].shape == example["seed_image"].shape == (32, 32, 3) for example in examples)
     assert any(np.ptp(example["image"], axis=-1).any() for example in examples)  # colours, not greys throughout
+    assert {example["transform"]["operator"].decode() for example in examples} == {operator}
     outcome = peerpressure("verify", "high_value_mistakes/tiny", "--workdir", workdir)
     assert outcome.code == 0 and f": {found} examples checked, 0 shown of those that fail" in outcome.out
 
