@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from pipeline.seeds.source import SeedSource
     from pipeline.workdir.ledger import RunFolder
 
-_SAMPLE, _FEW = 32, 8  # seed images that are mined to see how long it takes; places of the search for each
+_SAMPLE = 32  # seed images that are mined at first to see how long it takes
 HEALED = "healed"  # the status of an example that its net, or nets, now get right
 Example = dict[str, Any]  # one of a published dataset, NumPy values
 Manifest = Mapping[str, Any]
@@ -160,20 +160,37 @@ class Kind(abc.ABC):
         del config, group, source
         return {}
 
-    def sample(self, config: Config, units: Sequence[Unit]) -> tuple[Config, Unit, float]:
-        """Returns what is mined to see how long a run takes.
+    def alike(self, config: Config, group: PeerGroup, units: Sequence[Unit]) -> list[list[Unit]]:
+        """Returns the units by what one can be told of others from: those of a list compile once, and cost alike."""
+        del config, group
+        return [list(units)]
 
-        Args:
-          config: the configuration.
-          units: of the run, at least one.
+    def together(self, config: Config) -> int:
+        """Returns how many seed images cost as much as one, for they are searched in one batch."""
+        del config
+        return 1
 
-        Returns:
-          A configuration, a small unit, and how many times as much the whole run is.
+    def size(self, config: Config, unit: Unit) -> int:
+        """Returns how large a unit is, in what its time grows by."""
+        return -(-len(unit.positions) // self.together(config))
+
+    def sample(self, config: Config, unit: Unit) -> tuple[Config, list[Unit]]:
+        """Returns what is mined to see how long a unit takes: a configuration, and growing parts of the unit.
+
+        The last part is the whole unit, unless the configuration asks for less of it.
         """
-        first = units[0]
-        wanted = max(_SAMPLE, config.run.lanes // _FEW)  # fewer leave places of the search empty
-        part = dataclasses.replace(first, positions=first.positions[:wanted])
-        return config, part, sum(len(unit.positions) for unit in units) / len(part.positions)
+        count, together = len(unit.positions), self.together(config)
+        wanted, counts = max(_SAMPLE, together), [together]
+        while counts[-1] < count:
+            counts.append(wanted)
+            wanted *= 2
+        parts = [unit.positions[:each] for each in dict.fromkeys(min(each, count) for each in counts)]
+        return config, [dataclasses.replace(unit, positions=part) for part in parts]
+
+    def ended(self, chunk: pa.Table) -> bool:
+        """Tells of a sample's chunk whether its unit was at its end before all that the configuration asks for."""
+        del chunk
+        return False
 
     def standing(self, config: Config, folder: RunFolder, units: Sequence[Unit]) -> Standing:
         """Returns what tells how far a run of these units is."""

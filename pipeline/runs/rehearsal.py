@@ -5,15 +5,18 @@ from __future__ import annotations
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import psutil
+import pyarrow as pa
 import tensorflow as tf
 from etils import epath
 from tqdm import tqdm
 
 from models import devices
 from models.classifier import PeerGroup
+from pipeline.kinds.kind import Miner, Source
 from pipeline.report import tables
 from pipeline.report.tables import Table
 from pipeline.runs import nets as run_nets
@@ -23,6 +26,8 @@ from pipeline.runs.nets import NetFile
 from pipeline.seeds.plan import Unit
 from pipeline.seeds.source import size
 from pipeline.workdir.ledger import RunFolder
+
+_ENOUGH = 3.0  # seconds that the largest part takes at least, unless it is a whole unit
 
 
 def rehearse(job: Job) -> Iterator[str | Table]:
@@ -39,14 +44,16 @@ def rehearse(job: Job) -> Iterator[str | Table]:
     if missing:
         yield f"nets: {', '.join(missing)} not trained yet; `train` does it, and then `check` tells the rest."
         return
+    start = time.perf_counter()
     group, judge = files.load()
+    loading = time.perf_counter() - start
     chosen = sample.read(job.source, job.config.seeds.splits[0])
     examined = sample.examine(chosen, group, judge, job.device, told=False)
     yield _nets(every, group, judge, examined)
     units = job.kind.units(job.config, group, job.source)
     yield steps.plan_text(job, units)
     if units:
-        yield _time(job, group, judge, units)
+        yield _time(job, group, judge, units, loading)
 
 
 def _images(job: Job) -> Iterator[str]:
@@ -77,22 +84,77 @@ def _nets(
     return Table([["net", "accuracy", "classes", "file"], *rows], note=note)
 
 
-def _time(job: Job, group: PeerGroup, judge: PeerGroup | None, units: Sequence[Unit]) -> str:
-    """Mines a small part, in a folder that is removed, and tells what all of it takes at that pace."""
-    config, unit, times = job.kind.sample(job.config, units)
-    with tempfile.TemporaryDirectory() as folder, tf.device(devices.device_name(job.device)):
-        where = RunFolder(epath.Path(folder))
-        task = job.kind.task(config, group, job.source.class_names(), "", where)
-        miner, source = task.miner(group, judge), job.kind.material(config, group, job.source)
-        first = source.read(unit.split, unit.positions[:1])
-        miner.mine(first)  # compiles
-        for kept in where.path.iterdir():  # an island would go on where it stopped
-            kept.rmtree()
-        start = time.perf_counter()
-        miner.mine(source.read(unit.split, unit.positions))
-        seconds = time.perf_counter() - start
+def _time(job: Job, group: PeerGroup, judge: PeerGroup | None, units: Sequence[Unit], loading: float) -> str:
+    """Mines small parts, in a folder that is removed, and tells what all of it takes at that pace.
+
+    Args:
+      job: the task.
+      group: the nets.
+      judge: a group of one.
+      units: of the run, at least one.
+      loading: seconds that the nets took to load; what mines loads them again.
+    """
+    start = time.perf_counter()
+    each = [_measured(job, group, judge, alike) for alike in job.kind.alike(job.config, group, units)]
+    taken = time.perf_counter() - start
+    compiling = loading + sum(pace.compiling for pace in each)
+    seconds = compiling + sum(pace.mining for pace in each)
     memory = psutil.Process().memory_info().rss / 2**30
+    most = "" if job.kind.seeded else " at most"  # an island ends when all its classes are done
     return (
-        f"time: about {tqdm.format_interval(seconds * times)} at most in one process, by a measurement of "
-        f"{seconds:.1f} s; small parts are slower than large ones. memory: {memory:.1f} GiB now"
+        f"time: mining takes about {tqdm.format_interval(seconds)}{most} in one process, "
+        f"{tqdm.format_interval(compiling)} of it to load and compile nets, by a measurement of {taken:.0f} s. "
+        f"memory: {memory:.1f} GiB now"
     )
+
+
+class Pace(NamedTuple):
+    """Seconds that units which are alike take: once to compile, and all of them to be mined."""
+
+    compiling: float
+    mining: float
+
+
+def _measured(job: Job, group: PeerGroup, judge: PeerGroup | None, alike: Sequence[Unit]) -> Pace:
+    """Mines growing parts of the first of some units until one takes long enough, the smallest twice: it compiles."""
+    kind = job.kind
+    config, parts = kind.sample(job.config, alike[0])
+    with tempfile.TemporaryDirectory() as name, tf.device(devices.device_name(job.device)):
+        folder = epath.Path(name)
+        task = kind.task(config, group, job.source.class_names(), "", RunFolder(folder))
+        miner, source = task.miner(group, judge), kind.material(config, group, job.source)
+        first, _ = _mine(miner, source, parts[0], folder)
+        points = []
+        for part in parts:
+            seconds, chunk = _mine(miner, source, part, folder)
+            ended = kind.ended(chunk)
+            points.append((kind.size(job.config if ended else config, part), seconds))
+            if seconds >= _ENOUGH:
+                break
+    mining = sum(extrapolated(points, kind.size(job.config, unit)) for unit in alike)
+    return Pace(max(0.0, first - points[0][1]), mining)
+
+
+def _mine(miner: Miner, source: Source, unit: Unit, folder: epath.Path) -> tuple[float, pa.Table]:
+    """Returns the seconds that a unit takes, and its chunk; leaves nothing behind, where an island would go on."""
+    material = source.read(unit.split, unit.positions)
+    start = time.perf_counter()
+    chunk = miner.mine(material)
+    seconds = time.perf_counter() - start
+    for kept in folder.iterdir():
+        kept.rmtree()
+    return seconds, chunk
+
+
+def extrapolated(points: Sequence[tuple[float, float]], size: float) -> float:
+    """Returns the seconds that a unit of a size takes, by (size, seconds) of growing parts, at least one.
+
+    Small parts are slower for their size, and the end of a unit, when little is under way, is the same for all: so the
+    time grows as it last did, but not faster than in proportion.
+    """
+    (before, low), (last, high) = [(0.0, 0.0), *points][-2:]
+    if size <= last:
+        sizes, seconds = np.array([(0.0, 0.0), *points]).T
+        return float(np.interp(size, sizes, seconds))
+    slope = (high - low) / (last - before)
+    return high + (size - last) * min(max(slope, 0.0), high / last)

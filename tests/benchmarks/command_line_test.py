@@ -12,7 +12,7 @@ from pipeline.config.config import Judge
 from pipeline.search.moves.hillclimb import Hillclimb
 
 
-@pytest.mark.parametrize("name", ["attack", "foolbox_attack", "garbage", "nets", "search"])
+@pytest.mark.parametrize("name", ["attack", "check", "foolbox_attack", "garbage", "nets", "search"])
 def test_every_benchmark_says_what_it_measures(name, monkeypatch, capsys):
     if name == "foolbox_attack":
         pytest.importorskip("foolbox")

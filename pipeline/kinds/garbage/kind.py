@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from pipeline.seeds.source import SeedSource
     from pipeline.workdir.ledger import RunFolder
 
-_GENERATIONS = 20  # that are evolved to see how long it takes
+_GENERATIONS = 200  # that are evolved to see how long it takes
 
 
 class Garbage(Kind):
@@ -103,10 +103,23 @@ generations = 200
     def wanted(self, config: Config) -> dict[str, Any]:
         return {"islands": config.sections["garbage"].islands}
 
-    def sample(self, config: Config, units: Sequence[Unit]) -> tuple[Config, Unit, float]:
-        generations = config.sections["garbage"].generations
-        few = min(generations, _GENERATIONS)
-        return config.with_number("garbage", "generations", few, "check"), units[0], generations / few * len(units)
+    def alike(self, config: Config, group: PeerGroup, units: Sequence[Unit]) -> list[list[Unit]]:
+        from pipeline.kinds import targets
+
+        nets = len(targets.places(config, group))
+        return [list(units[first::nets]) for first in range(min(nets, len(units)))]
+
+    def size(self, config: Config, unit: Unit) -> int:
+        return config.sections["garbage"].generations
+
+    def sample(self, config: Config, unit: Unit) -> tuple[Config, list[Unit]]:
+        few = min(config.sections["garbage"].generations, _GENERATIONS)
+        return config.with_number("garbage", "generations", few, "check"), [unit]
+
+    def ended(self, chunk: pa.Table) -> bool:
+        from pipeline import records
+
+        return set(chunk["outcome"].to_pylist()) == {records.FOUND}
 
     def standing(self, config: Config, folder: RunFolder, units: Sequence[Unit]) -> Standing:
         from pipeline.kinds.garbage.standing import Generations

@@ -79,6 +79,9 @@ aim = "random"             # the class a net is to be misled to: any wrong one, 
         class_from = config.sections["search"].class_from
         return seeded.units(config, group, source, functools.partial(seeded.all_right, class_from=class_from))
 
+    def together(self, config: Config) -> int:
+        return config.run.lanes  # places of a batch that lack an image are worked on all the same
+
     def wanted(self, config: Config) -> dict[str, Any]:
         return {"trials": config.sections["search"].trials}
 
