@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import abc
 import dataclasses
+import functools
 import itertools
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any, TypeVar
 
 import numpy as np
 import tensorflow_datasets as tfds
 
 from pipeline import records
 from pipeline.formats import FORMAT
-from tfds_builders.deterministic import DeterministicFiles
+from tfds_builders.deterministic import DeterministicExampleWriter, DeterministicFiles, KeyExample
 
 _Named = tuple[str, dict[str, Any]]  # an example with its id
+_Example = TypeVar("_Example")
 
 
 @dataclasses.dataclass
@@ -27,19 +29,30 @@ class RunsConfig(tfds.core.BuilderConfig):
       left_out: (run id, example id) of examples that are near-duplicates of earlier ones.
       statuses: example id -> one of its kind's; examples that no new nets were shown are not among them.
       rechecks: what the metadata tell of the rechecks that gave the statuses, first made first.
-      generated: called with the number of examples that were made so far.
+      moved: called with how often an example was made, or written to its file, so far: twice for each in the end.
     """
 
     runs: tuple[records.FinishedRun, ...] = ()
     left_out: frozenset[tuple[str, str]] = frozenset()
     statuses: Mapping[str, str] = dataclasses.field(default_factory=dict)
     rechecks: tuple[dict[str, Any], ...] = ()
-    generated: Callable[[int], None] = lambda count: None
+    moved: Callable[[int], None] = lambda count: None
 
     @property
     def first(self) -> dict[str, Any]:
         """The first run's manifest, which fixes the shape of the features."""
         return self.runs[0].manifest
+
+
+class _CountingWriter(DeterministicExampleWriter):
+    """Counts the examples that are written: TFDS keeps them all first, and then writes the files of a split."""
+
+    def __init__(self, file_format: Any, counted: Callable[[Iterable[KeyExample]], Iterator[KeyExample]]):
+        super().__init__(file_format)
+        self._counted = counted
+
+    def write(self, path: Any, examples: Iterable[KeyExample]) -> Any:
+        return super().write(path, self._counted(examples))
 
 
 class RunsBuilder(DeterministicFiles, tfds.core.GeneratorBasedBuilder, skip_registration=True):  # type: ignore[call-arg]
@@ -72,13 +85,19 @@ class RunsBuilder(DeterministicFiles, tfds.core.GeneratorBasedBuilder, skip_regi
         del dl_manager  # everything is in the runs
         splits = dict.fromkeys(split for run in self.builder_config.runs for split in run.chunks)
         filled = [split for split in splits if any(True for _ in self._generate_examples(split))]
-        numbers = itertools.count(1)
-        return {split: self._counted(self._generate_examples(split), numbers) for split in filled or splits}
+        return {split: self._counted(self._generate_examples(split)) for split in filled or splits}
 
-    def _counted(self, examples: Iterator[_Named], numbers: Iterator[int]) -> Iterator[_Named]:
-        for example, number in zip(examples, numbers):
+    @functools.cached_property
+    def _numbers(self) -> Iterator[int]:
+        return itertools.count(1)
+
+    def _counted(self, examples: Iterable[_Example]) -> Iterator[_Example]:
+        for example in examples:
             yield example
-            self.builder_config.generated(number)
+            self.builder_config.moved(next(self._numbers))
+
+    def _example_writer(self) -> _CountingWriter:
+        return _CountingWriter(self.info.file_format, self._counted)
 
     def _generate_examples(self, split: str) -> Iterator[_Named]:
         config = self.builder_config

@@ -17,6 +17,7 @@ from typing import IO, Any
 import jinja2
 import numpy as np
 
+from pipeline.progress import Bar
 from pipeline.report import sprites
 from pipeline.report.tables import Table
 
@@ -177,7 +178,7 @@ class Page:
 
 def files(page: Page) -> dict[str, bytes]:
     """Returns a page as files: "index.html", and each of its pictures as PNG besides."""
-    drawn = {picture.name: _drawn(picture) for section in page.sections for picture in section.pictures}
+    drawn = _all_drawn([picture for section in page.sections for picture in section.pictures])
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("pipeline.report"),
         autoescape=True,
@@ -194,6 +195,15 @@ def files(page: Page) -> dict[str, bytes]:
         blocks=page.gallery.blocks,
     )
     return {PAGE: html.encode(), **{f"{name}.png": data for name, data in drawn.items()}}
+
+
+def _all_drawn(pictures: Sequence[Picture]) -> dict[str, bytes]:
+    drawn = {}
+    with Bar("draw", len(pictures), "picture") as bar:
+        for picture in pictures:
+            drawn[picture.name] = _drawn(picture)
+            bar.show(len(drawn))
+    return drawn
 
 
 def _drawn(picture: Picture) -> bytes:

@@ -11,6 +11,7 @@ from models.classifier import PeerGroup
 from models.errors import InputError
 from pipeline.config.recorded import Recorded
 from pipeline.kinds.kind import Example, Kind
+from pipeline.progress import Bar
 from pipeline.report.page import Page, Picture, Section
 from pipeline.report.tables import Table
 from pipeline.runs.nets import Finder
@@ -88,7 +89,11 @@ def _section(kind: Kind, run: Recorded, examples: list[Example], nets: Finder) -
     except InputError as error:
         section.notes = [f"Nothing could be shown: {error}"]
         return section
-    told = [_STUDIES[study].for_report(examples, group, _BATCH) for study in kind.studies]
+    told = []
+    with Bar("ask nets again", len(kind.studies), "question") as bar:
+        for study in kind.studies:
+            told.append(_STUDIES[study].for_report(examples, group, _BATCH))
+            bar.show(len(told))
     section.notes = [f"{len(examples):,} examples of run {run['run_id']}, at most {_SHOWN} of each target net."]
     section.tables, section.pictures = zip(*told, strict=True)
     return section

@@ -238,7 +238,7 @@ def _build(
         left_out=left_out,
         statuses=statuses.newest(list(rechecks.values())),
         rechecks=tuple(_told(version, recheck) for version, recheck in rechecks.items()),
-        generated=bar.show,
+        moved=lambda steps: bar.show(steps // 2),  # an example that is made is not written yet
     )
     builder = kind.builder()(config=config, data_dir=workdir.datasets)
     options = tfds.download.DownloadConfig(max_examples_per_split=None if count else 0)

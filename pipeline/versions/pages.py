@@ -319,5 +319,7 @@ def write(page: Page, path: epath.Path) -> None:
     """Writes a page, after its pictures, which lie beside it."""
     made = files(page)
     ledger.sweep_files(path.parent)  # before, for when the page is there, nobody comes again
-    for name in sorted(made, key=lambda name: (name == PAGE, name)):
-        ledger.write_whole(path.parent / name, made[name])
+    with Bar("write page", len(made), "file") as bar:
+        for count, name in enumerate(sorted(made, key=lambda name: (name == PAGE, name)), 1):
+            ledger.write_whole(path.parent / name, made[name])
+            bar.show(count)

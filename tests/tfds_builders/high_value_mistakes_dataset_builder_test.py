@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import pathlib
 from typing import Any
 
@@ -143,3 +144,16 @@ def test_the_status_is_what_was_said_of_the_example_and_empty_where_nobody_asked
 
 def test_a_split_of_which_all_is_left_out_is_not_declared(build):
     assert set(build(left_out=frozenset({("first", IDS[2])})).info.splits) == {"test"}
+
+
+def test_progress_tells_an_example_that_is_made_and_one_that_is_written_and_comes_to_its_end_with_the_files(tmp_path):
+    moved = []
+
+    def count(steps):
+        written = sum("tfrecord" in path.name for path in tmp_path.rglob("*") if path.is_file())
+        moved.append((steps, written))
+
+    built = made_up.build(mistakes.Builder, dataclasses.replace(task(tmp_path), moved=count), tmp_path)
+    total = sum(split.num_examples for split in built.info.splits.values())
+    assert total == 3 and [steps for steps, _ in moved] == list(range(1, 2 * total + 1))
+    assert moved[0][1] == 0 and moved[-1][1] > 0

@@ -14,6 +14,7 @@ from pipeline.kinds import published
 from pipeline.kinds.garbage import ancestor_images, lineage
 from pipeline.kinds.garbage.title import title
 from pipeline.kinds.kind import Example
+from pipeline.progress import Bar
 from pipeline.report import picture
 from pipeline.report.page import Picture
 from pipeline.workdir.ledger import RunFolder
@@ -79,15 +80,17 @@ def draw_strip(example: Example, run: Recorded, folder: RunFolder, path: str) ->
 def _strips(examples: Sequence[Example], run: Recorded, folder: RunFolder) -> list[picture.Strip]:
     islands: dict[tuple[bytes, int], ancestor_images.Island] = {}
     strips = []
-    for example in examples:
-        family = lineage.ancestors(folder, example, run)
-        key = example["target_net"], int(example["island"])
-        if key not in islands:
-            islands[key] = ancestor_images.Island(example, run)
-        line = lineage.line(family)
-        name = f"{run.class_names[int(example['wrong_class'])]}, {example['target_net'].decode()}"
-        titles = [f"generation {one.generation}" for one in line]
-        strips.append(picture.Strip(name, islands[key].images(family, line, example), titles))
+    with Bar("breed again", len(examples), "image") as bar:
+        for example in examples:
+            family = lineage.ancestors(folder, example, run)
+            key = example["target_net"], int(example["island"])
+            if key not in islands:
+                islands[key] = ancestor_images.Island(example, run)
+            line = lineage.line(family)
+            name = f"{run.class_names[int(example['wrong_class'])]}, {example['target_net'].decode()}"
+            titles = [f"generation {one.generation}" for one in line]
+            strips.append(picture.Strip(name, islands[key].images(family, line, example), titles))
+            bar.show(len(strips))
     return strips
 
 

@@ -9,10 +9,14 @@ import re
 
 import numpy as np
 import pytest
+from etils import epath
 from PIL import Image
 
+from pipeline.progress import Bar
+from pipeline.report import page
 from pipeline.report.page import BLOCK, Fact, Gallery, Page, Picture, Section, files
 from pipeline.report.tables import Table
+from pipeline.versions import pages
 
 HOSTILE = '<script>alert("x")</script></script><!--&amp;'
 
@@ -56,8 +60,8 @@ class _Elements(html.parser.HTMLParser):
             self.scripts[self._open] = self.scripts.get(self._open, "") + data
 
 
-def _parsed(page):
-    return _Elements(files(page)["index.html"].decode())
+def _parsed(shown):
+    return _Elements(files(shown)["index.html"].decode())
 
 
 def test_names_like_markup_make_no_elements():
@@ -78,6 +82,30 @@ def test_pictures_are_in_the_page_and_beside_it_with_their_size():
     text = made["index.html"].decode()
     assert base64.b64encode(made["one.png"]).decode() in text
     assert 'width="7" height="5"' in text and 'alt="three"' in text
+
+
+def test_a_bar_moves_with_every_picture_and_every_file(monkeypatch, tmp_path):
+    shown = []
+
+    class Recorder(Bar):
+        def show(self, place, note=""):
+            drawn, written = len(calls), len(list(tmp_path.glob("*.*")))
+            shown.append((self._what, place, self._total, drawn, written))
+
+    calls = []
+
+    def draw(stream):
+        _png(stream)
+        calls.append(stream)
+
+    monkeypatch.setattr(page, "Bar", Recorder)
+    monkeypatch.setattr(pages, "Bar", Recorder)
+    drawn = [Picture(f"picture-{number}", "title", "alt", draw) for number in range(3)]
+    sections = [Section("overview", "Overview", pictures=drawn[:1]), Section("found", "Found", pictures=drawn[1:])]
+    pages.write(Page("title", "subtitle", sections, _gallery()), epath.Path(tmp_path) / "index.html")
+    assert shown == [("draw", count, 3, count, 0) for count in (1, 2, 3)] + [
+        ("write page", count, 4, 3, count) for count in (1, 2, 3, 4)
+    ]
 
 
 def test_the_same_page_has_the_same_bytes():
