@@ -1,60 +1,57 @@
-"""What `peerpressure check` says that mining takes, beside what it takes: `python -m benchmarks.check CONFIG ...`.
+"""What `peerpressure check` tells of a task's mining, over what it takes: `python -m benchmarks.check CONFIG ...`.
 
-The nets are trained first. Then each configuration is told and mined in turn, so that both see the same machine. What
-it takes is the time from the run's plan to its last chunk, by the files' own times.
+Both in this process and in turn, in processor time, which what else runs on the machine hardly changes: the search uses
+all cores, so that the ratio is that of the clock's times on a machine that does nothing else. Nets that are missing are
+trained first.
 """
 
 from __future__ import annotations
 
 import argparse
-import pathlib
-import re
-import subprocess
-import sys
 import tempfile
+import time
+
+import tensorflow as tf
+from etils import epath
 
 from benchmarks import mnist
+from models import devices
+from pipeline.config import config_file
+from pipeline.kinds import registry
+from pipeline.runs import rehearsal, steps
+from pipeline.runs.job import Job, open_job
+from pipeline.workdir.ledger import RunFolder
 
 
 def main() -> None:
-    """Tells and mines each configuration as often as is asked for, and prints both times and their ratio."""
+    """Rehearses and mines each configuration as often as is asked for, and prints the times and their ratio."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("configs", nargs="+", metavar="CONFIG", help="configurations of tasks")
     parser.add_argument("--times", type=int, default=3, help="how often (default: 3)")
     parser.add_argument("--workdir", default="", help="folder that keeps nets (default: a new one)")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        workdir = pathlib.Path(arguments.workdir or folder)
         for config in arguments.configs:
-            _peerpressure("train", config, workdir)
+            task = config_file.load(config, registry.methods())
+            job = open_job(task, arguments.workdir or folder, mnist.data_dir(), "cpu")
             for _ in range(arguments.times):
-                told, taken = _told(config, workdir), _taken(config, workdir)
-                print(f"{config}: told {told} s, taken {taken:.1f} s, ratio {told / taken:.2f}", flush=True)
+                told, taken = _told_and_taken(job)
+                print(f"{config}: told {told:.1f} s, taken {taken:.1f} s, ratio {told / taken:.2f}", flush=True)
 
 
-def _peerpressure(command: str, config: str, workdir: pathlib.Path, *more: str) -> str:
-    data_dir = ["--data_dir", folder] if (folder := mnist.data_dir()) else []
-    given = [command, "--config", config, "--workdir", str(workdir), *data_dir, *more]
-    done = subprocess.run([sys.executable, "-m", "pipeline", *given], check=True, capture_output=True, text=True)
-    return done.stdout
-
-
-def _told(config: str, workdir: pathlib.Path) -> int:
-    """Returns the seconds that `check` tells."""
-    (told,) = re.findall(r"^time: mining takes about ([\d:]+)", _peerpressure("check", config, workdir), re.MULTILINE)
-    seconds = 0
-    for part in told.split(":"):
-        seconds = 60 * seconds + int(part)
-    return seconds
-
-
-def _taken(config: str, workdir: pathlib.Path) -> float:
-    """Mines a new run, and returns the seconds from its plan to its last chunk."""
-    number = len(list(workdir.glob("ledger/*/*/*")))
-    _peerpressure("mine", config, workdir, "--run_id", f"run-{number}")
-    (folder,) = workdir.glob(f"ledger/*/*/run-{number}")
-    ended = max(path.stat().st_mtime for path in (folder / "chunks").iterdir())
-    return ended - (folder / "plan.json").stat().st_mtime
+def _told_and_taken(job: Job) -> tuple[float, float]:
+    """Returns the seconds of processor time that are told, and that a run's units take, compilation included."""
+    group, judge = steps.train(job).load()
+    units = job.kind.units(job.config, group, job.source)
+    told = sum(map(sum, rehearsal.paces(job, group, judge, units, time.process_time)))
+    start = time.process_time()
+    with tempfile.TemporaryDirectory() as folder, tf.device(devices.device_name(job.device)):
+        names = job.source.class_names()
+        miner = job.kind.task(job.config, group, names, "", RunFolder(epath.Path(folder))).miner(group, judge)
+        material = job.kind.material(job.config, group, job.source)
+        for unit in units:
+            miner.mine(material.read(unit.split, unit.positions))
+    return told, time.process_time() - start
 
 
 if __name__ == "__main__":

@@ -24,11 +24,13 @@ class Seeds:
     splits: tuple[str, ...] = setting(("train",), "the splits to take, each whole")
     resize: Literal["never", "crop", "pad", "stretch"] = setting(
         "never",
-        'pictures of an image folder whose size is another: set aside ("never"), cut, padded with black, or stretched; '
-        'but for "never", they are turned as EXIF says, and grey and colour become what most pictures are',
+        'images whose size is another: set aside ("never"), cut, padded with black, or stretched; but for "never", '
+        "pictures of an image folder are turned as EXIF says, and grey and colour become what most images are",
     )
     size: tuple[int, ...] = setting(
-        (), "with `resize`: height and width of all images, in pixels; by default those of most pictures"
+        (),
+        "with `resize`: height and width of all images, in pixels; by default those of most (of a dataset that "
+        "declares no size: of most of its first 100)",
     )
     background: Literal["none", "black", "white"] = setting(
         "none",

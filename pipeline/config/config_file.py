@@ -134,9 +134,8 @@ def _check_features(seeds: Seeds) -> None:
 
 
 def _check_fitting(seeds: Seeds) -> None:
-    for key in ("resize", "size", "background"):
-        if seeds.dataset and getattr(seeds, key) != getattr(Seeds, key):
-            raise InputError(f"[seeds] {key} is for the pictures of an image_folder; leave it out.")
+    if seeds.dataset and seeds.background != Seeds.background:
+        raise InputError("[seeds] background is for the pictures of an image_folder; leave it out.")
     if seeds.size and (len(seeds.size) != 2 or min(seeds.size) < 1):
         raise InputError(f"[seeds] size is {list(seeds.size)}, expected height and width in pixels, such as [96, 96].")
     if seeds.size and seeds.resize == "never":

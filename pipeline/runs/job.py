@@ -65,11 +65,11 @@ def open_job(config: Config, workdir: str, data_dir: str | None, device: str) ->
 
 def _source(config: Config, workdir: Workdir, data_dir: str | None) -> SeedSource:
     seeds = config.seeds
+    fitting = Fitting(seeds.resize, seeds.size, seeds.background)
     if seeds.image_folder:
-        fitting = Fitting(seeds.resize, seeds.size, seeds.background)
         return FolderSeeds.look_at(seeds.image_folder, seeds.labeled, seeds.splits, fitting)
     prepared = data_dir or _prepared(seeds.dataset, workdir)
-    return TfdsSeeds(seeds.dataset, prepared, seeds.labeled, seeds.image_key, seeds.label_key)
+    return TfdsSeeds(seeds.dataset, prepared, seeds.labeled, seeds.image_key, seeds.label_key, fitting)
 
 
 def _prepared(dataset: str, workdir: Workdir) -> str | None:

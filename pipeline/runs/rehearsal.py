@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -95,7 +95,7 @@ def _time(job: Job, group: PeerGroup, judge: PeerGroup | None, units: Sequence[U
       loading: seconds that the nets took to load; what mines loads them again.
     """
     start = time.perf_counter()
-    each = [_measured(job, group, judge, alike) for alike in job.kind.alike(job.config, group, units)]
+    each = paces(job, group, judge, units)
     taken = time.perf_counter() - start
     compiling = loading + sum(pace.compiling for pace in each)
     seconds = compiling + sum(pace.mining for pace in each)
@@ -115,7 +115,28 @@ class Pace(NamedTuple):
     mining: float
 
 
-def _measured(job: Job, group: PeerGroup, judge: PeerGroup | None, alike: Sequence[Unit]) -> Pace:
+def paces(
+    job: Job,
+    group: PeerGroup,
+    judge: PeerGroup | None,
+    units: Sequence[Unit],
+    clock: Callable[[], float] = time.perf_counter,
+) -> list[Pace]:
+    """Mines small parts and returns the paces of units, those that are alike together.
+
+    Args:
+      job: the task.
+      group: the nets.
+      judge: a group of one.
+      units: of the run, at least one.
+      clock: seconds; only differences count.
+    """
+    return [_measured(job, group, judge, alike, clock) for alike in job.kind.alike(job.config, group, units)]
+
+
+def _measured(
+    job: Job, group: PeerGroup, judge: PeerGroup | None, alike: Sequence[Unit], clock: Callable[[], float]
+) -> Pace:
     """Mines growing parts of the first of some units until one takes long enough, the smallest twice: it compiles."""
     kind = job.kind
     config, parts = kind.sample(job.config, alike[0])
@@ -123,10 +144,10 @@ def _measured(job: Job, group: PeerGroup, judge: PeerGroup | None, alike: Sequen
         folder = epath.Path(name)
         task = kind.task(config, group, job.source.class_names(), "", RunFolder(folder))
         miner, source = task.miner(group, judge), kind.material(config, group, job.source)
-        first, _ = _mine(miner, source, parts[0], folder)
+        first, _ = _mine(miner, source, parts[0], folder, clock)
         points = []
         for part in parts:
-            seconds, chunk = _mine(miner, source, part, folder)
+            seconds, chunk = _mine(miner, source, part, folder, clock)
             ended = kind.ended(chunk)
             points.append((kind.size(job.config if ended else config, part), seconds))
             if seconds >= _ENOUGH:
@@ -135,12 +156,14 @@ def _measured(job: Job, group: PeerGroup, judge: PeerGroup | None, alike: Sequen
     return Pace(max(0.0, first - points[0][1]), mining)
 
 
-def _mine(miner: Miner, source: Source, unit: Unit, folder: epath.Path) -> tuple[float, pa.Table]:
+def _mine(
+    miner: Miner, source: Source, unit: Unit, folder: epath.Path, clock: Callable[[], float]
+) -> tuple[float, pa.Table]:
     """Returns the seconds that a unit takes, and its chunk; leaves nothing behind, where an island would go on."""
     material = source.read(unit.split, unit.positions)
-    start = time.perf_counter()
+    start = clock()
     chunk = miner.mine(material)
-    seconds = time.perf_counter() - start
+    seconds = clock() - start
     for kept in folder.iterdir():
         kept.rmtree()
     return seconds, chunk

@@ -48,11 +48,16 @@ class Fitting:
         """Whether pictures of any size and of other channels are used."""
         return self.resize != "never"
 
+    @property
+    def rule(self) -> str:
+        """By which rule an image is resized, in words; only with `resize`."""
+        return f"{self.resize}: {_RULES[self.resize]}; Lanczos"
+
     def told(self) -> dict[str, str]:
         """Returns the rule in words, for the record; nothing of what is as it is by default."""
         told = {}
         if self.fits_all:
-            told["resize"] = f"turned by EXIF, then {self.resize}: {_RULES[self.resize]}; Lanczos"
+            told["resize"] = f"turned by EXIF, then {self.rule}"
         if self.background != "none":
             told["background"] = f"{self.background} behind transparent pixels"
         return told
@@ -91,10 +96,11 @@ class Fitting:
         image, reason = pixels.of_picture(picture)
         if reason or not self.fits_all:
             return image, reason
-        return self._resized(_with_channels(image, shape[2]), shape), ""
+        return self.resized(image, shape), ""
 
-    def _resized(self, picture: Image.Image, shape: Shape) -> np.ndarray:
-        size = shape[1], shape[0]  # Pillow's: width first
+    def resized(self, image: np.ndarray, shape: Shape) -> np.ndarray:
+        """Returns an image, uint8 `[h, w, 1 or 3]`, as one of a shape (H, W, C), uint8; only with `resize`."""
+        picture, size = _with_channels(image, shape[2]), (shape[1], shape[0])  # Pillow's: width first
         if picture.size != size:
             resized = {
                 "crop": lambda: ImageOps.fit(picture, size, _FILTER),

@@ -93,7 +93,7 @@ def check_usable(what: str, unusable: Sequence[tuple[str, str]], tried: int, mos
         raise InputError(
             f"[seeds] {len(unusable)} of {tried} {what} cannot be used, more than [run] max_set_aside = "
             f"{most:g}: {grouped((reason, seed_id) for seed_id, reason in unusable)}; bring all images to one size "
-            "([seeds] resize does it for a folder), mend or remove the others, or raise max_set_aside."
+            "([seeds] resize does it), mend or remove the others, or raise max_set_aside."
         )
 
 

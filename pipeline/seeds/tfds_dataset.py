@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,7 +16,8 @@ from models.errors import InputError
 from pipeline import records
 from pipeline.seeds import features as seed_features
 from pipeline.seeds import pixels
-from pipeline.seeds.source import Part, SeedBatch, not_empty, not_of_size, stack
+from pipeline.seeds.fitting import AS_IS, Fitting
+from pipeline.seeds.source import Part, SeedBatch, not_empty, not_of_size, size, stack
 
 _READ_AHEAD = 512
 _SAMPLED = 100  # images whose size is looked at where none is declared
@@ -32,6 +33,7 @@ class TfdsSeeds:
       data_dir: where it was prepared; None for TFDS's default.
       labeled: whether the labels are to be used.
       image_key, label_key: the features to read; "" for those that `seed_features` chooses.
+      fitting: how images become images of one size; `background` is for pictures of a folder.
     """
 
     dataset: str
@@ -39,6 +41,7 @@ class TfdsSeeds:
     labeled: bool = True
     image_key: str = ""
     label_key: str = ""
+    fitting: Fitting = AS_IS
 
     @property
     def name(self) -> str:
@@ -72,9 +75,9 @@ class TfdsSeeds:
         return not_empty(found, name)
 
     def shape(self) -> tuple[int, int, int]:
-        """Returns (H, W, C)."""
+        """Returns (H, W, C): as declared, else that of most of the first images; or what they are brought to."""
         declared = self._image_feature.shape
-        return pixels.kept_shape(declared if None not in declared else _commonest_shape(self))
+        return self.fitting.whole(pixels.kept_shape(declared if None not in declared else _commonest_shape(self)))
 
     def class_names(self) -> list[str]:
         """Returns the classes' names, in the order of the labels; empty without labels."""
@@ -83,9 +86,10 @@ class TfdsSeeds:
         return list(feature.names) if feature and feature.num_classes else []
 
     def reading(self) -> dict[str, str]:
-        """Returns the features that are read ("": no labels), and by which rule pixels become uint8."""
+        """Returns the features that are read ("": no labels), and by which rules they become images of one size."""
         rule = pixels.rule(self._image_feature.np_dtype)
-        return {"image_key": self._image_key, "label_key": self._label_key, "pixels": rule}
+        fitted = {"resize": self.fitting.rule} if self.fitting.fits_all else {}
+        return {"image_key": self._image_key, "label_key": self._label_key, "pixels": rule, **fitted}
 
     @property
     def _image_key(self) -> str:
@@ -106,7 +110,7 @@ class TfdsSeeds:
         examples = _select(self._encoded(split, positions[0], positions[-1] + 1), positions)
         read, ids, images, labels, failures = [], [], [], [], []
         for position, (seed_id, label, image) in zip(positions, self._decode(examples, label_key), strict=True):
-            image, reason = _NOTHING if image is None else pixels.as_uint8(image)
+            image, reason = _NOTHING if image is None else self._fitted(image, shape)
             reason = reason or not_of_size(image.shape, shape)
             if reason:
                 failures.append((seed_id.decode(), reason))
@@ -116,6 +120,12 @@ class TfdsSeeds:
             images.append(image)
             labels.append(int(label))
         return SeedBatch(split, read, ids, stack(images, shape), np.array(labels, np.int32), failures)
+
+    def _fitted(self, image: np.ndarray, shape: tuple[int, int, int]) -> pixels.Converted:
+        converted, reason = pixels.as_uint8(image)
+        return (
+            (converted, reason) if reason or not self.fitting.fits_all else (self.fitting.resized(converted, shape), "")
+        )
 
     def fingerprint(self, split: str) -> str:
         """Returns a digest (hex) of the dataset's version, its classes and its files' sizes.
@@ -137,12 +147,21 @@ class TfdsSeeds:
         """Returns itself; what it finds out is in one small file."""
         return self
 
-    def _decode(self, examples: tf.data.Dataset, label_key: str) -> list[tuple[bytes, Any, np.ndarray | None]]:
-        """Returns (id, label, image) of each; one by one, with None for what does not decode, only if batches fail."""
+    def _decode(self, examples: tf.data.Dataset, label_key: str) -> Iterable[tuple[bytes, Any, np.ndarray | None]]:
+        """Returns (id, label, image) of each; one by one, with None for what does not decode, only if batches fail.
+
+        Images that are to be brought to one size come one by one: together, whole photographs might fill the memory.
+        """
         key, feature = self._image_key, self._image_feature
         encoded = examples.map(
             lambda example: (example["tfds_id"], example[label_key] if label_key else -1, example[key])
         )
+        singles = (
+            (seed_id, label, _decode_one(feature, data))
+            for seed_id, label, data in streams.untuned(encoded).as_numpy_iterator()
+        )
+        if self.fitting.fits_all:
+            return singles
         decoded = encoded.map(
             lambda seed_id, label, data: (seed_id, label, feature.decode_example(data)),
             num_parallel_calls=tf.data.AUTOTUNE,
@@ -152,8 +171,7 @@ class TfdsSeeds:
             batches = list(streams.untuned(decoded.batch(_READ_AHEAD)).as_numpy_iterator())
             return [example for batch in batches for example in zip(*batch, strict=True)]
         except tf.errors.InvalidArgumentError:
-            singles = streams.untuned(encoded).as_numpy_iterator()
-            return [(seed_id, label, _decode_one(feature, data)) for seed_id, label, data in singles]
+            return singles
 
     def _encoded(self, split: str, start: int, stop: int) -> tf.data.Dataset:
         # One file at a time and nothing shuffled, so that a position is a place in the split.
@@ -167,7 +185,11 @@ class TfdsSeeds:
 
 @functools.cache
 def _commonest_shape(seeds: TfdsSeeds) -> tuple[int, ...]:
-    """The size that most of the first images of a split have, where the dataset declares none."""
+    """The size that most of the first images of a split have, where the dataset declares none.
+
+    Raises:
+      InputError: none of them can be read; or no size is that of half of them, and images are not resized.
+    """
     splits, key, feature = _builder(seeds.dataset, seeds.data_dir).info.splits, seeds._image_key, seeds._image_feature
     split = min((name for name in splits if splits[name].num_examples), default="")
     examples = seeds._encoded(split, 0, min(splits[split].num_examples, _SAMPLED)) if split else []
@@ -175,7 +197,13 @@ def _commonest_shape(seeds: TfdsSeeds) -> tuple[int, ...]:
     shapes = [image.shape for image in decoded if image is not None]
     if not shapes:
         raise InputError(f"[seeds] {seeds.dataset}: none of the first images of split '{split}' can be read.")
-    return max(sorted(set(shapes)), key=shapes.count)
+    found = sorted(set(shapes), key=lambda shape: (-shapes.count(shape), shape))
+    if 2 * shapes.count(found[0]) < len(shapes) and not seeds.fitting.fits_all:
+        raise InputError(
+            f"[seeds] {seeds.dataset}: the first {len(shapes)} images of split '{split}' have {len(found)} sizes, such "
+            f'as {size(found[0])} and {size(found[1])}; bring them to one with resize = "crop", "pad" or "stretch".'
+        )
+    return found[0]
 
 
 def _decode_one(feature: Any, data: bytes) -> np.ndarray | None:

@@ -676,7 +676,7 @@ _TRAINED, _GIVEN = 'architectures = ["mlp-4", "mlp-8"]', 'files = ["a.keras", "b
 @pytest.mark.parametrize(
     ("seeds", "peers", "told"),
     [
-        ([_DIGITS, 'resize = "crop"'], [_TRAINED], "resize is for the pictures of an image_folder"),
+        ([_DIGITS, "size = [8, 8]"], [_TRAINED], 'size needs resize = "crop", "pad" or "stretch"'),
         ([_DIGITS, 'background = "white"'], [_TRAINED], "background is for the pictures of an image_folder"),
         ([_FOLDER, "size = [8, 8]"], [_TRAINED], 'size needs resize = "crop", "pad" or "stretch"'),
         ([_FOLDER, 'resize = "crop"', "size = [8]"], [_TRAINED], "size is [8], expected height and width in pixels"),

@@ -408,7 +408,7 @@ def test_pictures_of_many_sizes_end_a_run_before_any_net_is_trained(
         "expected 28x28x1 (3, such as "
     )
     assert sentence.endswith(
-        "and 8 reasons more; bring all images to one size ([seeds] resize does it for a folder), mend or remove the others, or raise max_set_aside."
+        "and 8 reasons more; bring all images to one size ([seeds] resize does it), mend or remove the others, or raise max_set_aside."
     )
     assert not any((tmp_path / "own").glob("nets/*"))
 

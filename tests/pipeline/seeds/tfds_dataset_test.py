@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import io
+
 import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
 from models.errors import InputError
 from pipeline.seeds import pixels
+from pipeline.seeds.fitting import Fitting
+from pipeline.seeds.folder import FolderSeeds
 from pipeline.seeds.source import SeedBatch
 from pipeline.seeds.tfds_dataset import TfdsSeeds
 from tests.pipeline import nets
@@ -51,6 +55,52 @@ class ManySeeds(tfds.core.GeneratorBasedBuilder, skip_registration=True):
             wide = np.repeat(image.astype(np.uint16) * 256 + 255, 3, -1)[: 7 if number == 4 else 8]
             images = {"pic": image, "mask": 255 - image, "wide": wide, "unit": unit, "clear": clear}
             yield number, {**images, "coarse": number % 2, "kind": number % 3}
+
+
+def _noise(height: int, width: int) -> np.ndarray:
+    return np.random.default_rng(100 * height + width).integers(0, 256, (height, width, 3), np.uint8)
+
+
+MOST = [_noise(6, 9) if number < 7 else _noise(number, 5) for number in range(10)]
+ALL_DIFFERENT = [_noise(4 + number, 12 - number) for number in range(10)]
+
+
+class MixedSeeds(tfds.core.GeneratorBasedBuilder, skip_registration=True):
+    """Ten colour images, of which seven are 6 x 9; the second does not decode."""
+
+    VERSION = tfds.core.Version("1.0.0")
+    name = "mixed_seeds"
+    IMAGES = MOST
+
+    def _info(self) -> tfds.core.DatasetInfo:
+        features = {
+            "image": tfds.features.Image(shape=(None, None, 3)),
+            "label": tfds.features.ClassLabel(num_classes=2),
+        }
+        return tfds.core.DatasetInfo(builder=self, features=tfds.features.FeaturesDict(features))
+
+    def _split_generators(self, dl_manager):
+        return {"train": self._generate_examples()}
+
+    def _generate_examples(self):
+        for number, image in enumerate(self.IMAGES):
+            broken = self.name == "mixed_seeds" and number == 1
+            yield number, {"image": io.BytesIO(b"broken" if broken else tiny.png(image)), "label": number % 2}
+
+
+class DifferentSeeds(MixedSeeds, skip_registration=True):
+    """Ten colour images, no two of a size."""
+
+    name = "different_seeds"
+    IMAGES = ALL_DIFFERENT
+
+
+@pytest.fixture(scope="module")
+def mixed(tmp_path_factory) -> str:
+    folder = str(tmp_path_factory.mktemp("mixed"))
+    for builder in (MixedSeeds, DifferentSeeds):
+        builder(data_dir=folder).download_and_prepare()
+    return folder
 
 
 @pytest.fixture(scope="module")
@@ -262,3 +312,57 @@ def test_the_fingerprint_of_a_dataset_is_that_of_every_build(source, tmp_path):
     config = tfds.download.DownloadConfig(num_shards=3)
     tiny.TinySeeds(data_dir=str(tmp_path)).download_and_prepare(download_config=config)
     assert TfdsSeeds("tiny_seeds", str(tmp_path)).fingerprint("train") == source.fingerprint("train")
+
+
+def _by_number(batch: SeedBatch) -> dict[int, np.ndarray]:
+    return {int(seed_id.rpartition("__")[2]): image for seed_id, image in zip(batch.ids, batch.images, strict=True)}
+
+
+@pytest.mark.parametrize("resize", ["crop", "pad", "stretch"])
+@pytest.mark.parametrize("size", [(), (5, 12), (16, 16)])
+def test_images_of_mixed_sizes_become_what_the_same_pictures_of_a_folder_become(mixed, tmp_path, resize, size):
+    (tmp_path / "thing").mkdir()
+    for number, image in enumerate(ALL_DIFFERENT):
+        (tmp_path / "thing" / f"{number}.png").write_bytes(tiny.png(image))
+    seeds = TfdsSeeds("different_seeds", mixed, fitting=Fitting(resize, size))
+    shape = seeds.shape()
+    assert shape == (*(size or (4, 12)), 3)
+    folder = FolderSeeds(str(tmp_path), fitting=Fitting(resize, shape[:2]))
+    positions = range(len(ALL_DIFFERENT))
+    batch, expected = seeds.read("train", positions), folder.read("train", positions)
+    assert batch.failures == [] and len(batch.ids) == len(positions)
+    found = [image.tobytes() for image in batch.images]
+    assert sorted(found) == sorted(image.tobytes() for image in expected.images)
+
+
+def test_the_size_of_most_is_kept_and_what_does_not_decode_is_set_aside(mixed):
+    seeds = TfdsSeeds("mixed_seeds", mixed, fitting=Fitting("crop"))
+    batch = seeds.read("train", range(10))
+    assert seeds.shape() == (6, 9, 3) and len(batch.images) == 9
+    assert [reason for _, reason in batch.failures] == ["the image does not decode"]
+    assert sum(image.tobytes() == MOST[0].tobytes() for image in batch.images) == 6
+    some = seeds.read("train", [2, 5, 6])
+    assert [image.tobytes() for image in some.images] == [
+        image.tobytes() for position, image in zip(batch.positions, batch.images) if position in (2, 5, 6)
+    ]
+
+
+def test_without_resize_a_dataset_of_which_no_two_have_a_size_is_refused_in_a_sentence(mixed):
+    with pytest.raises(InputError) as refused:
+        TfdsSeeds("different_seeds", mixed).read("train", range(10))
+    assert str(refused.value) == (
+        "[seeds] different_seeds: the first 10 images of split 'train' have 10 sizes, such as 4x12x3 and 5x11x3; bring "
+        'them to one with resize = "crop", "pad" or "stretch".'
+    )
+
+
+def test_a_resized_dataset_is_recorded_with_its_rule_and_another_not(mixed):
+    told = [TfdsSeeds("mixed_seeds", mixed, fitting=Fitting(*given)).reading() for given in ((), ("pad", (8, 8)))]
+    assert told[0] == {"image_key": "image", "label_key": "label", "pixels": "uint8 as it is"}
+    assert told[1] == {**told[0], "resize": "pad: black added at both ends of the shorter side; Lanczos"}
+
+
+def test_images_of_a_declared_size_are_resized_too(source, data_dir):
+    seeds = TfdsSeeds("tiny_seeds", data_dir, fitting=Fitting("stretch", (4, 6)))
+    assert seeds.shape() == (4, 6, 1) and seeds.read("test", range(tiny.TEST)).images.shape == (tiny.TEST, 4, 6, 1)
+    assert seeds.reading() != source.reading()
