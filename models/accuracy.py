@@ -66,8 +66,8 @@ def likely_cause(asked: Asked, images: np.ndarray, labels: np.ndarray, class_nam
     if best >= accuracy(answers, labels) + _CLEARLY:
         return f"shown images {how} it gets {best:.2f} right: {_VIEWS[how][1]}"
     return (
-        "it may take another range of pixels than 0 to 1 (set input_range), its channels or classes in another order, "
-        "or have learned from another dataset"
+        "it may take another range of pixels than 0 to 1 (set input_range, or input_mean and input_std), its channels "
+        "or classes in another order, or have learned from another dataset"
     )
 
 

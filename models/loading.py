@@ -49,6 +49,8 @@ def load(
     from_logits: bool = False,
     signature: str = "serving_default",
     input_range: Sequence[float] = UNIT,
+    input_mean: Sequence[float] = (),
+    input_std: Sequence[float] = (),
     resize: bool = False,
     expected_shape: Shape | None = None,
 ) -> Classifier:
@@ -60,6 +62,8 @@ def load(
       from_logits: whether the net gives logits; they are then put through softmax.
       signature: of a SavedModel, from one float input `[B, H, W, C]` to one output `[B, K]`.
       input_range: what black and white are to the net.
+      input_mean, input_std: what is subtracted from images in [0, 1], and what they are divided by then: one number, or
+        one for each of the net's channels; both or neither, and not with an `input_range`.
       resize: whether images are brought to the net's own height, width and channels: bilinear, grey repeated for each
         colour, colour as its luma (ITU-R 601).
       expected_shape: `(H, W, C)` of the seed images; settles what the net leaves open.
@@ -73,6 +77,8 @@ def load(
     path = epath.Path(path)
     name = name or path.stem
     net = _with_range(_read(path, name, signature, expected_shape), *input_range)
+    if input_mean:
+        net = _normalizing(net, name, input_mean, input_std, expected_shape)
     if resize and expected_shape:
         net = _resizing(net, name, expected_shape)
     input_shape = _input_shape(name, net.batch_shape, expected_shape)
@@ -296,6 +302,23 @@ def _with_range(net: _Net, low: float, high: float) -> _Net:
         return net.predict(images * (high - low) + low)
 
     return _Net(predict, net.batch_shape, _derived(f"range {low:g} {high:g}", net))
+
+
+def _normalizing(net: _Net, name: str, mean: Sequence[float], std: Sequence[float], images_shape: Shape | None) -> _Net:
+    """Shows a net images from which a mean was subtracted, divided by a standard deviation, channel by channel."""
+    channels = net.batch_shape[-1] or (images_shape or (0, 0, 1))[2]
+    for key, values in (("input_mean", mean), ("input_std", std)):
+        if len(values) not in (1, channels):
+            raise InputError(
+                f"Net {name!r} takes images of {channels} channels, and {key} has {len(values)} numbers; give one, or "
+                "one for each channel."
+            )
+
+    def predict(images: tf.Tensor) -> tf.Tensor:
+        return net.predict((images - tf.constant(mean, tf.float32)) / tf.constant(std, tf.float32))
+
+    told = " ".join(f"{value:.9g}" for value in (*mean, *std))
+    return _Net(predict, net.batch_shape, _derived(f"normalize {len(mean)} {told}", net))
 
 
 def _resizing(net: _Net, name: str, images_shape: Shape) -> _Net:

@@ -67,6 +67,14 @@ class Peers:
     input_range: tuple[float, ...] = setting(
         (0.0, 1.0), "what black and white are to the files' nets: [-1.0, 1.0], [0.0, 255.0]"
     )
+    input_mean: tuple[float, ...] = setting(
+        (),
+        "instead of `input_range`, what is subtracted from images in [0, 1] before the files' nets see them: one "
+        "number, or one for each of a net's channels, [0.485, 0.456, 0.406]; needs `input_std`",
+    )
+    input_std: tuple[float, ...] = setting(
+        (), "with `input_mean`: what they are divided by after that, likewise: [0.229, 0.224, 0.225]"
+    )
     resize: bool = setting(
         False,
         "whether images are brought to the size and channels of each of the files' nets: bilinear; grey is repeated, "
@@ -84,6 +92,10 @@ class Judge:
     init_seed: int = setting(1000, "seed of its weights", low=0, high=2**31 - 1)
     from_logits: bool = setting(False, "whether the file gives logits")
     input_range: tuple[float, ...] = setting((0.0, 1.0), "what black and white are to the file's net")
+    input_mean: tuple[float, ...] = setting(
+        (), "instead of `input_range`, what is subtracted from images in [0, 1] before the file's net sees them"
+    )
+    input_std: tuple[float, ...] = setting((), "with `input_mean`: what they are divided by after that")
     resize: bool = setting(False, "whether images are brought to the size and channels of the file's net")
 
 

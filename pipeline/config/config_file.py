@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -167,9 +168,23 @@ def _check_reading(config: Config) -> None:
             raise InputError(
                 f"[{name}] input_range is {list(span)}, expected what black and white are, such as [-1.0, 1.0]."
             )
-        for key in ("input_range", "resize"):
+        _check_moments(name, keys)
+        for key in ("input_range", "input_mean", "input_std", "resize"):
             if not files and getattr(keys, key) != getattr(type(keys), key):
                 raise InputError(f"[{name}] {key} is for nets from files; leave it out.")
+
+
+def _check_moments(name: str, keys: Peers | Judge) -> None:
+    mean, std = keys.input_mean, keys.input_std
+    if bool(mean) != bool(std):
+        raise InputError(f"[{name}] needs input_mean and input_std, or neither; give both, such as [0.5] and [0.5].")
+    if mean and keys.input_range != type(keys).input_range:
+        raise InputError(f"[{name}] has input_range and input_mean, which both say how images are shown; give one.")
+    if not all(math.isfinite(value) for value in (*mean, *std)) or (std and min(std) <= 0):
+        raise InputError(
+            f"[{name}] input_mean is {list(mean)} and input_std {list(std)}, expected finite numbers, and of input_std "
+            "positive ones, for images in [0, 1]."
+        )
 
 
 def _check_trained(config: Config) -> None:

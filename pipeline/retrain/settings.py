@@ -106,7 +106,7 @@ def load(path: str, methods: dict[str, Method], subject_of: Callable[[Config], S
         raise InputError(
             f"{path}: mined has nets that give logits; save them with a softmax as their last layer to retrain them."
         )
-    if mined.peers.resize or mined.peers.input_range != Peers.input_range:
+    if mined.peers.resize or mined.peers.input_mean or mined.peers.input_range != Peers.input_range:
         raise InputError(
             f"{path}: mined has nets that take another size or range; save them with layers that bring images to it to "
             "retrain them."

@@ -126,7 +126,7 @@ def _load(net: NetFile, shape: tuple[int, int, int]) -> Any:
 
 def _how(section: Peers | Judge) -> dict[str, Any]:
     """Returns how nets of files are loaded, by the keys of their section."""
-    keys = ("from_logits", "signature", "input_range", "resize")
+    keys = ("from_logits", "signature", "input_range", "input_mean", "input_std", "resize")
     return {key: getattr(section, key) for key in keys if hasattr(section, key)}
 
 

@@ -193,6 +193,40 @@ def test_the_usual_range_changes_no_bit_and_no_digest(tmp_path):
     assert usual.digest == told.digest == loading.digest(nets.seeded("mlp-6", 1))
 
 
+MOMENTS = {"input_mean": (0.485, 0.456, 0.406), "input_std": (0.229, 0.224, 0.225)}
+
+
+@pytest.mark.parametrize(
+    "moments",
+    [MOMENTS, {"input_mean": (0.5,), "input_std": (0.25,)}, {"input_mean": (0.5,), "input_std": (0.2, 0.3, 0.4)}],
+)
+def test_a_net_is_shown_images_less_their_mean_over_their_deviation(tmp_path, moments):
+    model = _of_shape((*LARGER, 3))
+    path = _saved(model, tmp_path / "net.keras")
+    images = np.random.default_rng(0).random((5, *LARGER, 3)).astype(np.float32)
+    shown = np.stack([(image - moments["input_mean"]) / moments["input_std"] for image in images])
+    classifier = loading.load(path, **moments)
+    np.testing.assert_allclose(classifier.predict(tf.constant(images)), model(shown), atol=1e-5)
+    assert np.abs(loading.load(path).predict(tf.constant(images)) - model(shown)).max() > 1e-3
+
+
+def test_grey_images_are_resized_and_made_colour_before_the_mean_of_each_channel_is_subtracted(tmp_path):
+    model = _of_shape((*LARGER, 3))
+    images = tf.constant(nets.images(5) / 255.0, tf.float32)
+    classifier = loading.load(_saved(model, tmp_path / "net.keras"), **MOMENTS, resize=True, expected_shape=nets.SHAPE)
+    shown = tf.image.grayscale_to_rgb(tf.image.resize(images, LARGER))
+    expected = model((shown - MOMENTS["input_mean"]) / MOMENTS["input_std"])
+    np.testing.assert_allclose(classifier.predict(images), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("key", ["input_mean", "input_std"])
+def test_as_many_numbers_as_a_net_has_channels_are_expected(tmp_path, key):
+    path = _saved(nets.seeded("mlp-6", 1), tmp_path / "net.keras")
+    wrong = {"input_mean": (0.5,), "input_std": (0.5,), key: (0.5, 0.5, 0.5)}
+    with pytest.raises(InputError, match=f"takes images of 1 channels, and {key} has 3 numbers; give one"):
+        loading.load(path, **wrong)
+
+
 LARGER = (9, 12)
 
 
@@ -233,6 +267,9 @@ def test_each_way_to_show_images_is_a_net_of_its_own(tmp_path):
         {"resize": True, "expected_shape": (height, width, 3)},
         {"resize": True, "expected_shape": (height, width, 1), "input_range": (-1.0, 1.0)},
         {"input_range": (-1.0, 1.0)},
+        {"input_mean": (0.5,), "input_std": (0.5,)},
+        {"input_mean": (0.5,), "input_std": (0.25,)},
+        {"input_mean": (0.25,), "input_std": (0.5,)},
         {},
     ]
     assert len({loading.load(path, **way).digest for way in ways}) == len(ways)

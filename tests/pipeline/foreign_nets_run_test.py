@@ -8,7 +8,10 @@ import tensorflow_datasets as tfds
 from tests.pipeline import conftest
 
 layers = tf.keras.layers
-PEERS = {"input_range": [-1.0, 1.0], "resize": True}
+PEERS = {  # two ways to say the same
+    "mistakes": {"input_range": [-1.0, 1.0], "resize": True},
+    "pairs": {"input_mean": [0.5], "input_std": [0.5, 0.5, 0.5], "resize": True},
+}
 SEARCH = {"mistakes": {"peer_confidence": 0.0, "target_confidence": 0.0}, "pairs": conftest.PGD | {"targets": "all"}}
 
 
@@ -47,7 +50,7 @@ def test_nets_of_another_range_and_size_are_mined_and_checked(foreign, finished,
     files = [str(foreign / f"net-{number}.keras") for number in range(3)]
     attack = {"attack": conftest.ATTACK} if kind == "pairs" else {}
     task = conftest.write_config(
-        tmp_path / "task.toml", peers={"files": files, **PEERS}, search=SEARCH[kind], training=None, **attack
+        tmp_path / "task.toml", peers={"files": files, **PEERS[kind]}, search=SEARCH[kind], training=None, **attack
     )
     work = ("--workdir", finished.copy(tmp_path / "work", ran=False).path)
     outcome = conftest.call("run", "--config", task, *work)
