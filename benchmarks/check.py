@@ -14,7 +14,6 @@ import time
 import tensorflow as tf
 from etils import epath
 
-from benchmarks import mnist
 from models import devices
 from pipeline.config import config_file
 from pipeline.kinds import registry
@@ -29,11 +28,12 @@ def main() -> None:
     parser.add_argument("configs", nargs="+", metavar="CONFIG", help="configurations of tasks")
     parser.add_argument("--times", type=int, default=3, help="how often (default: 3)")
     parser.add_argument("--workdir", default="", help="folder that keeps nets (default: a new one)")
+    parser.add_argument("--data_dir", help="TFDS folder with the seed images (default: TFDS's own)")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         for config in arguments.configs:
             task = config_file.load(config, registry.methods())
-            job = open_job(task, arguments.workdir or folder, mnist.data_dir(), "cpu")
+            job = open_job(task, arguments.workdir or folder, arguments.data_dir, "cpu")
             for _ in range(arguments.times):
                 told, taken = _told_and_taken(job)
                 print(f"{config}: told {told:.1f} s, taken {taken:.1f} s, ratio {told / taken:.2f}", flush=True)

@@ -7,6 +7,8 @@ import contextlib
 import errno
 import math
 import os
+import pathlib
+import tempfile
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -61,6 +63,28 @@ def _obstacles(path: str, folder: str) -> Iterator[tuple[int, bool]]:
     yield errno.ENOTDIR, not os.path.isdir(folder)
     yield errno.EISDIR, os.path.isdir(path)
     yield errno.EACCES, not os.access(path if os.path.exists(path) else folder, os.W_OK)
+
+
+def check_folder(option: str, path: str) -> None:
+    """Checks that files can be written into a folder, there or not yet; leaves nothing behind.
+
+    Raises:
+      InputError: the folder cannot be made or written into, or is a file. Of a bucket nothing is asked.
+    """
+    if "://" in path:
+        return
+    folder = pathlib.Path(path).absolute()
+    missing = [each for each in (folder, *folder.parents) if not each.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise InputError(_not_written(option, path, os.strerror(error.errno or 0), "folder")) from error
+    finally:
+        for each in missing:
+            with contextlib.suppress(OSError):
+                each.rmdir()
 
 
 def _not_written(option: str, path: str, reason: str, what: str = "file") -> str:

@@ -32,6 +32,8 @@ def _reproduce(arguments: argparse.Namespace) -> int:
     if not arguments.name:
         raise InputError("`reproduce` needs the name of an experiment; `peerpressure reproduce --list` tells them all.")
     papers.check(arguments.name)
+    if arguments.out:
+        outputs.check_folder("--out", arguments.out)  # before hours of work
     libraries.load()
     from etils import epath
 
@@ -48,8 +50,6 @@ def _reproduce(arguments: argparse.Namespace) -> int:
     workdir.check_writable()
     bench = Bench(workdir, arguments.data_dir, arguments.device)
     folder = epath.Path(arguments.out) if arguments.out else workdir.path / "pages" / form
-    with outputs.writing("--out", str(folder), "folder"):  # before hours of work
-        folder.mkdir(parents=True, exist_ok=True)
     began = time.monotonic()
     findings = experiment.run(bench)
     seconds = time.monotonic() - began
