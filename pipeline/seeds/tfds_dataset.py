@@ -123,9 +123,9 @@ class TfdsSeeds:
 
     def _fitted(self, image: np.ndarray, shape: tuple[int, int, int]) -> pixels.Converted:
         converted, reason = pixels.as_uint8(image)
-        return (
-            (converted, reason) if reason or not self.fitting.fits_all else (self.fitting.resized(converted, shape), "")
-        )
+        if reason or not self.fitting.fits_all:
+            return converted, reason
+        return self.fitting.resized(converted, shape), ""
 
     def fingerprint(self, split: str) -> str:
         """Returns a digest (hex) of the dataset's version, its classes and its files' sizes.
