@@ -10,7 +10,18 @@ from tests.models import nets
 
 
 @pytest.mark.parametrize(
-    "architecture", ["mlp-4", "mlp-12-10", "cnn", "fc10@1e-4", "fc7-6-10@1e-5,1e-5,1e-6", "ae9-10", "cnn-4-6-8"]
+    "architecture",
+    [
+        "mlp-4",
+        "mlp-12-10",
+        "cnn",
+        "fc10@1e-4",
+        "fc7-6-10@1e-5,1e-5,1e-6",
+        "ae9-10",
+        "cnn-4-6-8",
+        "googlenet@0.05",
+        "googlenet-small@0.05",
+    ],
 )
 @pytest.mark.parametrize("shape", [(28, 28, 1), (8, 8, 3), (1, 2, 1)])
 def test_every_architecture_gives_probabilities_for_every_image_size(architecture, shape):
@@ -41,6 +52,9 @@ def test_an_mlp_has_the_units_of_its_name():
         ("ae-30-5", "ae30-5"),
         ("cnn-32-64", "cnn-32-64-200"),
         ("ccn-3-4-5", "cnn-3-4-5"),
+        ("googlnet", "googlenet"),
+        ("googlenet_small@0.25", "googlenet-small@0.25"),
+        ("googlenet@0.0", "googlenet"),
     ],
 )
 def test_an_unknown_architecture_lists_the_known_and_the_nearest(architecture, nearest):
@@ -49,16 +63,33 @@ def test_an_unknown_architecture_lists_the_known_and_the_nearest(architecture, n
 
 
 def test_an_architecture_like_no_other_gets_no_suggestion():
-    with pytest.raises(InputError, match=r"'transformer'; known are .*'ae400-10'[)][.]$"):
+    with pytest.raises(InputError, match=r"'transformer'; known are .*'googlenet-small@0.25'[)][.]$"):
         zoo.build("transformer", nets.SHAPE, nets.CLASSES)
 
 
-@pytest.mark.parametrize("architecture", ["mlp-3", "cnn", "cnn-1-2-3", "fc5", "fc8-5@0.5", "fc8-5@1e-12,0", "ae4-5"])
+@pytest.mark.parametrize(
+    "architecture",
+    [
+        "mlp-3",
+        "cnn",
+        "cnn-1-2-3",
+        "fc5",
+        "fc8-5@0.5",
+        "fc8-5@1e-12,0",
+        "ae4-5",
+        "googlenet",
+        "googlenet@2",
+        "googlenet-small@0.25",
+    ],
+)
 def test_a_name_is_checked_without_classes(architecture):
     zoo.check(architecture)
 
 
-@pytest.mark.parametrize("architecture", ["fc", "fc0", "fc8-5@1,2,3", "ae4", "ae4-5-6", "cnn-1-2", "fc5@inf", "fc@1"])
+@pytest.mark.parametrize(
+    "architecture",
+    ["fc", "fc0", "fc8-5@1,2,3", "ae4", "ae4-5-6", "cnn-1-2", "fc5@inf", "fc@1", "googlenet@0", "googlenet@"],
+)
 def test_a_wrong_name_is_told_without_classes(architecture):
     with pytest.raises(InputError, match=f"architecture '{architecture}'|Architecture '{architecture}'"):
         zoo.check(architecture)
@@ -123,13 +154,28 @@ def test_of_an_autoencoders_net_only_the_softmax_can_be_trained():
     assert [weight.shape for weight in model.non_trainable_weights] == [(30, 8), (8,)]
 
 
+def test_a_googlenet_has_the_width_and_the_stem_of_its_name():
+    first = [
+        zoo.build(name, (32, 32, 3), 10).get_layer("convolution_1")
+        for name in ("googlenet", "googlenet@0.25", "googlenet-small", "googlenet-small@0.25")
+    ]
+    assert [layer.output.shape[1:] for layer in first] == [(16, 16, 64), (16, 16, 16), (32, 32, 64), (32, 32, 16)]
+
+
+def test_only_a_net_with_auxiliary_classifiers_is_another_in_training():
+    for name, outputs in (("mlp-4", 1), ("cnn", 1), ("googlenet-small@0.05", 3)):
+        net = zoo.build(name, (32, 32, 3), 10)
+        model = zoo.for_training(name, net)
+        assert (model is net) == (outputs == 1) and len(model.outputs) == outputs
+
+
 def test_hinthorns_net_has_the_layers_of_the_paper():
     model = zoo.build("cnn-32-64-200", (28, 28, 1), 10)
     kernels = [weight.shape for weight in model.weights if len(weight.shape) > 1]
     assert kernels == [(5, 5, 1, 32), (5, 5, 32, 64), (5 * 5 * 64, 200), (200, 10)]  # 28 / 3 / 2, rounded up
 
 
-@pytest.mark.parametrize("architecture", ["fc8-3@1e-5,1e-6", "fc3@1", "ae8-3", "cnn-4-6-8"])
+@pytest.mark.parametrize("architecture", ["fc8-3@1e-5,1e-6", "fc3@1", "ae8-3", "cnn-4-6-8", "googlenet-small@0.05"])
 def test_a_saved_and_loaded_net_answers_alike(architecture, tmp_path):
     model = nets.seeded(architecture, 1)
     model.save(tmp_path / "net.keras")
