@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 
 import tensorflow as tf
@@ -18,8 +19,9 @@ def strategy(device: str) -> tf.distribute.Strategy:
       device: "cpu", "gpu", "tpu", or "auto" for the fastest kind that is there.
 
     Returns:
-      All devices of the kind: one device's strategy, or a mirrored one for several GPUs, or the TPU's. For the device
-      that TensorFlow takes by itself it is TensorFlow's default one, under which a step takes less time.
+      All devices of the kind: one device's strategy, or a mirrored one for several GPUs (or logical devices, into which
+      TensorFlow was told to divide a CPU or GPU), or the TPU's. For the device that TensorFlow takes by itself it is
+      TensorFlow's default one, under which a step takes less time.
 
     Raises:
       InputError: there is no such device.
@@ -27,11 +29,17 @@ def strategy(device: str) -> tf.distribute.Strategy:
     kind = _resolve(device)
     if kind == "tpu":
         return tf.distribute.TPUStrategy(_connect_tpu())
-    if kind == "gpu" and len(tf.config.list_physical_devices("GPU")) > 1:
-        return tf.distribute.MirroredStrategy()
+    several = tuple(device.name for device in tf.config.list_logical_devices(kind.upper()))
+    if len(several) > 1:
+        return _mirrored(several)
     if kind == "cpu" and _is_present("gpu"):
         return tf.distribute.OneDeviceStrategy(device_name(kind))
     return tf.distribute.get_strategy()
+
+
+def half_precision(device: str) -> str:
+    """Returns Keras's policy for steps in half precision: "float32" on a CPU, which would be slower with it."""
+    return {"cpu": "float32", "gpu": "mixed_float16", "tpu": "mixed_bfloat16"}[_resolve(device)]
 
 
 def device_name(device: str) -> str:
@@ -42,6 +50,11 @@ def device_name(device: str) -> str:
 def current() -> str:
     """Returns the name of the device in whose scope this is called; threads begin outside of any scope."""
     return tf.zeros([]).device
+
+
+@functools.cache  # a second strategy of a process would number its exchanges as the first does, which fails
+def _mirrored(names: tuple[str, ...]) -> tf.distribute.Strategy:
+    return tf.distribute.MirroredStrategy(names)
 
 
 def _resolve(device: str) -> str:

@@ -79,7 +79,7 @@ def with_auxiliaries(net: tf.keras.Model) -> tf.keras.Model:
     outputs = [
         _auxiliary(net.get_layer(f"inception_{name}").output, name, num_classes, width) for name in _WITH_AUXILIARY
     ]
-    return tf.keras.Model(net.inputs, [*net.outputs, *outputs], name="googlenet_with_auxiliaries")
+    return tf.keras.Model(net.input, [*net.outputs, *outputs], name="googlenet_with_auxiliaries")
 
 
 def _stem(net: tf.Tensor, width: float, small: bool) -> tf.Tensor:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import math
 import os
-import re
-import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from etils import epath
 
-from models import devices, kernels, streams, zoo
+from models import augmentation, checkpoints, devices, files, googlenet, kernels, logs, streams, zoo
 from models.errors import InputError
 from models.recipe import Training
 
@@ -26,6 +26,9 @@ Learns = Callable[[tf.Tensor], "Sequence[tf.Tensor | None] | None"]
 _TARGET_ACTIVITY = 0.1
 _SPARSITY_WEIGHT = 0.3
 
+_MEASURED = 10_000  # images whose mean a net subtracts; of more, so many or fewer, evenly spaced
+_LESS, _LESS_EVERY = 0.96, 8  # the "step" schedule: the rate is multiplied by the one every so many epochs
+
 
 def train(
     architecture: str,
@@ -36,43 +39,56 @@ def train(
     num_classes: int,
     device: str = "auto",
     progress: Progress | None = None,
+    path: epath.PathLike | None = None,
 ) -> tf.keras.Model:
     """Trains a net; on a CPU with as many cores, equal arguments give equal weights, bit for bit.
 
     An `ae` net's frozen layer is first trained by `pretrain`, with the same settings, and then stays as it is while the
-    softmax above it is trained. Seeds Python's, NumPy's and TensorFlow's global random states.
+    softmax above it is trained. A net with auxiliary classifiers is trained with them and returned without. Seeds
+    Python's, NumPy's and TensorFlow's global random states.
 
     Args:
       architecture: see `zoo.build`.
-      init_seed: uint32, decides the first weights and the order of the images.
+      init_seed: uint32, decides the first weights, the order of the images, and what is changed in them at random.
       training: the settings.
       images: uint8 `[B, H, W, C]`.
       labels: integers `[B]`, 0 to K - 1.
       num_classes: K.
       device: see `devices.strategy`.
       progress: called after each step with its number (from 1), the number of steps of all epochs, those of
-        pre-training too, and the training accuracy of the last whole epoch, NaN if there was none.
+        pre-training too, and the training accuracy of the last whole epoch since the training began or was resumed, NaN
+        if there was none.
+      path: the file that the net is for (`cached`). Beside it are the checkpoint, from which a training that was killed
+        goes on to the same weights, and in `logs` the figures for TensorBoard, where the settings want them.
 
     Returns:
-      The trained model.
+      The trained model, in float32.
 
     Raises:
-      InputError: no such architecture or device, an architecture for another number of classes, no images, or a label
-        out of range.
+      InputError: no such architecture or device, an architecture for another number of classes, no images, a label
+        out of range, momentum for "adam", or a checkpoint that cannot be read.
     """
     _check_data(images, labels, num_classes)
     strategy = devices.strategy(device)
     tf.keras.utils.set_random_seed(init_seed)
-    with strategy.scope():
-        model = zoo.build(architecture, images.shape[1:], num_classes)
+    build = functools.partial(zoo.build, architecture, images.shape[1:], num_classes, _mean(images))
+    precision = devices.half_precision(device) if training.mixed_precision else "float32"
+    with strategy.scope(), _computing_in(precision):
+        net = build()
+        model = zoo.for_training(architecture, net)
+    kept = files.checkpoint_of(path) if path and training.checkpoint_every else None
+    resumes = kept is not None and kept.exists()
     pretrained = not all(layer.trainable for layer in model.layers)
-    examples = streams.read_ahead(_examples(images, labels, training.batch_size, init_seed))
-    told = _ProgressCallback(progress, len(examples), training.epochs * (1 + pretrained), "accuracy")
-    if pretrained:
+    steps = streams.steps(len(images), training.batch_size)
+    told = _ProgressCallback(progress, steps, training.epochs * (1 + pretrained), _metric(model))
+    if pretrained and not resumes:
         pretrain(model, init_seed, training, images, strategy, told)
-    _compile(model, training, strategy, "sparse_categorical_crossentropy", ["accuracy"])
-    model.fit(examples, epochs=training.epochs, shuffle=False, verbose=0, callbacks=[told])
-    return model
+    _compile(model, training, steps, strategy, **_objective(model))
+    done = checkpoints.restore(kept, model) if kept and resumes else 0
+    told.skip(done + training.epochs * (pretrained and resumes))
+    examples = _examples(images, labels, training, init_seed, len(model.outputs), done)
+    _run(model, examples, steps, training.epochs, [told, *_kept(path, training)], done)
+    return net if precision == "float32" else _with_weights_of(net, build())
 
 
 def fit(
@@ -182,17 +198,16 @@ def pretrain(
       The whole autoencoder, from float32 `[B, H, W, C]` in [0, 1] to their reconstruction in the same form.
 
     Raises:
-      InputError: there is no such optimizer.
+      InputError: there is no such optimizer, or it has no momentum.
     """
     frozen = next(place for place, layer in enumerate(model.layers) if not layer.trainable)
     model.layers[frozen].trainable = True
     with strategy.scope():
         autoencoder = _autoencoder(model.layers[: frozen + 1], images.shape[1:])
-    _compile(autoencoder, training, strategy, _reconstruction_error, [])
-    examples = _examples(images, np.zeros(len(images)), training.batch_size, init_seed).map(_as_target)
-    autoencoder.fit(
-        streams.read_ahead(examples), epochs=training.epochs, shuffle=False, verbose=0, callbacks=list(callbacks)
-    )
+    steps = streams.steps(len(images), training.batch_size)
+    _compile(autoencoder, training, steps, strategy, loss=_reconstruction_error)
+    rows = streams.in_epochs(images, training.batch_size, init_seed)
+    _run(autoencoder, rows.map(_as_target), steps, training.epochs, callbacks)
     model.layers[frozen].trainable = False
     return autoencoder
 
@@ -217,41 +232,9 @@ def cached(path: epath.PathLike, trained: Callable[[], tf.keras.Model]) -> bool:
         return False
     model = trained()
     path.parent.mkdir(parents=True, exist_ok=True)
-    _save_whole(model, path)
-    sweep(path)
+    files.write_whole(path, lambda unfinished: model.save(os.fspath(unfinished)))
+    files.sweep(path)
     return True
-
-
-def _save_whole(model: tf.keras.Model, path: epath.Path) -> None:
-    unfinished = path.parent / f".{path.stem}.{uuid.uuid4().hex}.keras"
-    try:
-        model.save(os.fspath(unfinished))
-        _flush_to_disk(unfinished)
-        unfinished.replace(path)
-    except (FileNotFoundError, tf.errors.NotFoundError):
-        if not path.exists():  # else another process had the same net in place first, and swept ours (see `sweep`)
-            raise
-    finally:
-        unfinished.unlink(missing_ok=True)
-
-
-def _flush_to_disk(path: epath.Path) -> None:
-    if "://" in os.fspath(path):  # an object in a bucket appears whole
-        return
-    with open(path, "rb+") as file:
-        os.fsync(file.fileno())
-
-
-def sweep(path: epath.Path) -> None:
-    """Removes the unfinished files of a finished one.
-
-    One of them may be in the hands of a live process that trains the same net: that one finds the finished file and is
-    content with it, so nothing is lost.
-    """
-    unfinished = re.compile(rf"\.{re.escape(path.stem)}\.[0-9a-f]{{32}}\.keras")
-    for file in path.parent.iterdir():
-        if unfinished.fullmatch(file.name):
-            file.unlink(missing_ok=True)
 
 
 def _check_data(images: np.ndarray, labels: np.ndarray, num_classes: int) -> None:
@@ -265,11 +248,78 @@ def _check_data(images: np.ndarray, labels: np.ndarray, num_classes: int) -> Non
         )
 
 
+def _mean(images: np.ndarray) -> list[float]:
+    """Returns the mean `[C]` of the pixels of uint8 `[B, H, W, C]`, in [0, 1]."""
+    measured = images[:: -(-len(images) // _MEASURED)]
+    return (measured.mean(axis=(0, 1, 2), dtype=np.float64) / 255.0).tolist()
+
+
+@contextlib.contextmanager
+def _computing_in(precision: str) -> Iterator[None]:
+    """Lets Keras's layers that are made here compute in a precision."""
+    before = tf.keras.config.dtype_policy()
+    tf.keras.config.set_dtype_policy(precision)
+    try:
+        yield
+    finally:
+        tf.keras.config.set_dtype_policy(before)
+
+
+def _with_weights_of(trained: tf.keras.Model, net: tf.keras.Model) -> tf.keras.Model:
+    net.set_weights(trained.get_weights())
+    return net
+
+
+def _objective(model: tf.keras.Model) -> dict[str, Any]:
+    """Returns what `compile` is to be told of a classifier, or of one with auxiliary classifiers after it."""
+    loss, auxiliaries = "sparse_categorical_crossentropy", len(model.outputs) - 1
+    if not auxiliaries:
+        return {"loss": loss, "metrics": ["accuracy"]}
+    weights = [1.0, *[googlenet.AUXILIARY_WEIGHT] * auxiliaries]
+    return {"loss": [loss] * len(weights), "loss_weights": weights, "metrics": [["accuracy"], *[[]] * auxiliaries]}
+
+
+def _metric(model: tf.keras.Model) -> str:
+    """Returns what Keras calls the accuracy of a model's first output."""
+    return "accuracy" if len(model.outputs) == 1 else f"{model.output_names[0]}_accuracy"
+
+
+def _kept(path: epath.PathLike | None, training: Training) -> list[tf.keras.callbacks.Callback]:
+    """Returns what writes files beside that of the net while it is trained."""
+    if path is None:
+        return []
+    path, found = epath.Path(path), []
+    if training.checkpoint_every:
+        found.append(checkpoints.Saver(files.checkpoint_of(path), training.checkpoint_every))
+    if training.tensorboard:
+        found.append(logs.Logger(path.parent / "logs" / path.stem))
+    return found
+
+
+def _run(
+    model: tf.keras.Model,
+    examples: tf.data.Dataset,
+    steps: int,
+    epochs: int,
+    callbacks: Sequence[tf.keras.callbacks.Callback],
+    done: int = 0,
+) -> None:
+    model.fit(
+        streams.read_ahead(examples),
+        steps_per_epoch=steps,
+        epochs=epochs,
+        initial_epoch=done,
+        shuffle=False,
+        verbose=0,
+        callbacks=list(callbacks),
+    )
+
+
 def _compile(
-    model: tf.keras.Model, training: Training, strategy: tf.distribute.Strategy, loss: Any, metrics: list[str]
+    model: tf.keras.Model, training: Training, steps: int, strategy: tf.distribute.Strategy, **objective: Any
 ) -> None:
     with strategy.scope():
-        model.compile(_optimizer(training), loss, metrics=metrics, jit_compile=_by_xla(model, strategy))
+        model.compile(_optimizer(training, steps), **objective, jit_compile=_by_xla(model, strategy))
 
 
 def _by_xla(model: tf.keras.Model, strategy: tf.distribute.Strategy) -> bool:
@@ -301,24 +351,52 @@ def _reconstruction_error(images: tf.Tensor, reconstructed: tf.Tensor) -> tf.Ten
     return 0.5 * tf.reduce_sum(tf.square(reconstructed - images), axis=(1, 2, 3))
 
 
-def _as_target(images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    return images, images
+def _as_target(epoch: tf.Tensor, places: tf.Tensor, images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    return _scaled(images), _scaled(images)
 
 
-def _optimizer(training: Training) -> tf.keras.optimizers.Optimizer:
-    optimizers = {"adam": tf.keras.optimizers.Adam, "sgd": tf.keras.optimizers.SGD}
-    if training.optimizer not in optimizers:
+def _optimizer(training: Training, steps: int) -> tf.keras.optimizers.Optimizer:
+    """Returns the optimizer of a training with so many steps an epoch."""
+    rate = _learning_rate(training, steps)
+    if training.optimizer == "sgd":
+        return tf.keras.optimizers.SGD(rate, momentum=training.momentum)
+    if training.optimizer != "adam":
         raise InputError(f"There is no optimizer {training.optimizer!r}; set optimizer to 'adam' or 'sgd'.")
-    return optimizers[training.optimizer](training.learning_rate)
+    if training.momentum:
+        raise InputError(
+            f"[training] momentum is {training.momentum:g}, but optimizer 'adam' has none to set; leave momentum out "
+            "or set optimizer = 'sgd'."
+        )
+    return tf.keras.optimizers.Adam(rate)
 
 
-def _examples(images: np.ndarray, labels: np.ndarray, batch_size: int, init_seed: int) -> tf.data.Dataset:
-    rows = streams.shuffled((images, labels.astype(np.int32)), batch_size, init_seed, endless=False)
-    return rows.map(_scale)
+def _learning_rate(training: Training, steps: int) -> float | tf.keras.optimizers.schedules.LearningRateSchedule:
+    schedules, rate = tf.keras.optimizers.schedules, training.learning_rate
+    if training.schedule == "cosine":
+        return schedules.CosineDecay(rate, steps * training.epochs)
+    if training.schedule == "step":
+        return schedules.ExponentialDecay(rate, _LESS_EVERY * steps, _LESS, staircase=True)
+    return rate
 
 
-def _scale(images: tf.Tensor, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    return tf.cast(images, tf.float32) / 255.0, labels
+def _examples(
+    images: np.ndarray, labels: np.ndarray, training: Training, init_seed: int, outputs: int, done: int
+) -> tf.data.Dataset:
+    """Returns the batches to train on after `done` epochs: images, and the labels for each output."""
+    rows = streams.in_epochs((images, labels.astype(np.int32)), training.batch_size, init_seed, done)
+    changes = augmentation.changes(training)
+
+    def example(epoch: tf.Tensor, places: tf.Tensor, row: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, Any]:
+        shown = _scaled(row[0])
+        if changes:
+            shown = augmentation.augment(shown, places, epoch, init_seed, training)
+        return shown, row[1] if outputs == 1 else (row[1],) * outputs
+
+    return rows.map(example, num_parallel_calls=os.cpu_count() if changes else None)
+
+
+def _scaled(images: tf.Tensor) -> tf.Tensor:
+    return tf.cast(images, tf.float32) / 255.0
 
 
 class _ProgressCallback(tf.keras.callbacks.Callback):
@@ -328,6 +406,10 @@ class _ProgressCallback(tf.keras.callbacks.Callback):
         super().__init__()
         self._progress, self._steps, self._total, self._metric = progress, steps, steps * epochs, metric
         self._done, self._figure = 0, math.nan
+
+    def skip(self, epochs: int) -> None:
+        """Counts epochs that were done before."""
+        self._done += epochs * self._steps
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         """Counts a step; the last of an epoch is told with what came of the epoch."""

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 from etils import epath
 
-from models import devices, loading, preflight, recipe, training
+from models import devices, files, loading, preflight, recipe, training
 from models.classifier import Classifier, PeerGroup
 from models.errors import InputError
 from models.recipe import Training
@@ -230,7 +230,7 @@ class _Trainer:
         key = recipe.digest(architecture, init_seed, how, self._digest(part))
         path = self._workdir.nets / f"{name}-{key[:12]}.keras"
         if path.exists():
-            training.sweep(path)
+            files.sweep(path)
         elif self._may_train:
             self._train(path, name, architecture, init_seed, how, part)
         return NetFile(name, str(path))
@@ -251,7 +251,7 @@ class _Trainer:
             self._progress(name, step, steps, accuracy)
 
         recipe = (architecture, init_seed, how, images, labels, classes)
-        training.cached(path, lambda: training.train(*recipe, self._device, progress))
+        training.cached(path, lambda: training.train(*recipe, self._device, progress, path))
 
     def _data(self, part: Part) -> tuple[np.ndarray, np.ndarray]:
         if self._read is None or self._read[0] != part:

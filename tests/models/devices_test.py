@@ -29,6 +29,14 @@ def test_a_present_device_is_taken_as_asked(machine):
     assert devices.device_name("cpu") == "/CPU:0"
 
 
+@pytest.mark.parametrize(
+    ("counts", "policy"), [({}, "float32"), ({"gpu": 1}, "mixed_float16"), ({"tpu": 8}, "mixed_bfloat16")]
+)
+def test_half_precision_is_that_of_the_device(machine, counts, policy):
+    machine(cpu=1, **counts)
+    assert devices.half_precision("auto") == policy and devices.half_precision("cpu") == "float32"
+
+
 def test_an_absent_device_tells_which_are_there(machine):
     machine(cpu=1, gpu=1)
     with pytest.raises(InputError, match="'tpu' is asked for, but TensorFlow finds only: cpu, gpu;"):

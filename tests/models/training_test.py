@@ -3,6 +3,8 @@ from __future__ import annotations
 import dataclasses
 import math
 import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -72,6 +74,135 @@ def test_plain_gradient_descent_is_another_training(trained_digest):
     assert loading.digest(_train(settings=settings)) != trained_digest
 
 
+def test_momentum_is_another_training_and_not_for_adam():
+    settings = dataclasses.replace(SETTINGS, optimizer="sgd")
+    with_momentum = _train(settings=dataclasses.replace(settings, momentum=0.9))
+    assert loading.digest(with_momentum) != loading.digest(_train(settings=settings))
+    with pytest.raises(InputError, match=r"momentum is 0\.9, but optimizer 'adam' has none to set; leave momentum out"):
+        _train(settings=dataclasses.replace(SETTINGS, momentum=0.9))
+
+
+def _rates(schedule: str, epochs: int, steps: int) -> list[float]:
+    """Returns the learning rate at the first step of each epoch, and at the last step of all."""
+    settings = Training(epochs=epochs, learning_rate=0.5, schedule=schedule, optimizer="sgd")
+    optimizer = training._optimizer(settings, steps)
+    rates = []
+    for step in [*range(0, epochs * steps, steps), epochs * steps]:
+        optimizer.iterations.assign(step)
+        rates.append(float(optimizer.learning_rate))
+    return rates
+
+
+def test_a_constant_learning_rate_stays():
+    assert _rates("constant", 4, 5) == [0.5] * 5
+
+
+def test_a_cosine_goes_to_zero_at_the_end():
+    by_hand = [0.25 * (1 + math.cos(math.pi * epoch / 4)) for epoch in range(5)]
+    np.testing.assert_allclose(_rates("cosine", 4, 5), by_hand, atol=1e-7)
+
+
+def test_the_papers_schedule_goes_down_by_4_percent_every_8_epochs():
+    by_hand = [0.5 * 0.96 ** (epoch // 8) for epoch in range(18)]
+    np.testing.assert_allclose(_rates("step", 17, 3), by_hand, rtol=1e-6)
+
+
+def test_schedules_reach_the_weights(trained_digest):
+    for schedule in ("cosine", "step"):
+        settings = dataclasses.replace(SETTINGS, schedule=schedule)
+        assert (loading.digest(_train(settings=settings)) != trained_digest) == (schedule == "cosine")
+
+
+def test_changed_images_are_learned_from_and_equal_seeds_give_equal_weights(trained_digest):
+    for changed in ({"smallest_crop": 0.2}, {"flip": True}, {"photometric": 0.5}):
+        settings = dataclasses.replace(SETTINGS, **changed)
+        first, second = (loading.digest(_train(settings=settings)) for _ in range(2))
+        assert first == second != trained_digest
+
+
+def test_half_precision_is_for_the_steps_alone(monkeypatch, trained_digest):
+    """On a CPU, which would not use it."""
+    settings = dataclasses.replace(SETTINGS, mixed_precision=True)
+    assert loading.digest(_train(settings=settings)) == trained_digest
+    monkeypatch.setattr(devices, "half_precision", lambda device: "mixed_bfloat16")
+    model, whole = _train(settings=settings), _train()
+    assert {layer.compute_dtype for layer in model.layers} == {"float32"} and model.dtype_policy.name == "float32"
+    assert tf.keras.config.dtype_policy().name == "float32"
+    for rounded, exact in zip(model.get_weights(), whole.get_weights(), strict=True):
+        assert rounded.dtype == np.float32 and not np.array_equal(rounded, exact)
+        np.testing.assert_allclose(rounded, exact, atol=0.03)
+
+
+GOOGLENET = "googlenet-small@0.05"
+
+
+def test_auxiliary_classifiers_have_three_tenths_of_a_say_in_the_loss():
+    tf.keras.utils.set_random_seed(1)
+    model = zoo.for_training(GOOGLENET, zoo.build(GOOGLENET, (8, 8, 3), 3))
+    training._compile(model, SETTINGS, 1, devices.strategy("cpu"), **training._objective(model))
+    images = np.random.default_rng(0).random((6, 8, 8, 3)).astype(np.float32)
+    labels = np.arange(6) % 3
+    told = model.evaluate(images, [labels] * 3, verbose=0, return_dict=True)
+    own, *auxiliary = (-np.log(answers.numpy()[np.arange(6), labels]).mean() for answers in model(images))
+    assert told["loss"] == pytest.approx(own + 0.3 * sum(auxiliary), rel=1e-5)
+    assert told[training._metric(model)] == pytest.approx((model(images)[0].numpy().argmax(-1) == labels).mean())
+
+
+def _train_googlenet(**options) -> tf.keras.Model:
+    images = np.random.default_rng(2).integers(0, 256, (40, 8, 8, 3), np.uint8)
+    labels = images[:, 0, 0, 0].astype(np.int64) * nets.CLASSES // 256
+    settings = Training(epochs=2, batch_size=10, smallest_crop=0.5, flip=True, photometric=0.3)
+    return training.train(GOOGLENET, 1, settings, images, labels, nets.CLASSES, "cpu", **options)
+
+
+@pytest.mark.slow
+def test_a_googlenet_is_trained_with_auxiliary_classifiers_and_returned_without():
+    seen: list[tuple[int, int, float]] = []
+    first = _train_googlenet(progress=lambda *report: seen.append(report))
+    assert len(first.outputs) == 1 and loading.digest(first) == loading.digest(_train_googlenet())
+    assert [report[:2] for report in seen] == [(step, 8) for step in range(1, 9)] and 0 <= seen[-1][2] <= 1
+    mean = np.random.default_rng(2).integers(0, 256, (40, 8, 8, 3), np.uint8).mean(axis=(0, 1, 2))
+    np.testing.assert_allclose(first.get_layer("mean_subtraction").offset, -mean)
+
+
+def test_the_mean_is_that_of_the_pixels_and_of_many_images_that_of_some_of_them(monkeypatch):
+    images = np.random.default_rng(0).integers(0, 256, (70, 4, 4, 3), np.uint8)
+    np.testing.assert_allclose(training._mean(images), images.mean(axis=(0, 1, 2)) / 255)
+    monkeypatch.setattr(training, "_MEASURED", 30)
+    np.testing.assert_allclose(training._mean(images), images[::3].mean(axis=(0, 1, 2)) / 255)
+
+
+TWO_CPUS = """
+import sys
+import numpy as np
+import tensorflow as tf
+
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+
+from models import devices
+from tests.models import training_test
+
+assert devices.strategy("cpu").num_replicas_in_sync == 2
+np.savez(sys.argv[1], *training_test._train().get_weights())
+net = training_test._train_googlenet()
+net.save(sys.argv[2])
+"""
+
+
+@pytest.mark.slow
+def test_two_devices_train_what_one_trains_up_to_rounding(tmp_path):
+    weights, net = tmp_path / "weights.npz", tmp_path / "net.keras"
+    command = [sys.executable, "-c", TWO_CPUS, os.fspath(weights), os.fspath(net)]
+    child = subprocess.run(command, capture_output=True, text=True, timeout=500)
+    assert child.returncode == 0, child.stderr
+    with np.load(weights) as two:
+        for ours, theirs in zip(_train().get_weights(), two.values(), strict=True):
+            np.testing.assert_allclose(ours, theirs, atol=1e-4)
+    untrained = zoo.build(GOOGLENET, (8, 8, 3), nets.CLASSES)
+    assert loading.load(net).num_classes == nets.CLASSES and loading.load(net).digest != loading.digest(untrained)
+
+
 def test_labels_beyond_the_classes_are_refused():
     images, labels = _data()
     with pytest.raises(InputError, match="labels run from 0 to 2, but the net has 2 classes, 0 to 1"):
@@ -130,15 +261,16 @@ def no_training(monkeypatch):
 
 
 def test_what_a_killed_process_left_is_removed_once_the_file_is_there(tmp_path, no_training):
-    left = tmp_path / f".net.{'0a' * 16}.keras"
+    left = [tmp_path / name for name in (f".net.{'0a' * 16}.keras", f".net.{'0a' * 16}.checkpoint", "net.checkpoint")]
     others = [
         ".net.keras",
         f".other.{'0a' * 16}.keras",
         f".net.{'0a' * 15}.keras",
         f".net.x.{'0a' * 16}.keras",
         "a.keras",
+        "other.checkpoint",
     ]
-    for file in [left, *(tmp_path / name for name in others)]:
+    for file in [*left, *(tmp_path / name for name in others)]:
         file.write_bytes(b"half of it")
     _train_cached(tmp_path / "net.keras")
     assert {path.name for path in tmp_path.iterdir()} == {"net.keras", *others}

@@ -128,6 +128,7 @@ def test_a_key_like_no_other_brings_them_all(load):
         ("seeds.splits", '"train"', "expected a list, each item a text"),
         ("operator.border", '"wrap"', "expected 'constant' or 'edge'"),
         ("training.optimizer", '"adamw"', "expected 'adam' or 'sgd'"),
+        ("training.schedule", '"linear"', "expected 'constant' or 'cosine' or 'step'"),
     ],
 )
 def test_a_value_of_a_wrong_type_is_told_with_the_right_one(load, key, value, expected):
@@ -150,6 +151,10 @@ RANGES: dict[str, tuple[str, str, str, str]] = {
     "training.epochs": ("0", "1", "10000", "10001"),
     "training.batch_size": ("0", "1", "1000000", "1000001"),
     "training.learning_rate": ("0.99e-8", "1e-8", "100.0", "100.0001"),
+    "training.momentum": ("-1e-9", "0.0", "0.9999", "0.99991"),
+    "training.smallest_crop": ("0.0099", "0.01", "1.0", "1.000001"),
+    "training.photometric": ("-1e-9", "0.0", "1.0", "1.000001"),
+    "training.checkpoint_every": ("-1", "0", "10000", "10001"),
     "judge.epochs": ("0", "1", "10000", "10001"),
     "judge.init_seed": ("-1", "0", "2147483647", "2147483648"),
     "search.peer_confidence": ("-1e-9", "0.0", "1.0", "1.000001"),
