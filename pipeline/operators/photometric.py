@@ -12,6 +12,9 @@ an image is clipped and rounded once. What they come to is applied in a fixed or
 6. hue: turned by an angle in the plane of chroma of YIQ, luma stays; from red by yellow to green.
 
 Contrast, saturation and hue give the same in any order, as brightness and temperature do.
+
+Powers, exponentials and cosines are not exact in IEEE arithmetic's sense: from machine to machine they may differ in
+their last bits, by some 1e-13 of a grey level. A stored value would differ only where it lies so close to a half.
 """
 
 from __future__ import annotations
