@@ -126,10 +126,14 @@ class PopulationRunner:
         self._search, self._group, self._run_seed = search, group, run_seed
         self._trials = _TRIALS * max(1, lanes // (_TRIALS * search.strategy.population))
         self._begin = kernels.cluster(self._begun)
-        self._advance = kernels.compiled(self._advanced, *group.kernels)
+        self._advance = self._compiled(self._advanced)
         self._sources = kernels.cluster(search.operator.sources)
-        self._propose, self._show = kernels.cluster(self._proposed), kernels.cluster(self._shown)
+        self._propose = kernels.cluster(self._proposed)
+        self._pose, self._show = kernels.cluster(self._posed), kernels.cluster(self._shown)
         self._judge, self._learn = kernels.cluster(self._judged), kernels.cluster(search.strategy.learn)
+
+    def _compiled(self, function: Callable[..., Any]) -> Any:
+        return kernels.compiled(function, *self._group.kernels)
 
     def run(self, images: np.ndarray, trials: Trials, report: Report) -> Searched:
         """See `lanes.Runner`; every net sees every candidate."""
@@ -181,7 +185,7 @@ class PopulationRunner:
         self, sources: tf.Tensor, trials: Trials, state: Any, outcome: Outcome, generation: tf.Tensor
     ) -> tuple[Any, Outcome]:
         uniform, proposals = self._propose(trials, state, generation)
-        answers = self._answers(self._show(sources, trials, proposals))
+        answers = self._answers(self._show(sources, trials, self._pose(sources, proposals)))
         fitness, after = self._judge(trials, outcome, generation, proposals, answers)
         return self._learn(state, proposals, fitness, uniform), after
 
@@ -200,15 +204,20 @@ class PopulationRunner:
         uniform = tf.reshape(drawn, [count, population, wanted])
         return uniform, strategy.propose(state, uniform)
 
-    def _shown(self, sources: tf.Tensor, trials: Trials, proposals: Proposals) -> tf.Tensor:
-        """Returns the candidates' images, float32 `[L * B, H, W, C]` in [0, 1]."""
+    def _posed(self, sources: tf.Tensor, proposals: Proposals) -> Any:
+        """Returns all moves of each candidate in one."""
         operator, (count, population, most, parameters) = self._search.operator, proposals.numbers.shape
         moves = tf.reshape(proposals.numbers, [count * population, most, parameters])
         lengths = tf.reshape(proposals.lengths, [-1])
         pose = operator.identity(count * population, sources)
         for move in range(most):
             pose = select(move < lengths, operator.then(pose, moves[:, move], sources), pose)
-        return operator.apply(sources, tf.repeat(trials.row, population), pose) / 255.0
+        return pose
+
+    def _shown(self, sources: tf.Tensor, trials: Trials, pose: Any) -> tf.Tensor:
+        """Returns the candidates' images, float32 `[L * B, H, W, C]` in [0, 1]."""
+        rows = tf.repeat(trials.row, self._search.strategy.population)
+        return self._search.operator.apply(sources, rows, pose) / 255.0
 
     def _judged(
         self, trials: Trials, outcome: Outcome, generation: tf.Tensor, proposals: Proposals, answers: tf.Tensor
@@ -246,6 +255,23 @@ class GradientRunner(PopulationRunner):
     The gradient leads through the nets and the operator's `apply`, so that the operator has to have one.
     """
 
+    def _compiled(self, function: Callable[..., Any]) -> Any:
+        # As a whole, XLA would work out all moves of a chain anew for the gradient at every pixel: 4 times as slow.
+        return kernels.compiled(function, kernels.TENSORFLOW)
+
+    def _answers(self, images: tf.Tensor) -> tf.Tensor:
+        return tf.stack([predict(images) for predict in self._nets])
+
+    @functools.cached_property
+    def _loss(self) -> Any:
+        criterion = self._search.criterion
+        return kernels.cluster(lambda *answers: tf.reduce_sum(loss(criterion, *answers)))
+
+    @functools.cached_property
+    def _nets(self) -> list[Callable[[tf.Tensor], tf.Tensor]]:
+        nets = self._group.classifiers
+        return [kernels.cluster(net.predict) if net.kernels == kernels.XLA else net.predict for net in nets]
+
     def _generation(
         self, sources: tf.Tensor, trials: Trials, state: Any, outcome: Outcome, generation: tf.Tensor
     ) -> tuple[Any, Outcome]:
@@ -255,8 +281,8 @@ class GradientRunner(PopulationRunner):
         )
         with tf.GradientTape() as tape:
             tape.watch(proposals.numbers)
-            answers = self._answers(self._show(sources, trials, proposals))
-            total = tf.reduce_sum(loss(self._search.criterion, answers, classes, nets))
+            answers = self._answers(self._show(sources, trials, self._pose(sources, proposals)))
+            total = self._loss(answers, classes, nets)
         slopes = tape.gradient(total, proposals.numbers)
         _, after = self._judge(trials, outcome, generation, proposals, answers)
         slopes = tf.where(tf.math.is_finite(slopes), slopes, 0.0)
