@@ -74,7 +74,7 @@ def _starter(arguments: argparse.Namespace, path: pathlib.Path) -> str:
     task = path.stem if re.fullmatch("[a-z][a-z0-9_]*", path.stem) else arguments.kind
     return "\n".join(
         [
-            f'# Looks for {_KINDS[arguments.kind].noun}. All keys: docs/configuration.md.\ntask = "{task}"\n',
+            f'# Looks for {_KINDS[arguments.kind].noun}. Of any key tells `peerpressure help KEY`.\ntask = "{task}"\n',
             f"[seeds]\n{_seeds(arguments, folder)}",
             f"[peers]\n{peers}\n",
             *([] if given else [_TRAINING]),
