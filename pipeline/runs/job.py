@@ -68,12 +68,12 @@ def _source(config: Config, workdir: Workdir, data_dir: str | None) -> SeedSourc
     fitting = Fitting(seeds.resize, seeds.size, seeds.background)
     if seeds.image_folder:
         return FolderSeeds.look_at(seeds.image_folder, seeds.labeled, seeds.splits, fitting)
-    prepared = data_dir or _prepared(seeds.dataset, workdir)
+    prepared = _prepared(seeds.dataset, workdir) or data_dir
     return TfdsSeeds(seeds.dataset, prepared, seeds.labeled, seeds.image_key, seeds.label_key, fitting)
 
 
 def _prepared(dataset: str, workdir: Workdir) -> str | None:
-    """Prepares one of our own datasets in the workdir; others stay where TFDS looks for them."""
+    """Prepares one of our own datasets in the workdir; others stay where TFDS, or `data_dir`, has them."""
     name = dataset.split(":")[0]
     if name not in _OURS:
         return None

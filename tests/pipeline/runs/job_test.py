@@ -21,3 +21,11 @@ def test_a_feature_that_there_is_not_is_told_before_any_work(config, tmp_path, k
     with pytest.raises(InputError) as told:
         job.open_job(task, str(tmp_path / "own"), None, "cpu")
     assert str(told.value) == message
+
+
+def test_the_digits_are_made_in_the_workdir_whatever_the_data_dir(config, tmp_path):
+    path = config(seeds={"dataset": "digits", "splits": ["test"]})
+    task = config_file.load(str(path), registry.methods())
+    opened = job.open_job(task, str(tmp_path / "own"), str(tmp_path / "elsewhere"), "cpu")
+    assert opened.source.count("test") > 0 and not (tmp_path / "elsewhere").exists()
+    assert (tmp_path / "own" / "datasets" / "digits").is_dir()
