@@ -46,8 +46,8 @@ def test_a_file_in_the_place_of_the_folder_is_told_and_stays(reproduce, tmp_path
 
 def test_a_seed_dataset_that_is_not_there_leaves_no_folder_for_the_page(reproduce, tmp_path):
     (tmp_path / "data").mkdir()
-    outcome, left = reproduce("szegedy-table", "--small", "--out", "a/b", "--data_dir", "data", "--workdir", "work")
-    assert outcome.code == 2 and "[seeds] dataset 'digits' was not found" in outcome.err and "a" not in left
+    outcome, left = reproduce("szegedy-table", "--out", "a/b", "--data_dir", "data", "--workdir", "work")
+    assert outcome.code == 2 and "[seeds] dataset 'mnist' is not prepared in data" in outcome.err and "a" not in left
 
 
 def test_the_experiments_are_listed_and_nothing_is_made(reproduce):

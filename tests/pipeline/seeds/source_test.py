@@ -17,6 +17,6 @@ def test_as_many_unusable_images_as_may_be_set_aside_are_not_too_many():
     assert str(told.value) == (
         "[seeds] 3 of 40 images of photos cannot be used, more than [run] max_set_aside = 0.05: the image is 7x8x1, "
         "expected 8x8x1 (2, such as 0.png); other (1: 2.png); bring all images to one size "
-        "([seeds] resize does it for a folder), mend or remove the others, "
+        "([seeds] resize does it), mend or remove the others, "
         "or raise max_set_aside."
     )
