@@ -35,7 +35,7 @@ test: lint  ## Lint, type-check, then run the tests but for the slow ones
 	TF_CPP_MIN_LOG_LEVEL=2 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow" tests
 
 # In two goes: what XLA compiles stays mapped as long as a process lives, and Linux allows it 65,530 mappings.
-slow: $(STAMP)  ## Run the tests that take ten seconds or more each
+slow: $(STAMP)  ## Run the tests that take five seconds or more each
 	$(SLOW) --ignore=tests/pipeline/reproduce tests
 	$(SLOW) tests/pipeline/reproduce
 

@@ -46,6 +46,7 @@ def _state(model: tf.keras.Model) -> list[np.ndarray]:
     return [variable.numpy() for variable in model.variables]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("architecture", "settings", "step"),
     [

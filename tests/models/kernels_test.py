@@ -91,6 +91,7 @@ def digest_of_answers_and_slopes() -> str:
     return hashlib.sha256(b"".join(part.numpy().tobytes() for part in found)).hexdigest()
 
 
+@pytest.mark.slow
 def test_the_number_of_threads_changes_no_bit():
     command = [sys.executable, "-c", _THREADS]
     how = {"capture_output": True, "text": True, "check": True, "cwd": pathlib.Path(__file__).parents[2]}

@@ -113,6 +113,7 @@ def test_schedules_reach_the_weights(trained_digest):
         assert (loading.digest(_train(settings=settings)) != trained_digest) == (schedule == "cosine")
 
 
+@pytest.mark.slow
 def test_changed_images_are_learned_from_and_equal_seeds_give_equal_weights(trained_digest):
     for changed in ({"smallest_crop": 0.2}, {"flip": True}, {"photometric": 0.5}):
         settings = dataclasses.replace(SETTINGS, **changed)

@@ -150,6 +150,7 @@ class Serving(FnApiRunner):
         return super().run_pipeline(*arguments)
 
 
+@pytest.mark.slow
 def test_another_runner_than_beams_own_is_on_the_main_thread(work, peerpressure, config):
     command = ["mine", "--config", config(search={"method": "scan"}), "--workdir", work.path, "--run_id", "first"]
     outcome = peerpressure(*command, f"--runner={__name__}.Serving")

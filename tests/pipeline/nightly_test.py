@@ -82,6 +82,7 @@ def test_a_finished_night_again_is_nothing_to_do(nights, peerpressure, tree):
     assert tree(work.path) == before
 
 
+@pytest.mark.slow
 def test_another_run_seed_under_the_same_id_is_an_error(nights, peerpressure, tree):
     work, commands = nights
     before = tree(work.path)

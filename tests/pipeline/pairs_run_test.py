@@ -213,6 +213,7 @@ def test_a_tampered_pair_is_named_with_the_reason(mined, peerpressure, tmp_path,
     assert example_id in outcome.out
 
 
+@pytest.mark.slow
 def test_both_datasets_of_a_task_live_side_by_side(mined, config, peerpressure, tmp_path):
     both = mined[0].copy(tmp_path / "both", ran=True)
     assert peerpressure("run", "--config", config(search={"method": "scan"}), "--workdir", both.path).code == 0
@@ -237,6 +238,7 @@ def test_a_wrong_attack_is_one_sentence(work, config, peerpressure, attack, sent
     assert outcome.code == 2 and outcome.err.count("\n") == 1 + outcome.err.count("epoch") and sentence in outcome.err
 
 
+@pytest.mark.slow
 def test_images_of_the_aimed_class_are_skipped_with_the_reason(work, config, peerpressure):
     task = config(search={**PGD, "method": "fgsm", "targets": ["mlp-8"]}, attack={"aim": 3, "eps": 0.3})
     assert peerpressure("mine", "--config", task, "--workdir", work.path, "--run_id", "third").code == 0
@@ -300,6 +302,7 @@ def exported(tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "sentence"),
     [
@@ -314,6 +317,7 @@ def test_a_saved_model_without_its_gradient_is_one_sentence(exported, work, conf
     assert outcome.err.startswith(f"peerpressure: error: {sentence}") and not list(work.path.glob("ledger/*/*/*"))
 
 
+@pytest.mark.slow
 def test_a_saved_model_with_its_gradient_is_attacked(exported, work, config, peerpressure):
     task = config(peers={"files": [str(exported / "relu")]}, search={"method": "fgsm"}, attack={"eps": 0.3})
     outcome = peerpressure("mine", "--config", task, "--workdir", work.path)

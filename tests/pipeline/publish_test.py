@@ -102,6 +102,7 @@ def test_the_same_nets_again_are_nothing_new(rechecked, tree, version):
     assert f"{DATASET}:1.1.0 is there already" in outcome.out and tree(rechecked.path) == before
 
 
+@pytest.mark.slow
 def test_a_night_goes_on_after_it_and_old_statuses_stay(rechecked, tmp_path, peerpressure, config, tree, same_features):
     work = rechecked.copy(tmp_path / "copied", ran=True)
     night = ("--config", config(run={"run_seed": 1}, search={"method": "scan"}), "--workdir", work.path)

@@ -53,6 +53,7 @@ def test_what_was_half_written_is_swept_and_written_again(broken_off, made, peer
     assert _manifest_without_time(broken_off) == _manifest_without_time(made)
 
 
+@pytest.mark.slow
 def test_a_stage_started_anew_leaves_the_units_that_were_finished_meanwhile(
     broken_off, made, peerpressure, config, tree, monkeypatch
 ):
@@ -157,6 +158,7 @@ def _exchange(folder):
     other.write_bytes(data)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("trials", "ended", "change", "different"),
     [
@@ -185,6 +187,7 @@ def test_a_run_of_pictures_that_changed_is_neither_gone_on_with_nor_taken_for_do
     assert f"(different: {different})" in outcome.err
 
 
+@pytest.mark.slow
 def test_a_folder_that_grew_is_another_run_that_adds_what_is_new(
     finished, pictures, tmp_path, peerpressure, config, same_features
 ):

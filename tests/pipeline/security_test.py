@@ -198,6 +198,7 @@ def _hostile_folder(folder: pathlib.Path, pictures: pathlib.Path) -> None:
             (folder / "test" / name / f"{number}..;{name}.png").write_bytes(path.read_bytes())
 
 
+@pytest.mark.slow
 def test_names_from_elsewhere_never_become_paths(
     finished, pictures, peerpressure, config, tmp_path, tree, writes, monkeypatch
 ):

@@ -7,6 +7,7 @@ import pathlib
 import subprocess
 import sys
 
+import pytest
 import tensorflow as tf
 
 from tfds_builders import deterministic
@@ -92,6 +93,7 @@ def build_in_own_process(data_dir, hash_seed):
     return hash_files(data_dir)
 
 
+@pytest.mark.slow
 def test_separate_builds_give_byte_identical_files(tmp_path):
     first, second = (build_in_own_process(tmp_path / str(hash_seed), hash_seed) for hash_seed in (1, 2))
     for expected in (*(f"digits-train.{file_format}-" for file_format in FILE_FORMATS), "wide-train.tfrecord-"):

@@ -121,6 +121,7 @@ assert count == 3 and not ours, (count, ours)
 """
 
 
+@pytest.mark.slow
 def test_it_loads_where_this_project_is_not(build, tmp_path):
     build()
     child = [sys.executable, "-I", "-c", _LOAD, str(tmp_path / "data")]

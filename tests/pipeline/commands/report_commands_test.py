@@ -105,6 +105,7 @@ def test_a_page_made_twice_has_the_same_bytes(of_mistakes, tmp_path):
     assert again == text and path == str(tmp_path / "page" / "index.html")
 
 
+@pytest.mark.slow
 def test_the_page_of_a_run_is_of_its_own_examples(made, tmp_path):
     text, _ = _report(made, f"{made.dataset}@first", "--out", tmp_path / "run")
     assert sorted(_gallery(text)["ids"]) == sorted(made.examples())
@@ -178,6 +179,7 @@ def _is_within(cells, row):
     return any(cells[start : start + len(row)] == row for start in range(len(cells) - len(row) + 1))
 
 
+@pytest.mark.slow
 def test_pairs_are_shown_to_nets_again(mined, tmp_path, monkeypatch):
     monkeypatch.setattr(report, "_SHOWN", 10_000)
     work = mined[0].copy(tmp_path / "work", ran=True)
@@ -224,6 +226,7 @@ def test_mistakes_have_no_study(of_mistakes):
     assert '<section id="shown"' not in of_mistakes[1]
 
 
+@pytest.mark.slow
 def test_a_run_ends_with_its_page(finished, tmp_path, monkeypatch):
     monkeypatch.setattr(run_commands, "_reported", conftest.REPORTED)
     work = finished.copy(tmp_path / "work", ran=False)

@@ -31,6 +31,7 @@ def on_mistakes(monkeypatch):
     return lambda *found: monkeypatch.setattr(Mistakes, "methods", found)
 
 
+@pytest.mark.slow
 def test_an_operator_without_a_matrix_needs_one_line(peerpressure, work, config, monkeypatch, on_mistakes):
     hillclimb = methods.METHODS[0]
     sections = {**hillclimb.sections, "operator": (*OPERATORS, toys.Brightness)}
@@ -45,6 +46,7 @@ def test_an_operator_without_a_matrix_needs_one_line(peerpressure, work, config,
     assert found
 
 
+@pytest.mark.slow
 def test_a_method_needs_one_line(peerpressure, work, config, on_mistakes):
     on_mistakes(*methods.METHODS, toys.TOSS)
     task = config(search={**SECTIONS, "method": "toss", "patience": 30}, operator={"name": "brightness", "most": 120.0})
@@ -52,6 +54,7 @@ def test_a_method_needs_one_line(peerpressure, work, config, on_mistakes):
     assert found and all(example["moves"] == 1 for example in found.values())
 
 
+@pytest.mark.slow
 def test_a_kind_needs_one_line(peerpressure, work, config, monkeypatch):
     monkeypatch.setattr(registry, "KINDS", (*registry.KINDS, toys.Sure()))
     sure = work.__class__(work.path, f"sure_images/{TASK}")

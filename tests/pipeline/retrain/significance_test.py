@@ -28,6 +28,7 @@ def test_it_is_scipys_permutation_test(seed):
     np.testing.assert_allclose(significance.sign_flip(values), theirs.pvalue, rtol=1e-12)
 
 
+@pytest.mark.slow
 def test_with_many_differences_signs_are_drawn_and_the_p_value_is_close_and_never_zero():
     values = np.random.default_rng(2).normal(0.45, 1.0, 20)
     exact = scipy.stats.permutation_test(

@@ -231,6 +231,7 @@ def test_the_units_and_the_workers_do_not_change_the_examples(finished, work, pe
         same_features(example, theirs[example_id])
 
 
+@pytest.mark.slow
 def test_trials_draws_that_many_for_each_target_of_the_whole_run(finished, work, peerpressure, config, same_features):
     task = config(search={"trials": 25, "targets": ["mlp-4", "mlp-8"]})
     assert peerpressure("run", "--config", task, "--workdir", work.path, "--run_id", "first").code == 0
@@ -260,6 +261,7 @@ def test_images_composed_move_by_move_from_both_splits_are_verified(work, peerpr
     assert outcome == (0, f"{NAME}: {count} examples checked, 0 shown of those that fail\n", "")
 
 
+@pytest.mark.slow
 def test_a_scan_keeps_the_seed_images_that_one_net_gets_wrong(work, peerpressure, config):
     assert peerpressure("run", "--config", config(search={"method": "scan"}), "--workdir", work.path).code == 0
     examples = work.examples()
@@ -276,6 +278,7 @@ def test_a_scan_keeps_the_seed_images_that_one_net_gets_wrong(work, peerpressure
     assert peerpressure("verify", NAME, "--workdir", work.path).code == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("method", ["scan", "hillclimb"])
 def test_unlabeled_images_get_their_class_from_the_nets(finished, pictures, tmp_path, peerpressure, config, method):
     task = config(
@@ -455,6 +458,7 @@ print("examples:", len(ids[0]))
 """
 
 
+@pytest.mark.slow
 def test_the_dataset_loads_where_this_project_is_not(finished, tmp_path):
     arguments = [finished.datasets, finished.published / "1.0.0"]
     environment = {**os.environ, "PYTHONPATH": ""}

@@ -262,6 +262,7 @@ def test_an_image_is_the_same_whatever_is_read_with_it(source, whole, positions)
         assert tiny.row_of(batch, position) == tiny.row_of(whole, position)
 
 
+@pytest.mark.slow
 def test_one_at_a_time_gives_what_one_read_gives(source, whole):
     ids, failures = [], []
     for position in range(tiny.TRAIN):

@@ -50,6 +50,7 @@ def test_the_same_run_under_another_id_adds_nothing(copied, peerpressure, config
     assert metadata["near_duplicates_left_out"] == copied.manifest("again")["examples"] == len(old)
 
 
+@pytest.mark.slow
 def test_an_empty_result_is_a_version_that_loads(work, peerpressure, config):
     task = config(search={"target_confidence": 1.0, "patience": 1})
     outcome = peerpressure("run", "--config", task, "--workdir", work.path, "--run_id", "none")
@@ -63,6 +64,7 @@ def test_an_empty_result_is_a_version_that_loads(work, peerpressure, config):
     assert peerpressure("verify", NAME, "--workdir", work.path).code == 0
 
 
+@pytest.mark.slow
 def test_a_run_after_an_empty_one_fills_the_next_version(work, peerpressure, config):
     nothing = config("nothing", search={"target_confidence": 1.0, "method": "scan"})
     assert peerpressure("run", "--config", nothing, "--workdir", work.path, "--run_id", "none").code == 0
@@ -140,6 +142,7 @@ def test_a_disk_that_fails_leaves_a_version_alone(copied, peerpressure, config, 
     assert outcome.code == 4 and tree(copied.published) == before
 
 
+@pytest.mark.slow
 def test_a_version_of_runs_that_were_removed_is_not_taken_for_another(copied, peerpressure, config, tree, half_written):
     scan = config("scan", search={"method": "scan"})
     second, third = (

@@ -101,6 +101,7 @@ def test_islands_and_target_nets_differ_and_do_not_depend_on_each_other():
     assert len(set(images)) == 9
 
 
+@pytest.mark.slow
 def test_a_net_keeps_its_islands_among_other_peers():
     group = nets.group()
     turned = PeerGroup(tuple(reversed(group.classifiers)))

@@ -105,6 +105,7 @@ def test_changes_that_change_nothing_repeat_the_image_and_cost_no_divergence():
         np.testing.assert_allclose(_loss(recipe, operator=STILL), expected, rtol=1e-4)
 
 
+@pytest.mark.slow
 def test_of_more_candidates_the_worst_is_worse_and_one_is_drawn_between():
     kinds = (Proposals(share=1.0, candidates=1), Proposals(share=1.0, candidates=8, pick="by_loss"))
     one, drawn = (np.mean([_loss(recipe, seed=seed) for seed in range(5)]) for recipe in kinds)

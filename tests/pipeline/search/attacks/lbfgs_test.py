@@ -38,6 +38,7 @@ def model(request) -> tf.keras.Model:
     return subjects.net(*request.param)
 
 
+@pytest.mark.slow
 def test_as_many_twins_as_scipys_and_no_further_away(model):
     lbfgs, start = LBFGS(), subjects.originals(model, COUNT)
     twins = _attacked(lbfgs, model, start)

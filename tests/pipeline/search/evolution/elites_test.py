@@ -110,6 +110,7 @@ def test_cells_hold_the_highest_confidences_whatever_the_order_of_the_images(pro
     np.testing.assert_array_equal(one.confidences, other.confidences)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("search", SEARCHES.values(), ids=SEARCHES)
 def test_blocks_change_nothing(search):
     short, long = _run(_island(search, block=3)), _run(_island(search, block=25))

@@ -90,6 +90,7 @@ def test_a_trial_alone_among_others_and_in_another_order_ends_the_same(strategy)
         np.testing.assert_array_equal(getattr(whole, name)[4:5], getattr(alone, name), name)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("strategy", ["evolution", "gradient"])
 def test_nets_with_kernels_of_their_own_decide_the_same(strategy):
     search = _search(STRATEGIES[strategy])

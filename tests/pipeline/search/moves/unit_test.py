@@ -56,6 +56,7 @@ def test_images_that_are_not_held_give_no_trial(search, result):
     assert (result.searched.results.drawn > 0).all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lanes", [4, 32])
 def test_the_number_of_lanes_does_not_matter(search, result, lanes):
     other = reference.searched(dataclasses.replace(search, lanes=lanes))
@@ -65,6 +66,7 @@ def test_the_number_of_lanes_does_not_matter(search, result, lanes):
     np.testing.assert_allclose(other.searched.results.confidences, result.searched.results.confidences, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_room_for_more_seed_images_does_not_matter_bit_for_bit(search, result):
     _assert_equal(reference.searched(dataclasses.replace(search, unit_size=27)), result)
 
@@ -109,6 +111,7 @@ def test_no_seed_images_give_no_trial(search):
     assert {len(field) for field in (*empty.searched.results, empty.held, empty.finite, empty.classes)} == {0}
 
 
+@pytest.mark.slow
 def test_a_consensus_needs_no_labels_and_finds_what_the_labels_find(search, result):
     seeds = nets.seeds(reference.COUNT)._replace(labels=np.full(reference.COUNT, -1, np.int32))
     search = dataclasses.replace(search, class_from="consensus")
@@ -132,6 +135,7 @@ def _faulty_search(search: UnitSearch) -> tuple[UnitSearch, SeedArrays]:
     return dataclasses.replace(search, group=group), seeds
 
 
+@pytest.mark.slow
 def test_an_image_on_which_a_net_is_not_finite_is_marked_and_harms_no_other(search, result):
     search, seeds = _faulty_search(search)
     faulty = search.run(search.runner(), seeds)
