@@ -24,6 +24,7 @@ SMALLER = {
     "batch_size = 256": "batch_size = 8",
     "peer_confidence = 0.5": "peer_confidence = 0.0",
     "target_confidence = 0.5": "target_confidence = 0.0",
+    "flip = 0.5": "flip = 0.5\nbrightness = 1.0\ngamma = 1.0",  # what tells the two classes apart
 }
 
 
