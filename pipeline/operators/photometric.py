@@ -110,7 +110,7 @@ class Photometric(PhotometricRanges):
         changed = [key for key in _COLOURED if getattr(self, key)]
         if channels != len(_LUMA) and changed:
             raise InputError(
-                f"[operator] {' and '.join(changed)} change the colour of images of 3 channels, these have {channels}; "
+                f"[operator] {', '.join(changed)}: only images of 3 channels have a colour to change, these have {channels}; "
                 f"set {'it' if len(changed) == 1 else 'them'} to 0."
             )
 

@@ -97,6 +97,6 @@ def test_grey_images_whose_colour_would_be_changed_are_refused_before_any_net_is
     for command in ("run", "check"):
         outcome = peerpressure(command, "--config", task, "--workdir", tmp_path / "own")
         assert outcome.code == 2 and outcome.err.splitlines()[-1] == (
-            "peerpressure: error: [operator] saturation and temperature_mired change the colour of images of 3 "
-            "channels, these have 1; set them to 0."
+            "peerpressure: error: [operator] saturation, temperature_mired: only images of 3 channels have a colour to "
+            "change, these have 1; set them to 0."
         )

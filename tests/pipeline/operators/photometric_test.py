@@ -167,7 +167,7 @@ def test_grey_images_have_no_colour_to_change(key):
     told = rf"^\[operator\] {key} change.* of 3 channels, these have 1; set it to 0\.$"
     with pytest.raises(InputError, match=told):
         Photometric(**{**moves.NO_COLOUR, key: 0.1}).sources(grey)
-    with pytest.raises(InputError, match=r"saturation and hue_degrees and temperature_mired .* set them to 0"):
+    with pytest.raises(InputError, match=r"saturation, hue_degrees, temperature_mired: .* set them to 0"):
         Photometric().sources(grey)
 
 
