@@ -110,8 +110,8 @@ class Photometric(PhotometricRanges):
         changed = [key for key in _COLOURED if getattr(self, key)]
         if channels != len(_LUMA) and changed:
             raise InputError(
-                f"[operator] {', '.join(changed)}: only images of 3 channels have a colour to change, these have {channels}; "
-                f"set {'it' if len(changed) == 1 else 'them'} to 0."
+                f"[operator] {', '.join(changed)}: only images of 3 channels have a colour to change, these have "
+                f"{channels}; set {'it' if len(changed) == 1 else 'them'} to 0."
             )
 
     def sources(self, images: tf.Tensor) -> tf.Tensor:

@@ -164,7 +164,7 @@ def test_black_and_white_are_seen_in_the_search_as_they_are_stored(shape):
 def test_grey_images_have_no_colour_to_change(key):
     grey = tf.zeros([1, 8, 8, 1], tf.uint8)
     assert Photometric(**moves.NO_COLOUR).sources(grey).shape == grey.shape
-    told = rf"^\[operator\] {key} change.* of 3 channels, these have 1; set it to 0\.$"
+    told = rf"^\[operator\] {key}: only images of 3 channels.*, these have 1; set it to 0\.$"
     with pytest.raises(InputError, match=told):
         Photometric(**{**moves.NO_COLOUR, key: 0.1}).sources(grey)
     with pytest.raises(InputError, match=r"saturation, hue_degrees, temperature_mired: .* set them to 0"):
