@@ -12,7 +12,8 @@ BENCH_STAMP := .venv/.installed-bench
 # Likewise what the tests of nets from other frameworks need.
 FRAMEWORKS_STAMP := .venv/.installed-frameworks
 SOURCES := pipeline models tfds_builders
-SLOW = TF_CPP_MIN_LOG_LEVEL=2 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m slow
+# A worker that dies ends the tests: what it had left would otherwise be waited for.
+PYTEST = TF_CPP_MIN_LOG_LEVEL=2 $(BIN)/python -m pytest -n 2 --max-worker-restart=0 --dist loadfile --no-loadscope-reorder
 
 SUPPORTED := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))
 PYTHONS := python3.13 python3.12 python3.11 python3 python
@@ -32,12 +33,13 @@ demo: $(STAMP)  ## Make all three datasets of the built-in handwritten digits, i
 # By file, for the tests of a file share what they are made on; in the order of names, for the files with the fewest tests
 # take the longest, and would come last.
 test: lint  ## Lint, type-check, then run the tests but for the slow ones
-	TF_CPP_MIN_LOG_LEVEL=2 $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not slow" tests
+	$(PYTEST) -m "not slow" tests
 
-# In two goes: what XLA compiles stays mapped as long as a process lives, and Linux allows it 65,530 mappings.
+# In three goes: what XLA compiles stays mapped as long as a process lives, and Linux allows it 65,530 mappings.
 slow: $(STAMP)  ## Run the tests that take five seconds or more each
-	$(SLOW) --ignore=tests/pipeline/reproduce tests
-	$(SLOW) tests/pipeline/reproduce
+	$(PYTEST) -m slow --ignore-glob='tests/pipeline/r*' tests
+	$(PYTEST) -m slow $(filter-out tests/pipeline/reproduce,$(wildcard tests/pipeline/r*))
+	$(PYTEST) -m slow tests/pipeline/reproduce
 
 frameworks: $(FRAMEWORKS_STAMP)  ## Test nets from JAX (installs it into .venv, where every process is slower for it)
 	TF_CPP_MIN_LOG_LEVEL=2 $(BIN)/python -m pytest tests/models/other_frameworks_test.py

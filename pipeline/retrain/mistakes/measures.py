@@ -123,12 +123,17 @@ class Examiner:
         alone, most = PeerGroup((net, strong)), measuring.most_candidates
         searched = _first(seeds, measuring.searched_images)
         self._more = _first(searched, measuring.more_images)
-        self._search = _Search(climb, alone, 0, searched, measuring.seed, most)
+        restarts = _again(self._more, RESTARTS)
+        usual = _Compiled(climb, alone, 0, max(len(searched.ids), len(restarts.ids)), measuring.seed)
+        self._search = _Search(usual, searched, most)
+        self._restarts = _Search(usual, restarts, most)
         patient = dataclasses.replace(climb, patience=PATIENCE * climb.patience)
-        self._patient = _Search(patient, alone, 0, self._more, measuring.seed, PATIENCE * most)
-        self._restarts = _Search(climb, alone, 0, _again(self._more, RESTARTS), measuring.seed, most)
-        group = (*peers.classifiers[:target], net, *peers.classifiers[target + 1 :])
-        self._peer_filtered = _Search(climb, PeerGroup(group), target, searched, measuring.seed, most)
+        self._patient = _Search(
+            _Compiled(patient, alone, 0, len(self._more.ids), measuring.seed), self._more, PATIENCE * most
+        )
+        group = PeerGroup((*peers.classifiers[:target], net, *peers.classifiers[target + 1 :]))
+        filtered = _Compiled(climb, group, target, len(searched.ids), measuring.seed)
+        self._peer_filtered = _Search(filtered, searched, most)
 
     def measure(self, model: tf.keras.Model) -> Measured:
         """Returns how good a net of the same architecture is; raises InputError if there is nothing to search on."""
@@ -297,29 +302,37 @@ class _Found(NamedTuple):
         return _Found(tried[0], found.max(axis=0), candidates.min(axis=0), self.most)
 
 
-class _Search:
-    """Searches for mistakes of one net of a group on images; one that found nothing counts as `most` candidates."""
+class _Compiled:
+    """A search for mistakes of one net of a group, compiled once for at most so many images."""
 
-    def __init__(self, climb: Hillclimb, group: PeerGroup, target: int, seeds: SeedBatch, run_seed: int, most: int):
+    def __init__(self, climb: Hillclimb, group: PeerGroup, target: int, images: int, run_seed: int):
+        self.search = UnitSearch(group, (target,), "label", run_seed, _LANES, images, climb)
+        self.runner: Runner = self.search.runner()
+        self.target = target
+
+
+class _Search:
+    """Searches on images; one that found nothing counts as `most` candidates."""
+
+    def __init__(self, compiled: _Compiled, seeds: SeedBatch, most: int):
         words = np.array([seeding.seed_key(seed_id) for seed_id in seeds.ids], np.uint32)
         self._arrays = SeedArrays(seeds.images, seeds.labels, words)
-        self._search = UnitSearch(group, (target,), "label", run_seed, _LANES, len(words), climb)
-        self._runner: Runner = self._search.runner()
-        self._target, self._most = target, most
+        self._compiled, self._most = compiled, most
 
     def run(self) -> _Found:
         """Searches on every image that all other nets read right; one that the net misreads as it is takes none."""
-        unit = self._search.run(self._runner, self._arrays)
+        search, target = self._compiled.search, self._compiled.target
+        unit = search.run(self._compiled.runner, self._arrays)
         right = unit.probabilities.argmax(axis=-1) == self._arrays.labels
-        others = np.delete(right, self._target, axis=0).all(axis=0)
+        others = np.delete(right, target, axis=0).all(axis=0)
         if not others.any():
-            names = ", ".join(np.delete(self._search.group.names, self._target))
+            names = ", ".join(np.delete(search.group.names, target))
             raise InputError(
                 f"[measure] images: of the {len(others)} that are searched, none is read rightly by all of {names}; "
                 "raise searched_images and more_images, or train these nets longer (the strong one: judge_epochs)."
             )
         results: Any = unit.searched.results
-        found: np.ndarray = others & ~right[self._target]
+        found: np.ndarray = others & ~right[target]
         candidates = np.zeros(len(others), np.int64)
         found[unit.held] = results.found
         candidates[unit.held] = np.where(results.found, results.drawn, self._most)
