@@ -83,6 +83,12 @@ class PeerGroup:
         """Returns probabilities float32 `[N, B, K]` of images float32 `[B, H, W, C]` in [0, 1]; compiles under XLA."""
         return tf.stack([predict(images) for predict in self._functions])
 
+    @functools.cached_property
+    def clusters(self) -> list[Callable[[tf.Tensor], tf.Tensor]]:
+        """The nets for a graph that XLA does not compile: those with XLA's kernels are compiled each for itself."""
+        nets = self.classifiers
+        return [kernels.cluster(net.predict) if net.kernels == XLA else net.predict for net in nets]
+
     def probabilities(self, images: np.ndarray, batch: int) -> np.ndarray:
         """Asks every net, always `batch` images at a time: another shape can change a net's last bits.
 
@@ -106,12 +112,11 @@ class PeerGroup:
         """The nets' kernels, in order."""
         return tuple(classifier.kernels for classifier in self.classifiers)
 
-    @functools.cached_property
+    @property
     def _functions(self) -> list[Callable[[tf.Tensor], tf.Tensor]]:
-        """The nets; beside nets with TensorFlow's kernels, those with XLA's are compiled each for itself."""
+        """The nets for a graph that XLA compiles where all of them have its kernels."""
         mixed = len(set(self.kernels)) > 1
-        nets = self.classifiers
-        return [kernels.cluster(net.predict) if mixed and net.kernels == XLA else net.predict for net in nets]
+        return self.clusters if mixed else [net.predict for net in self.classifiers]
 
     @functools.cached_property
     def _compiled(self) -> Any:

@@ -7,6 +7,7 @@ import hashlib
 import json
 from typing import Literal
 
+from models.errors import InputError
 from models.settings import determining, setting
 
 _ALWAYS = ("epochs", "batch_size", "learning_rate", "optimizer")  # in a key also at their defaults
@@ -54,6 +55,15 @@ class Training:
     tensorboard: bool = setting(
         False, "whether loss and accuracy of each epoch are written for TensorBoard, below nets/logs", determines=False
     )
+
+
+def check(training: Training) -> None:
+    """Checks what no single key can tell; raises InputError."""
+    if training.momentum and training.optimizer != "sgd":
+        raise InputError(
+            f"[training] momentum is {training.momentum:g}, but optimizer '{training.optimizer}' has none to set; "
+            "leave momentum out or set optimizer = 'sgd'."
+        )
 
 
 def digest(architecture: str, init_seed: int, training: Training, data_digest: str) -> str:

@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 from etils import epath
 
-from models import augmentation, checkpoints, devices, files, googlenet, kernels, logs, streams, zoo
+from models import augmentation, checkpoints, devices, files, googlenet, kernels, logs, recipe, streams, zoo
 from models.errors import InputError
 from models.recipe import Training
 
@@ -362,11 +362,7 @@ def _optimizer(training: Training, steps: int) -> tf.keras.optimizers.Optimizer:
         return tf.keras.optimizers.SGD(rate, momentum=training.momentum)
     if training.optimizer != "adam":
         raise InputError(f"There is no optimizer {training.optimizer!r}; set optimizer to 'adam' or 'sgd'.")
-    if training.momentum:
-        raise InputError(
-            f"[training] momentum is {training.momentum:g}, but optimizer 'adam' has none to set; leave momentum out "
-            "or set optimizer = 'sgd'."
-        )
+    recipe.check(training)
     return tf.keras.optimizers.Adam(rate)
 
 

@@ -11,29 +11,32 @@ import os
 import sys
 import threading
 from collections.abc import Callable
-from typing import NoReturn
+from typing import NoReturn, TypeVar
 
 import psutil
+
+T = TypeVar("T")
 
 _SECONDS = 0.5  # between two looks at the clock: some systems tell another thread of a signal, which wakes no sleeper
 _asked = threading.Event()  # the work is to end
 _leaving = threading.Event()  # this process is
 
 
-def listen_during(work: Callable[[], None]) -> None:
-    """Does work in a thread of its own, so that this one, the main thread, hears Ctrl-C.
+def listen_during(work: Callable[[], T]) -> T:
+    """Returns what work gives, done in a thread of its own, so that this one, the main thread, hears Ctrl-C.
 
     Raises:
       KeyboardInterrupt: on Ctrl-C, at once; the work ends at its next `check`.
 
     What the work raises is raised here.
     """
+    results: list[T] = []
     failures: list[BaseException] = []
     done = threading.Event()
 
     def do() -> None:
         try:
-            work()
+            results.append(work())
         except BaseException as error:
             failures.append(error)
         finally:
@@ -51,6 +54,7 @@ def listen_during(work: Callable[[], None]) -> None:
         raise
     if failures:
         raise failures[0]
+    return results[0]
 
 
 def is_ending() -> bool:

@@ -8,7 +8,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from models import zoo
+from models import recipe, zoo
 from models.errors import InputError
 from pipeline.config import sections
 from pipeline.config.config import COMMON, Config, Judge, Peers, Search, SeededSearch, Seeds
@@ -199,6 +199,7 @@ def _check_trained(config: Config) -> None:
         )
     if judge.architecture and judge.file:
         raise InputError("[judge] has both architecture and file; give one of them.")
+    recipe.check(config.training)
     named = [("[peers] architectures", name) for name in peers.architectures]
     named += [("[judge] architecture", judge.architecture)] if judge.architecture else []
     for key, architecture in named:

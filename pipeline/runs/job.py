@@ -82,5 +82,5 @@ def _prepared(dataset: str, workdir: Workdir) -> str | None:
     if not builder.is_prepared():
         with lock.hold(workdir.lock(name), name, "a run that prepares it", wait=True), ledger.io_errors():
             ledger.sweep_builds(workdir.datasets / name)
-            builder.download_and_prepare()
+            ledger.build(builder)
     return str(workdir.datasets)

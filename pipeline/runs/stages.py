@@ -15,13 +15,15 @@ import io
 import shlex
 import sys
 import threading
+import time
 import weakref
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import apache_beam as beam
 import pyarrow as pa
 import tensorflow as tf
+from apache_beam.metrics import Metrics, MetricsFilter
 from apache_beam.ml.inference.base import ModelHandler, PredictionResult, RunInference
 from apache_beam.options.pipeline_options import DirectOptions, PipelineOptions, StandardOptions
 from apache_beam.runners.portability.fn_api_runner import FnApiRunner
@@ -32,6 +34,7 @@ from models.errors import InputError
 from pipeline import interruption, records
 from pipeline.kinds.chunk import UNIT_FAILED, check_kept
 from pipeline.kinds.kind import Miner, Source, Task
+from pipeline.runs import counters
 from pipeline.runs.failures import Failure, Failures
 from pipeline.runs.nets import NetFiles
 from pipeline.seeds.plan import Unit
@@ -70,8 +73,10 @@ class MiningHandler(ModelHandler[_Work, PredictionResult, Miner]):
 
     def _chunk(self, miner: Miner, work: _Work) -> bytes:
         failed = functools.partial(self._failed.add, work.number, lower=miner.lower)
-        rows = mined(miner, work.material, failed)
+        with _timed(counters.MINING):
+            rows = mined(miner, work.material, failed)
         check_kept(rows, f"unit {work.number}")
+        _count(counters.of_unit(rows))
         return records.table_bytes(rows)
 
     def get_num_bytes(self, batch: Sequence[_Work]) -> int:
@@ -114,14 +119,29 @@ def _is_missing(unit: Unit, failed: Failures) -> bool:
 
 def _read(unit: Unit, source: Source, failed: Failures) -> _Work:
     interruption.check()
-    with failed.telling():
+    with failed.telling(), _timed(counters.READING):
         return _Work(unit.number, source.read(unit.split, unit.positions))
 
 
 def _write(result: PredictionResult, failed: Failures) -> int:
-    with failed.telling():
+    with failed.telling(), _timed(counters.WRITING):
         ledger.write_whole(failed.folder.chunk(result.example), result.inference)
+    _count({counters.BYTES: len(result.inference)})
     return result.example
+
+
+def _count(amounts: Mapping[str, int]) -> None:
+    """Adds to the counters that a runner shows."""
+    for name, amount in amounts.items():
+        Metrics.counter(counters.NAMESPACE, name).inc(amount)
+
+
+@contextlib.contextmanager
+def _timed(name: str) -> Iterator[None]:
+    """Adds the milliseconds that something takes to a counter."""
+    start = time.perf_counter()
+    yield
+    _count({name: round(1000 * (time.perf_counter() - start))})
 
 
 def mine(
@@ -132,7 +152,7 @@ def mine(
     folder: ledger.RunFolder,
     device: str,
     beam_arguments: Sequence[str],
-) -> None:
+) -> dict[str, int]:
     """Mines units into the chunk files of a run; blocks until all are written.
 
     Args:
@@ -143,6 +163,9 @@ def mine(
       folder: the run.
       device: as in `models.devices`.
       beam_arguments: Beam's options; without --runner, Beam's in-process FnApiRunner.
+
+    Returns:
+      What was done, by the names of `counters`; a stage that a runner began twice counts twice.
 
     Raises:
       InputError: Beam does not take its options, the runner is not installed, a worker met a mistake of the user's, or
@@ -169,6 +192,8 @@ def mine(
         if (told := failed.told()) is None:
             raise
         raise told from error
+    wanted = MetricsFilter().with_namespace(counters.NAMESPACE)
+    return {each.key.metric.name: each.result for each in pipeline.result.metrics().query(wanted)["counters"]}
 
 
 @functools.cache

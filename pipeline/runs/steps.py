@@ -72,8 +72,9 @@ def mine(job: Job, run_id: str, beam_arguments: Sequence[str]) -> RunFolder:
     accuracies = examine(job, group, judge)
     units = _start(job, group, folder, run)
     print(plan_text(job, units), flush=True)
-    _mine_missing(job, group, nets, task, units, folder, beam_arguments)
+    counted = _mine_missing(job, group, nets, task, units, folder, beam_arguments)
     facts = {
+        "counters": counted,
         "num_classes": group.num_classes,
         "net_paths": {net.name: net.path for net in nets.peers},
         "kernels": dict(zip(group.names, group.kernels, strict=True)),  # on another device, last bits may differ
@@ -111,20 +112,18 @@ def _mine_missing(
     units: Sequence[plan.Unit],
     folder: RunFolder,
     beam_arguments: Sequence[str],
-) -> None:
-    """Mines the units whose chunks are not there, those that failed before among them."""
+) -> dict[str, int]:
+    """Mines the units whose chunks are not there, those that failed before among them; returns what it counted."""
     kind, config = job.kind, job.config
     failures.forget(folder)
     there = folder.finished_units()
     missing = [unit for unit in units if unit.number not in there]
     if not missing:
-        return
+        return {}
     material = kind.material(config, group, job.source.for_workers())
     with progress.watching("mine", kind.standing(config, folder, units)):
         search = functools.partial(stages.mine, missing, material, task, nets, folder, job.device, beam_arguments)
-        if stages.searches_here(beam_arguments):
-            interruption.listen_during(search)
-        else:
-            search()
+        counted = interruption.listen_during(search) if stages.searches_here(beam_arguments) else search()
     with ledger.io_errors():
         folder.sweep()
+    return counted

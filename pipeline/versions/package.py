@@ -162,8 +162,8 @@ def _finished(folder: RunFolder) -> records.FinishedRun:
 
 
 def _publishable(manifest: dict[str, Any]) -> dict[str, Any]:
-    # When a run was finished, how it was cut and where its nets lie says nothing about its examples.
-    private = ("units", "finished_at", "set_aside", "net_paths")
+    # When a run was finished, how it was cut, where its nets lie and what it took say nothing about its examples.
+    private = ("units", "finished_at", "set_aside", "net_paths", "counters")
     return {key: value for key, value in manifest.items() if key not in private}
 
 
@@ -243,7 +243,7 @@ def _build(
     builder = kind.builder()(config=config, data_dir=workdir.datasets)
     options = tfds.download.DownloadConfig(max_examples_per_split=None if count else 0)
     with bar:
-        builder.download_and_prepare(download_config=options)
+        ledger.build(builder, options)
 
 
 def _told(version: str, recheck: Recheck) -> dict[str, Any]:

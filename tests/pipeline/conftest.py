@@ -291,7 +291,9 @@ def kept(folder: pathlib.Path) -> dict[str, Any]:
             found[name] = [weights.tobytes() for weights in net.get_weights()]
         elif name.endswith("manifest.json"):
             manifest = json.loads(found[name])
-            found[name] = {key: value for key, value in manifest.items() if key not in ("finished_at", "net_paths")}
+            found[name] = {
+                key: value for key, value in manifest.items() if key not in ("finished_at", "net_paths", "counters")
+            }
         elif name.endswith("index.html"):
             found[name] = re.sub("<dt>finished</dt><dd>[^<]*", "", found[name].decode().replace(str(folder), ""))
     return found

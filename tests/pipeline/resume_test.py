@@ -16,7 +16,11 @@ from pipeline.workdir.ledger import RunFolder
 
 def _manifest_without_time(work, run_id="first"):
     """Returns what a manifest says apart from when, and where the nets lay."""
-    return {key: value for key, value in work.manifest(run_id).items() if key not in ("finished_at", "net_paths")}
+    return {
+        key: value
+        for key, value in work.manifest(run_id).items()
+        if key not in ("finished_at", "net_paths", "counters")
+    }
 
 
 @pytest.fixture

@@ -260,17 +260,12 @@ class GradientRunner(PopulationRunner):
         return kernels.compiled(function, kernels.TENSORFLOW)
 
     def _answers(self, images: tf.Tensor) -> tf.Tensor:
-        return tf.stack([predict(images) for predict in self._nets])
+        return tf.stack([predict(images) for predict in self._group.clusters])
 
     @functools.cached_property
     def _loss(self) -> Any:
         criterion = self._search.criterion
         return kernels.cluster(lambda *answers: tf.reduce_sum(loss(criterion, *answers)))
-
-    @functools.cached_property
-    def _nets(self) -> list[Callable[[tf.Tensor], tf.Tensor]]:
-        nets = self._group.classifiers
-        return [kernels.cluster(net.predict) if net.kernels == kernels.XLA else net.predict for net in nets]
 
     def _generation(
         self, sources: tf.Tensor, trials: Trials, state: Any, outcome: Outcome, generation: tf.Tensor

@@ -228,6 +228,8 @@ RANGES: dict[str, tuple[str, str, str, str]] = {
     "run.max_set_aside": ("-1e-9", "0.0", "1.0", "1.000001"),
 }
 
+_BESIDE = {"attack.eps": {"attack.norm": '"l2"'}, "training.momentum": {"training.optimizer": '"sgd"'}}  # keys needed
+
 
 def _classes(methods: Mapping[str, Method] = METHODS) -> Iterator[tuple[str, type]]:
     """Yields the dataclasses that a section can be, with the section's name."""
@@ -281,8 +283,7 @@ def test_every_range_holds_its_ends_and_nothing_beyond(load, key):
     for method in _takers(key):
         if (method, key) == ("fgsm", "attack.eps"):
             continue  # it has to be a whole grey level, as is tested below
-        norm = {"attack.norm": '"l2"'} if key == "attack.eps" else {}
-        given = {"search.method": f'"{method}"', **_choosing(method, key), **norm}
+        given = {"search.method": f'"{method}"', **_choosing(method, key), **_BESIDE.get(key, {})}
         for text in (least, largest):
             assert getattr(_settings(load({**given, key: text}), section), name) == float(text)
         for text in (below, above, *(("nan", "inf", "-inf") if "." in largest + least else ())):
@@ -328,6 +329,7 @@ def test_whole_numbers_are_numbers(load):
         ({"seeds.splits": '["train", "train"]'}, ["[seeds]", "splits"]),
         ({"search.method": '"scan"', "peers.architectures": '["mlp-3"]'}, ["[peers]", "1 net", "at least 2"]),
         ({"peers.names": '["a"]'}, ["[peers]", "names"]),
+        ({"training.momentum": "0.9"}, ["[training] momentum is 0.9", "'adam' has none", "optimizer = 'sgd'"]),
         ({"peers.trained_on": '["train[:50%]"]'}, ["[peers]", "trained_on has 1 entries for 2 architectures"]),
         (
             {"peers.architectures": None, "peers.files": '["a.keras", "b.keras"]', "peers.trained_on": '["train"]'},

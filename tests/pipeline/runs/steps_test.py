@@ -45,6 +45,7 @@ def test_a_run_prints_its_table_and_how_to_load_the_dataset(ran):
     for name in ("mlp-4", "mlp-8", "mlp-12"):
         assert f"\n{name}" in outcome.out
     assert f'tfds.load("{NAME}:1.0.0", data_dir="{work.datasets}", split="test")' in outcome.out
+    assert "Downloading" not in outcome.out  # as TFDS says of every dataset that it builds
 
 
 def _last_line(outcome):
