@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from models.errors import InputError
 from pipeline.commands import libraries, options, outputs
 from pipeline.commands.outputs import CHECK_FAILED, OK
 
@@ -36,7 +37,8 @@ def _verify(arguments: argparse.Namespace) -> int:
     groups = {run_id: nets.group(run) for run_id, run in published.runs.items()}
     verified = check.check(published, groups, outputs.batch(published.image_shape))
     shown = len(verified.failed_ids)
-    print(f"{arguments.dataset}: {verified.checked} examples checked, {shown} shown of those that fail")
+    checked = f"{verified.checked}{outputs.of_all(published)}"
+    print(f"{arguments.dataset}: {checked} examples checked, {shown} shown of those that fail")
     for reason, count in sorted(verified.reasons.items()):
         print(f"{count} examples: {reason}")
     for example_id in verified.failed_ids:
@@ -70,6 +72,8 @@ def _replay(arguments: argparse.Namespace) -> int:
 
 
 def _recheck(arguments: argparse.Namespace) -> int:
+    if arguments.publish and arguments.sample is not None:
+        raise InputError("--publish gives all examples a status, and --sample shows some to nets; leave one out.")
     published = outputs.open_dataset(arguments)
     if arguments.publish:
         _publish(published.name, arguments)
@@ -115,7 +119,7 @@ def _ask(published: Published, arguments: argparse.Namespace) -> tuple[Recheck, 
     if published.kind.whole_group:
         nets = {run_id: _with_old(published.runs[run_id], of_run, known) for run_id, of_run in new.items()}
     found = recheck.recheck(published, recheck.groups_to_ask(published, nets), outputs.batch(published.image_shape))
-    table = recheck.table(found, published.kind)
+    table = outputs.of_sample(recheck.table(found, published.kind), published)
     print(table.text())
     outputs.write_text("--csv", arguments.csv, table.csv())
     outputs.write_tables(arguments, [table])

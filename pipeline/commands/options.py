@@ -40,6 +40,13 @@ def _peers(parser: Any) -> None:
     )
 
 
+def _sample(parser: Any) -> None:
+    """Adds the option for a quick look."""
+    parser.add_argument(
+        "--sample", type=int, metavar="N", help="look at N examples, spread evenly over the dataset, instead of at all"
+    )
+
+
 def _file(parser: Any, option: str, kind: str, about: str) -> None:
     """Adds an option for a file that is written only if it is named."""
     parser.add_argument(option, default="", metavar=kind, help=about)
@@ -64,6 +71,7 @@ def verify(parser: Any) -> None:
     """Adds what `verify` takes."""
     _dataset(parser, _ANY)
     _peers(parser)
+    _sample(parser)
 
 
 def replay(parser: Any) -> None:
@@ -105,6 +113,7 @@ def recheck(parser: Any) -> None:
         "are shown to all nets of their run, old ones where no new one is given; pairs and garbage to the given nets "
         "only; required",
     )
+    _sample(parser)
     _table(parser)
     _file(parser, "--status", "FILE", "write each example's status here, as JSON lines")
     parser.add_argument(
@@ -127,6 +136,7 @@ def transfer(parser: Any) -> None:
     """Adds what `transfer` takes."""
     _dataset(parser, _PAIRS)
     _peers(parser)
+    _sample(parser)
     parser.add_argument(
         "--rescale",
         nargs="*",
@@ -143,6 +153,7 @@ def probe(parser: Any) -> None:
     """Adds what `probe` takes."""
     _dataset(parser, _PAIRS)
     _peers(parser)
+    _sample(parser)
     parser.add_argument(
         "--noise",
         nargs="+",

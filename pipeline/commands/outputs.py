@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import errno
 import math
 import os
@@ -26,12 +27,29 @@ _FEWEST, _MOST, _VALUES = 256, 1024, 2**20  # images that nets see at a time, an
 
 
 def open_dataset(arguments: argparse.Namespace) -> Published:
-    """Opens the dataset that a command was given, in its workdir."""
+    """Opens the dataset that a command was given, in its workdir, and as much of it as is to be looked at."""
+    sample = getattr(arguments, "sample", None)
+    if sample is not None and sample < 1:
+        raise InputError(f"--sample is {sample}, expected a number of examples, at least 1.")
     libraries.load()
     from pipeline.versions import published
     from pipeline.workdir.ledger import Workdir
 
-    return published.open_dataset(arguments.dataset, Workdir.at(arguments.workdir).datasets)
+    opened = published.open_dataset(arguments.dataset, Workdir.at(arguments.workdir).datasets)
+    return dataclasses.replace(opened, sample=sample or 0)
+
+
+def of_all(dataset: Published) -> str:
+    """Returns " of 1,000" behind the number of examples of a sample; "" where all are looked at."""
+    return f" of {dataset.whole:,}" if dataset.count < dataset.whole else ""
+
+
+def of_sample(table: Table, dataset: Published) -> Table:
+    """Returns a table that tells that it is of a sample, if it is."""
+    if dataset.count == dataset.whole:
+        return table
+    told = f"of a sample: {dataset.count:,}{of_all(dataset)} examples"
+    return dataclasses.replace(table, note="\n".join(filter(None, [table.note, told])))
 
 
 def nets(dataset: Published, arguments: argparse.Namespace) -> Finder:

@@ -14,6 +14,7 @@ from pipeline.kinds.pairs.kind import PAIRS
 
 if TYPE_CHECKING:
     from models.classifier import PeerGroup
+    from pipeline.versions.published import Published
 
 
 def add(command: Command) -> None:
@@ -29,9 +30,9 @@ def _transfer(arguments: argparse.Namespace) -> int:
     for size in arguments.rescale:
         if not 0.0 < size <= 1.0:
             raise InputError(f"--rescale is {size:g}, expected a distortion above 0 and at most 1.")
-    examples, group = _pairs(arguments, transfer.FEATURES)
+    published, examples, group = _pairs(arguments, transfer.FEATURES)
     rows = transfer.table(examples, group, arguments.rescale, outputs.batch(group.input_shape))
-    table = transfer.formatted(rows, group.names)
+    table = outputs.of_sample(transfer.formatted(rows, group.names), published)
     print(table.text())
     outputs.write_text("--csv", arguments.csv, table.csv())
     outputs.write_tables(arguments, [table])
@@ -50,9 +51,9 @@ def _probe(arguments: argparse.Namespace) -> int:
             raise InputError(f"--noise is {size:g}, expected a distortion above 0 and at most 1.")
     if not 1 <= arguments.draws <= 1000:
         raise InputError(f"--draws is {arguments.draws}, expected a number from 1 to 1000.")
-    examples, group = _pairs(arguments, probe.FEATURES)
+    published, examples, group = _pairs(arguments, probe.FEATURES)
     rows = probe.table(examples, group, sorted(set(arguments.noise)), arguments.draws, outputs.batch(group.input_shape))
-    table = probe.formatted(rows)
+    table = outputs.of_sample(probe.formatted(rows), published)
     print(table.text())
     outputs.write_text("--csv", arguments.csv, table.csv())
     outputs.write_tables(arguments, [table])
@@ -62,8 +63,8 @@ def _probe(arguments: argparse.Namespace) -> int:
     return OK
 
 
-def _pairs(arguments: argparse.Namespace, features: Sequence[str]) -> tuple[list[dict[str, Any]], PeerGroup]:
-    """Opens a dataset of pairs: its examples with these features, and the nets that its runs have in common."""
+def _pairs(arguments: argparse.Namespace, features: Sequence[str]) -> tuple[Published, list[dict[str, Any]], PeerGroup]:
+    """Opens a dataset of pairs: with its examples' features, and the nets that its runs have in common."""
     if not arguments.dataset.startswith(f"{PAIRS.name}/"):
         raise InputError(
             f"`{arguments.command}` shows pairs, not '{arguments.dataset}'; expected {PAIRS.name}/TASK[:VERSION]."
@@ -75,4 +76,4 @@ def _pairs(arguments: argparse.Namespace, features: Sequence[str]) -> tuple[list
     group, examples = outputs.nets(published, arguments).group(runs[0]), list(published.examples(features))
     if not examples:
         raise InputError(f"'{arguments.dataset}' is empty; there is nothing to show to nets.")
-    return examples, group
+    return published, examples, group

@@ -13,7 +13,7 @@ from pipeline import ahead
 from pipeline.config.recorded import Recorded
 from pipeline.kinds.kind import Example
 from pipeline.progress import Bar
-from pipeline.versions.published import Published
+from pipeline.versions.published import Published, together
 
 _TOLERANCE = 1e-3  # by which a probability may differ on another device
 
@@ -44,16 +44,22 @@ def check(published: Published, groups: Mapping[str, PeerGroup], batch: int) -> 
     failed: list[str] = []
     checked = 0
 
-    def ask(one: tuple[str, list[Example]]) -> np.ndarray:
-        run_id, mine = one
-        size = published.kind.batch(published.runs[run_id], batch)
-        return groups[run_id].probabilities(np.stack([example["image"] for example in mine]), size)
+    def group(example: Example) -> tuple[PeerGroup, int]:
+        run = published.run(example)
+        return groups[run["run_id"]], published.kind.batch(run, batch)
 
+    def ask(mine: list[Example]) -> np.ndarray:
+        nets, size = group(mine[0])
+        return nets.probabilities(np.stack([example["image"] for example in mine]), size)
+
+    examples = published.examples((*_FEATURES, "run/id", *published.kind.checked))
     with Bar("verify", published.count, "example") as bar:
-        for (run_id, mine), answers in ahead.asked(published.by_run((*_FEATURES, *published.kind.checked)), ask):
-            for example, found in zip(mine, _failures(mine, published, published.runs[run_id], answers), strict=True):
-                reasons.update(found)
-                failed += [example["id"].decode()] if found else []
+        for mine, answers in ahead.asked(together(examples, group), ask):
+            for run, places in published.places_by_run(mine):
+                of_run = [mine[place] for place in places]
+                for example, found in zip(of_run, _failures(of_run, published, run, answers[:, places]), strict=True):
+                    reasons.update(found)
+                    failed += [example["id"].decode()] if found else []
             checked += len(mine)
             bar.show(checked, f"{reasons.total():,} failures")
     return Verified(checked, dict(reasons), tuple(failed[:10]))

@@ -5,7 +5,8 @@ from __future__ import annotations
 import dataclasses
 import functools
 import itertools
-from collections.abc import Collection, Iterable, Iterator
+import operator
+from collections.abc import Callable, Collection, Hashable, Iterable, Iterator, Sequence
 from typing import Any
 
 import tensorflow as tf
@@ -24,9 +25,15 @@ _TOGETHER, _AHEAD = 64, 16  # examples that are read at a time; how many times t
 
 @dataclasses.dataclass(frozen=True)
 class Published:
-    """A published version of one of our datasets."""
+    """A published version of one of our datasets.
+
+    Attributes:
+      builder: TFDS's.
+      sample: how many examples are looked at, in parts spread evenly over all; 0 for all.
+    """
 
     builder: Any
+    sample: int = 0
 
     @property
     def kind(self) -> Kind:
@@ -44,12 +51,17 @@ class Published:
         return str(self.builder.info.version)
 
     @property
-    def count(self) -> int:
+    def whole(self) -> int:
         """How many examples there are, in all splits."""
         return sum(split.num_examples for split in self.builder.info.splits.values())
 
+    @property
+    def count(self) -> int:
+        """How many of them are looked at."""
+        return min(self.sample or self.whole, self.whole)
+
     def examples(self, features: Collection[str] | None = None) -> Iterator[Example]:
-        """Yields the examples of all splits, NumPy values.
+        """Yields the examples of all splits, or the sample of them, NumPy values.
 
         Args:
           features: those to be read, others take their time; all if None. "seed/id" is a part of one, and one that this
@@ -57,9 +69,18 @@ class Published:
         """
         once = tfds.ReadConfig(try_autocache=False)
         decoders = None if features is None else tfds.decode.PartialDecoding(self._specs(features))
-        for split in self.builder.info.splits:
-            if self.builder.info.splits[split].num_examples:
-                yield from _as_numpy(self.builder.as_dataset(split=split, read_config=once, decoders=decoders))
+        for part in self._parts():
+            yield from _as_numpy(self.builder.as_dataset(split=part, read_config=once, decoders=decoders))
+
+    def _parts(self) -> Iterator[Any]:
+        """Yields what is read of each split, in TFDS's words."""
+        before, spread = 0, _spread(self.count, self.whole)
+        for split, told in self.builder.info.splits.items():
+            rows = [range(max(rows.start - before, 0), min(rows.stop - before, told.num_examples)) for rows in spread]
+            parts = [tfds.core.ReadInstruction(split, part.start, part.stop, unit="abs") for part in rows if part]
+            if parts:
+                yield split if self.count == self.whole else functools.reduce(operator.add, parts)
+            before += told.num_examples
 
     def _specs(self, features: Collection[str]) -> dict[str, Any]:
         """Returns {"a": True, "b": {"c": True}} for "a" and "b/c"."""
@@ -69,16 +90,12 @@ class Published:
                 specs[whole] = {**specs.get(whole, {}), part: True} if part else True
         return specs
 
-    def by_run(self, features: Collection[str]) -> Iterator[tuple[str, list[Example]]]:
-        """Yields the examples of all splits with their run's id, at most 1,024 of one run at a time.
-
-        Args:
-          features: those to be read besides; see `examples`.
-        """
-        examples = self.examples((*features, "run/id"))
-        while chunk := list(itertools.islice(examples, 1024)):
-            for run_id in sorted({_run_id(example) for example in chunk}):
-                yield run_id, [example for example in chunk if _run_id(example) == run_id]
+    def places_by_run(self, examples: Sequence[Example]) -> list[tuple[Recorded, list[int]]]:
+        """Returns the runs that made examples, with the places of those that each made."""
+        places: dict[str, list[int]] = {}
+        for place, example in enumerate(examples):
+            places.setdefault(_run_id(example), []).append(place)
+        return [(self.runs[run_id], mine) for run_id, mine in places.items()]
 
     def run(self, example: Example) -> Recorded:
         """Returns the run that made an example."""
@@ -99,6 +116,36 @@ class Published:
     def rechecks(self) -> list[dict[str, Any]]:
         """What is told of the rechecks that gave the examples their status, first made first."""
         return self.builder.info.metadata.get("rechecks", [])
+
+
+def _spread(count: int, whole: int, parts: int = 16) -> list[range]:
+    """Returns `count` of `whole` places, in at most so many parts with gaps of equal length."""
+    parts, gaps = max(min(parts, count), 1), whole - count
+    starts = [(place * count // parts, place * gaps // parts, (place + 1) * count // parts) for place in range(parts)]
+    return [range(start + gap, end + gap) for start, gap, end in starts]
+
+
+def together(
+    examples: Iterable[Example], key: Callable[[Example], Hashable | None], most: int = 1024, waiting: int = 8192
+) -> Iterator[list[Example]]:
+    """Yields examples of one key together, such as all that the same nets are asked about, whatever run made them.
+
+    Args:
+      examples: all of them.
+      key: of an example; what has None is left out.
+      most: examples that are yielded at a time.
+      waiting: examples that are held back so that others of their key can come; then the most of one key go.
+    """
+    held: dict[Hashable, list[Example]] = {}
+    for example in examples:
+        if (of := key(example)) is None:
+            continue
+        held.setdefault(of, []).append(example)
+        if len(held[of]) == most:
+            yield held.pop(of)
+        elif sum(map(len, held.values())) == waiting:
+            yield held.pop(max(held, key=lambda each: len(held[each])))
+    yield from held.values()
 
 
 def _as_numpy(dataset: tf.data.Dataset) -> Iterator[Example]:

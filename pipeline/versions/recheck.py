@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import itertools
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import cast
 
 import numpy as np
 
@@ -20,7 +21,7 @@ from pipeline.kinds.kind import Example, Kind
 from pipeline.progress import Bar
 from pipeline.report.tables import Table
 from pipeline.versions import statuses
-from pipeline.versions.published import Published
+from pipeline.versions.published import Published, together
 from pipeline.versions.statuses import Rechecked
 
 _FEATURES = ("id", "image", "target_net")  # and those that the kind names
@@ -103,10 +104,9 @@ def check_new(published: Published, nets: Sequence[Classifier]) -> None:
     Raises:
       InputError: as `preflight.check_on`.
     """
-    for _, examples in itertools.islice(published.by_run(("image",)), 1):
-        images = np.stack([one["image"] for one in examples[:_SAMPLE]]).astype(np.float32) / 255.0
-        for net in nets:
-            preflight.check_on(preflight.Asked(net), images)
+    some = [example["image"] for example in itertools.islice(published.examples(("image",)), _SAMPLE)]
+    for net in nets if some else ():
+        preflight.check_on(preflight.Asked(net), np.stack(some).astype(np.float32) / 255.0)
 
 
 def groups_to_ask(published: Published, nets: Mapping[str, Mapping[str, Classifier]]) -> Groups:
@@ -117,10 +117,13 @@ def groups_to_ask(published: Published, nets: Mapping[str, Mapping[str, Classifi
       nets: run id -> name -> net; all nets of the run where its kind asks the `whole_group`. A run without is not
         asked about.
     """
+    group = functools.cache(PeerGroup)  # the same nets are one group in all runs, and compiled once
     if published.kind.whole_group:
-        whole = {run_id: PeerGroup(tuple(of_run.values())) for run_id, of_run in nets.items() if of_run}
-        return {run_id: dict.fromkeys(whole[run_id].names, whole[run_id]) if run_id in whole else {} for run_id in nets}
-    return {run_id: {name: PeerGroup((net,)) for name, net in of_run.items()} for run_id, of_run in nets.items()}
+        return {
+            run_id: dict.fromkeys(of_run, group(tuple(of_run.values()))) if of_run else {}
+            for run_id, of_run in nets.items()
+        }
+    return {run_id: {name: group((net,)) for name, net in of_run.items()} for run_id, of_run in nets.items()}
 
 
 def recheck(published: Published, groups: Groups, batch: int) -> list[Rechecked]:
@@ -137,16 +140,24 @@ def recheck(published: Published, groups: Groups, batch: int) -> list[Rechecked]
       InputError: there is no such example.
     """
 
-    def ask(shown: _Shown) -> np.ndarray:
-        size = published.kind.batch(shown.run, batch)
-        return shown.group.probabilities(np.stack([one["image"] for one in shown.examples]), size)
+    def group(example: Example) -> tuple[PeerGroup, int] | None:
+        run = published.run(example)
+        asked = groups[run["run_id"]].get(example["target_net"].decode())
+        return (asked, published.kind.batch(run, batch)) if asked else None
 
+    def ask(mine: list[Example]) -> np.ndarray:
+        nets, size = cast(tuple[PeerGroup, int], group(mine[0]))
+        return nets.probabilities(np.stack([example["image"] for example in mine]), size)
+
+    examples = published.examples((*_FEATURES, "run/id", *published.kind.rechecked))
     found: list[Rechecked] = []
     with Bar("recheck", published.count, "example") as bar:
-        for shown, answers in ahead.asked(_shown(published, groups), ask):
-            found += _told(shown, answers, published.kind)
+        for mine, answers in ahead.asked(together(examples, group), ask):
+            found += _told(published, groups, mine, answers)
             bar.show(len(found))
-    if not found and not any(published.by_run(())):
+    order = list(dict.fromkeys(name for of_run in groups.values() for name in of_run))
+    found.sort(key=lambda one: order.index(one.target_net))
+    if not found and not published.count:
         raise InputError(f"'{published.builder.info.full_name}' is empty; there is nothing to show to nets.")
     if not found:
         names = sorted({name for of_run in groups.values() for name in of_run})
@@ -157,33 +168,18 @@ def recheck(published: Published, groups: Groups, batch: int) -> list[Rechecked]
     return found
 
 
-class _Shown(NamedTuple):
-    """Examples of one run that the same nets are asked about, and the target nets that they are of."""
-
-    run: Recorded
-    group: PeerGroup
-    targets: Sequence[str]
-    examples: Sequence[Example]
-
-
-def _shown(published: Published, groups: Groups) -> Iterator[_Shown]:
-    for run_id, examples in published.by_run((*_FEATURES, *published.kind.rechecked)):
-        for group in {id(group): group for group in groups[run_id].values()}.values():
-            targets = [target for target, asked in groups[run_id].items() if asked is group]
-            mine = [example for example in examples if example["target_net"].decode() in targets]
-            if mine:
-                yield _Shown(published.runs[run_id], group, targets, mine)
-
-
-def _told(shown: _Shown, answers: np.ndarray, kind: Kind) -> Iterator[Rechecked]:
-    """Yields the statuses of examples by target net, from what the nets say of them, `[N, B, K]`."""
-    names = [example["target_net"].decode() for example in shown.examples]
-    for target in shown.targets:
-        places = [place for place, name in enumerate(names) if name == target]
-        if places:
-            mine = [shown.examples[place] for place in places]
-            given = kind.status(mine, shown.run, answers[:, places], shown.group.names.index(target))
-            yield from (Rechecked(one["id"].decode(), target, name) for one, name in zip(mine, given, strict=True))
+def _told(
+    published: Published, groups: Groups, examples: Sequence[Example], answers: np.ndarray
+) -> Iterator[Rechecked]:
+    """Yields the statuses of examples that the same nets were asked about, from what they say, `[N, B, K]`."""
+    for run, places in published.places_by_run(examples):
+        of_target: dict[str, list[int]] = {}
+        for place in places:
+            of_target.setdefault(examples[place]["target_net"].decode(), []).append(place)
+        for target, mine in of_target.items():
+            asked, shown = groups[run["run_id"]][target], [examples[place] for place in mine]
+            given = published.kind.status(shown, run, answers[:, mine], asked.names.index(target))
+            yield from (Rechecked(one["id"].decode(), target, name) for one, name in zip(shown, given, strict=True))
 
 
 def check_newest(published: Published, newest: Published, finished: Sequence[str], kept: int) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
 import re
 
 import numpy as np
@@ -72,6 +74,61 @@ def test_features_that_are_named_are_read_and_no_others(finished):
         np.testing.assert_array_equal(one["transform"]["parameters"], whole["transform"]["parameters"])
 
 
+@pytest.mark.parametrize(
+    ("count", "whole"), [(1, 1), (1, 100), (15, 17), (16, 16), (17, 40), (99, 100), (100, 100), (1000, 123_457)]
+)
+def test_a_sample_is_spread_over_all(count, whole):
+    parts = published._spread(count, whole)
+    places = [place for part in parts for place in part]
+    assert len(places) == count and places == sorted(set(places)) and 0 <= places[0] <= places[-1] < whole
+    gaps = {after.start - before.stop for before, after in itertools.pairwise(parts)}
+    assert len(parts) <= 16 and max(gaps, default=0) - min(gaps, default=0) <= 1
+
+
+def test_a_sample_has_examples_of_all_splits_and_is_the_same_each_time(finished):
+    digits = published.Published(tfds.builder("digits", data_dir=finished.datasets))
+    of_split = {
+        split: {example["image"].tobytes() for example in tfds.as_numpy(digits.builder.as_dataset(split=split))}
+        for split in ("train", "test")
+    }
+    some = dataclasses.replace(digits, sample=100)
+    images = [example["image"].tobytes() for example in some.examples(("image",))]
+    assert len(images) == len(set(images)) == some.count == 100 < some.whole == digits.count
+    shares = [sum(image in of_split[split] for image in images) for split in ("train", "test")]
+    assert sum(shares) == 100 and min(shares) >= 15  # 1,437 and 360 images, in parts of six
+    assert images == [example["image"].tobytes() for example in some.examples(("image",))]
+    more = dataclasses.replace(digits, sample=10 * digits.count)
+    assert more.count == digits.count == sum(1 for _ in more.examples(("label",)))
+
+
+def test_what_has_one_key_comes_together_whatever_stands_between():
+    given = [{"number": number} for number in range(100)]
+
+    def key(example):
+        return None if example["number"] % 10 == 9 else example["number"] % 3
+
+    parts = list(published.together(given, key, most=8, waiting=1000))
+    assert sorted(example["number"] for part in parts for example in part) == [n for n in range(100) if n % 10 != 9]
+    assert all(len({key(example) for example in part}) == 1 for part in parts)
+    assert all(part == sorted(part, key=lambda example: example["number"]) for part in parts)
+    assert [len(part) for part in parts if len(part) < 8] == [len(given) * 3 // 10 % 8] * 3
+    held = list(published.together(given, key, most=8, waiting=10))
+    assert sum(map(len, held)) == 90 and len(held) > len(parts)  # no more than ten have ever waited
+
+
+def test_what_waits_is_bounded_and_the_most_of_one_key_go_first():
+    taken = []
+
+    def given():
+        for number in range(50):
+            taken.append(number)
+            yield {"number": number}
+
+    for part in published.together(given(), lambda example: example["number"] % 25 or 1, most=100, waiting=20):
+        taken = taken[len(part) :]
+        assert len(taken) < 20
+
+
 class _Noted(dict):
     """An example, or a part of one, that notes what is read of it, "seed/id" of a part."""
 
@@ -94,8 +151,9 @@ def _assert_named(read, named):
 
 def test_a_kind_names_the_features_that_it_reads_and_no_others(made):
     ours = published.open_dataset(made.dataset, Workdir.at(str(made.path)).datasets)
-    (run_id, examples), *_ = ours.by_run(("target_net", *ours.kind.checked, "probabilities_after"))
-    run, net = ours.runs[run_id], examples[0]["target_net"]
+    examples = list(ours.examples(("target_net", "run/id", *ours.kind.checked, "probabilities_after")))
+    ((run, _),) = ours.places_by_run(examples)
+    net = examples[0]["target_net"]
     answers = np.stack([example["probabilities_after"] for example in examples], axis=1)
     read: set[str] = set()
     assert not any(ours.kind.failures([_Noted(example, read) for example in examples], run, answers))

@@ -40,8 +40,11 @@ class _Published:
     def run(self, example):
         return self.runs["first"]
 
-    def by_run(self, features):
-        return iter([("first", self._examples)] if self._examples else [])
+    def examples(self, features):
+        return iter(self._examples)
+
+    def places_by_run(self, examples):
+        return [(self.runs["first"], list(range(len(examples))))]
 
 
 def _example(value: int, target: str) -> dict[str, Any]:
@@ -123,6 +126,16 @@ def test_a_run_none_of_whose_nets_has_a_successor_is_not_asked_about():
     published = _Published(MISTAKES, [_example(1, "a")])
     groups = recheck.groups_to_ask(published, {"first": {}, "second": {"b": _right_where(0, "b")}})
     assert groups["first"] == {} and groups["second"].keys() == {"b"}
+
+
+def test_equal_nets_of_many_runs_are_one_group():
+    for kind in (MISTAKES, PAIRS):
+        published = _Published(kind, [_example(1, "a")])
+        of_run = {name: _right_where(bit, name) for bit, name in enumerate(NAMES)}
+        other = {**of_run, "b": _right_where(5, "b", digest="another")}
+        groups = recheck.groups_to_ask(published, {"first": of_run, "second": dict(of_run), "third": other})
+        assert all(groups["first"][name] is groups["second"][name] for name in NAMES)
+        assert groups["first"]["b"] is not groups["third"]["b"]
 
 
 def test_counts_and_shares_are_told_by_target_net():
@@ -253,3 +266,17 @@ def test_what_does_not_fit_is_one_sentence(finished, peerpressure, tmp_path):
     ):
         outcome = peerpressure("recheck", conftest.DATASET, "--workdir", finished.path, "--peers", given)
         assert outcome.code == 2 and outcome.err.count("\n") == 1 and message in outcome.err
+
+
+def test_a_sample_is_told_and_is_never_published(finished, mined, peerpressure, tmp_path):
+    given = ("--workdir", finished.path, "--peers", *finished.nets())
+    outcome = peerpressure("recheck", conftest.DATASET, *given, "--sample", 12, "--status", tmp_path / "status.jsonl")
+    whole = len(finished.examples())
+    assert outcome.code == 0 and f"of a sample: 12 of {whole} examples\n" in outcome.out
+    assert len((tmp_path / "status.jsonl").read_text().splitlines()) == 12
+    refused = peerpressure("recheck", conftest.DATASET, *given, "--sample", 12, "--publish")
+    assert refused.code == 2 and "--publish gives all examples a status" in refused.err
+    pairs = mined[0]
+    for command in ("transfer", "probe"):
+        outcome = peerpressure(command, pairs.dataset, "--workdir", pairs.path, "--sample", 7)
+        assert f"of a sample: 7 of {len(pairs.examples())} examples\n" in outcome.out
