@@ -83,6 +83,7 @@ def test_a_sample_is_spread_over_all(count, whole):
     assert len(places) == count and places == sorted(set(places)) and 0 <= places[0] <= places[-1] < whole
     gaps = {after.start - before.stop for before, after in itertools.pairwise(parts)}
     assert len(parts) <= 16 and max(gaps, default=0) - min(gaps, default=0) <= 1
+    assert whole - parts[-1].stop <= (whole - count) / len(parts) + 1  # no larger gap behind the last
 
 
 def test_a_sample_has_examples_of_all_splits_and_is_the_same_each_time(finished):
