@@ -120,7 +120,7 @@ def search_alone(job: Job, group: PeerGroup, seeds: SeedBatch, batch: int) -> tu
         settings.run.run_seed,
         settings.run.lanes,
         settings.run.unit_size,
-        finder.climb,
+        finder.search,
     )
     runner = search.runner()
     words = np.array([seeding.seed_key(seed_id) for seed_id in seeds.ids], np.uint32)
@@ -147,7 +147,7 @@ def search_alone(job: Job, group: PeerGroup, seeds: SeedBatch, batch: int) -> tu
 def eager_rate(job: Job, paths: list[str], seeds: SeedBatch, seconds: float) -> float:
     """Candidates a second of the same hillclimb, one candidate at a time with eager Keras calls."""
     nets = [tf.keras.models.load_model(path, compile=False) for path in paths]
-    climb = job.config.method.build(job.config.sections).climb
+    climb = job.config.method.build(job.config.sections).search
     operator, criterion = climb.operator, climb.criterion
     target = len(nets) - 1
     rng = np.random.default_rng(0)

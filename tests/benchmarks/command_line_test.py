@@ -30,6 +30,6 @@ def test_the_search_is_measured_on_the_shipped_task_without_its_judge(monkeypatc
     search._open("work", "cnn-8-16-32")
     (config, workdir, _, device), (convolutional, *_) = opened
     assert (config.task, config.targets, config.judge) == ("mnist", ("mlp-50",), Judge())
-    assert isinstance(config.method.build(config.sections).climb, Hillclimb)
+    assert isinstance(config.method.build(config.sections).search, Hillclimb)
     assert (workdir, device) == ("work", "cpu")
     assert convolutional.peers.architectures == ("cnn-8-16-32",) * 5 and convolutional.targets == "all"

@@ -4,28 +4,25 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
 from pipeline import seeding
 from pipeline.config.method import Sections
-from pipeline.criteria import ClassFrom, PeerPressure
-from pipeline.kinds import seeded
-from pipeline.kinds.mistakes.finder import Find, Report, Setting, Tried
-from pipeline.operators.operator import Compose, Operator
+from pipeline.criteria import PeerPressure
+from pipeline.kinds.mistakes.finder import Find, Setting
+from pipeline.kinds.mistakes.trying import Trying
+from pipeline.operators.operator import Compose
 from pipeline.records import EXHAUSTED, FOUND, MOVES_SPENT
 from pipeline.search.moves.hillclimb import Hillclimb
 from pipeline.search.moves.lanes import Runner
-from pipeline.search.moves.unit import SeedArrays, UnitSearch
-from pipeline.seeds.source import SeedBatch
+from pipeline.search.moves.unit import Unit, UnitResult, UnitSearch
 
 
 @dataclasses.dataclass(frozen=True)
-class Hillclimbing:
-    """See `finder.Finder`; `climb` is the search, `class_from` where an image's class comes from."""
-
-    climb: Hillclimb
-    class_from: ClassFrom
+class Hillclimbing(Trying[Hillclimb]):
+    """See `Trying`."""
 
     @classmethod
     def of(cls, sections: Sections) -> Hillclimbing:
@@ -36,65 +33,33 @@ class Hillclimbing:
         return cls(climb, search.class_from)
 
     @property
-    def operator(self) -> Operator:
-        """The climb's."""
-        return self.climb.operator
-
-    @property
     def compose(self) -> Compose:
-        """The climb's."""
-        return self.climb.compose
+        """The search's."""
+        return self.search.compose
 
-    @property
-    def criterion(self) -> PeerPressure:
-        """The climb's."""
-        return self.climb.criterion
-
-    def searcher(self, setting: Setting) -> Callable[[SeedBatch, Report], Tried]:
-        """Returns what searches units; every net has to get a seed image right."""
+    def _unit(self, setting: Setting) -> tuple[Unit, Callable[[], Runner]]:
         group, target_nets, run_seed, lanes, unit_size = setting
-        search = UnitSearch(group, target_nets, self.class_from, run_seed, lanes, unit_size, self.climb)
-        runners: list[Runner] = []
+        unit = UnitSearch(group, target_nets, self.class_from, run_seed, lanes, unit_size, self.search)
+        return unit, unit.runner
 
-        def seek(seeds: SeedBatch, report: Report) -> Tried:
-            if not runners:
-                runners.append(search.runner())
-            return self._tried(search, runners[0], seeds, report)
-
-        return seek
-
-    def _tried(self, search: UnitSearch, runner: Runner, seeds: SeedBatch, report: Report) -> Tried:
-        words = np.array([seeding.seed_key(seed_id) for seed_id in seeds.ids], np.uint32)
-        result = search.run(runner, SeedArrays(seeds.images, seeds.labels, words), report)
+    def _ended(self, result: UnitResult, run_seed: int, height: int, width: int) -> dict[str, Any]:
         given, trials = result.trials, result.searched.results
-        spent = trials.moves >= self.climb.max_moves
+        spent = trials.moves >= self.search.max_moves
         found = np.flatnonzero(trials.found)
         steps = [trials.steps[trial, : trials.moves[trial]] for trial in found]
-        size = seeds.images.shape[1:3]
-        drawn = self.drawn(search.run_seed, given.seed_words[found], given.target_net[found], steps, *size)
-        finds = [
-            Find(int(trial), chain, accepted, trials.confidences[trial, : len(accepted)])
-            for trial, chain, accepted in zip(found, drawn, steps, strict=True)
-        ]
-        return Tried(
-            probabilities=result.probabilities,
-            finite=result.finite,
-            usable=result.held,
-            rows=given.row,
-            target_nets=given.target_net,
-            classes=given.target_class,
-            outcomes=np.where(trials.found, FOUND, np.where(spent, MOVES_SPENT, EXHAUSTED)),
-            moves=trials.moves,
-            candidates=trials.drawn,
-            confidences=trials.confidence,
-            finds=finds,
-            asked=result.searched.asked,
-            refused=result.searched.refused,
-        )
-
-    def usable(self, probabilities: np.ndarray, labels: np.ndarray) -> np.ndarray:
-        """Tells which seed images every net gets right."""
-        return seeded.all_right(probabilities, labels, self.class_from)
+        drawn = self.drawn(run_seed, given.seed_words[found], given.target_net[found], steps, height, width)
+        return {
+            "outcomes": np.where(trials.found, FOUND, np.where(spent, MOVES_SPENT, EXHAUSTED)),
+            "moves": trials.moves,
+            "candidates": trials.drawn,
+            "confidences": trials.confidence,
+            "finds": [
+                Find(int(trial), chain, accepted, trials.confidences[trial, : len(accepted)])
+                for trial, chain, accepted in zip(found, drawn, steps, strict=True)
+            ],
+            "asked": result.searched.asked,
+            "refused": result.searched.refused,
+        }
 
     def drawn(
         self,

@@ -35,7 +35,7 @@ class Examiner:
         if self._compiled is None:
             material, plan = self._material, self._material.plan
             like = tf.keras.models.load_model(material.parent.source, compile=False)
-            climb = plan.mined.method.build(plan.mined.sections).climb
+            climb = plan.mined.method.build(plan.mined.sections).search
             nets = material.group, material.target, self._strong
             self._compiled = measures.Examiner(like, material.measured, climb, *nets, plan.measuring)
         return self._compiled.measure(model)._asdict()

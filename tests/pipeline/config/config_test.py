@@ -459,7 +459,7 @@ def test_the_searcher_is_the_one_described(load):
     }
     task = load({**changes, "search.peer_confidence": "0.75", "search.class_from": '"consensus"'})
     finder = task.method.build(task.sections)
-    climb = finder.climb
+    climb = finder.search
     assert (climb.patience, climb.max_moves, climb.compose, finder.class_from) == (7, 3, "image", "consensus")
     assert (climb.operator.border, climb.criterion.peer_confidence) == ("edge", 0.75)
 
