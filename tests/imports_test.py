@@ -10,7 +10,7 @@ import pytest
 from pipeline.kinds import registry
 
 ROOT = pathlib.Path(__file__).parent.parent
-LEAVES = ["formats", "progress", "interruption", "seeding", "records", "criteria", "ahead"]
+LEAVES = ["formats", "progress", "interruption", "seeding", "records", "criteria", "ahead", "mappings"]
 ROOMS = [
     "workdir",
     "seeds",

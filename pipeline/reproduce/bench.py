@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from models.classifier import PeerGroup
+from pipeline import mappings
 from pipeline.config import config_file
 from pipeline.config.config import Config
 from pipeline.kinds import registry
@@ -55,6 +56,7 @@ class Bench:
 
     def mined(self, task: Config) -> RunFolder:
         """Returns a task's run, which is mined if it is not finished."""
+        mappings.check()
         with self._alone(task) as job:
             return steps.mine(job, "", [])
 

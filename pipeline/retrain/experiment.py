@@ -23,7 +23,7 @@ from models import devices, loading, training
 from models.classifier import Classifier, PeerGroup
 from models.errors import InputError
 from models.settings import determining
-from pipeline import formats, records
+from pipeline import formats, mappings, records
 from pipeline.retrain import lessons
 from pipeline.retrain.recipe import Lesson, Recipe
 from pipeline.retrain.settings import Plan
@@ -210,6 +210,7 @@ class _Worker:
         if (there := ledger.read_json(where / "retrained.json")) is not None:
             formats.check(there, str(where / "retrained.json"), "retrain under another task's name")
             return there
+        mappings.check()
         path = where / "net.keras"
         training.cached(path, lambda: self._trained(recipe, seed, where))
         model = tf.keras.models.load_model(path, compile=False)

@@ -12,6 +12,7 @@ import pytest
 import tensorflow as tf
 
 from models import loading
+from pipeline import mappings
 from pipeline.kinds.mistakes.kind import MISTAKES
 from pipeline.retrain.mistakes.subject import OnMistakes
 from tests.pipeline.conftest import Outcome, Work, call, write_config
@@ -119,6 +120,18 @@ def test_what_is_there_is_not_made_again_and_what_is_missing_comes_out_the_same(
     assert again.code == 0 and _records(work) == before
     assert kept.stat().st_mtime_ns == written
     assert again.out.split("peerpressure:")[0] == first.out.split("peerpressure:")[0]
+
+
+def test_a_process_that_can_compile_no_more_ends_in_one_sentence_and_another_goes_on(retrained, tmp_path, monkeypatch):
+    made, _ = retrained
+    work = made.copy(tmp_path / "work", ran=True)
+    monkeypatch.setattr(mappings, "counted", lambda: (60_000, 65_530))
+    assert _retrain(work, tmp_path).code == 0  # all is there
+    missing = next((work.path / "retrained" / "again").glob("mixed-*/seed-1"))
+    shutil.rmtree(missing)
+    ended = _retrain(work, tmp_path)
+    assert ended.code == 4 and ended.err.count("\n") == 1 and "memory mappings" in ended.err
+    assert not missing.exists() and len(_records(work)) == 5
 
 
 def test_what_changes_a_result_makes_other_nets_and_what_does_not_makes_none(retrained, tmp_path):

@@ -24,7 +24,7 @@ from models import devices, loading, training
 from models.classifier import Classifier, PeerGroup
 from models.errors import InputError
 from models.settings import determining
-from pipeline import formats, progress, records
+from pipeline import formats, mappings, progress, records
 from pipeline.config.config import Config, Judge, Peers
 from pipeline.kinds.mistakes.kind import MISTAKES
 from pipeline.retrain import experiment
@@ -152,6 +152,7 @@ class _Chain:
         if (there := ledger.read_json(path)) is not None:
             formats.check(there, str(path), "retrain under another task's name")
             return there
+        mappings.check()
         if number:
             self._retrain(number)
         job = self._job(number)
