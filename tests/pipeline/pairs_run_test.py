@@ -17,7 +17,7 @@ from PIL import Image
 
 from pipeline import records
 from pipeline.kinds.pairs import mining as pairs
-from tests.pipeline.conftest import ATTACK, PGD
+from tests.pipeline.conftest import ATTACK, PGD, TINY
 from tests.pipeline.conftest import PAIRS as NAME
 
 
@@ -172,6 +172,29 @@ def test_probe_prints_the_same_table_twice_and_draws_it(mined, peerpressure, tmp
 def test_a_wrong_probe_is_one_sentence(mined, peerpressure, arguments, sentence):
     outcome = peerpressure("probe", *arguments, "--workdir", mined[0].path)
     assert outcome.code == 2 and outcome.err.count("\n") == 1 and sentence in outcome.err
+
+
+@pytest.mark.slow
+def test_of_runs_with_other_nets_the_newest_ones_pairs_are_shown(mined, config, peerpressure, tmp_path):
+    work = mined[0].copy(tmp_path / "work", ran=True)
+    task = config(search=PGD, attack=ATTACK, peers={**TINY["peers"], "init_seed": 100})
+    assert peerpressure("run", "--config", task, "--workdir", work.path, "--run_id", "second").code == 0
+    told, counts = "of 1 of 2 runs: those with the newest run's nets; for others, name an earlier :VERSION", {}
+    for version in ("1.0.0", "1.1.0"):
+        outcome = peerpressure(
+            *("transfer", f"{NAME}:{version}", "--workdir", work.path, "--rescale"),
+            *("--json", tmp_path / f"{version}.json"),
+        )
+        assert outcome.code == 0 and (told in outcome.out) == (version == "1.1.0")
+        rows = json.loads((tmp_path / f"{version}.json").read_text())[0]["rows"]
+        counts[version] = sum(row["twins"] for row in rows if not row["made for"].startswith("noise"))
+    examples = work.examples().values()
+    assert counts == {
+        "1.0.0": sum(example["run"]["id"] == b"first" for example in examples),
+        "1.1.0": sum(example["run"]["id"] == b"second" for example in examples),
+    }
+    outcome = peerpressure("probe", NAME, "--workdir", work.path, "--draws", 1)
+    assert outcome.code == 0 and told in outcome.out
 
 
 def test_replay_draws_the_pair(mined, peerpressure, tmp_path):
