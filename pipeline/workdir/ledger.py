@@ -36,6 +36,7 @@ from models.errors import InputError
 from pipeline import formats
 
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
+_ASIDE = ".tmp"  # ending of files that are being written
 _IO_ERRORS = (OSError, tf.errors.OpError)  # of a disk, of a bucket
 
 
@@ -59,7 +60,7 @@ def write_whole(path: epath.Path, data: bytes) -> None:
             path.write_bytes(data)
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    aside = f"{os.fspath(path)}.{uuid.uuid4().hex}.tmp"
+    aside = f"{os.fspath(path)}.{uuid.uuid4().hex}{_ASIDE}"
     try:
         with open(aside, "wb") as stream:
             stream.write(data)
@@ -87,8 +88,13 @@ def build(builder: Any, download_config: Any = None) -> None:
 def sweep_files(folder: epath.Path) -> None:
     """Removes what `write_whole` left in a folder when it was killed."""
     for path in folder.iterdir() if folder.exists() else []:
-        if path.suffix == ".tmp":
+        if is_unfinished(path):
             path.unlink(missing_ok=True)
+
+
+def is_unfinished(path: epath.Path) -> bool:
+    """Tells whether a file is one that `write_whole` writes aside, and renames when it is whole."""
+    return path.suffix == _ASIDE
 
 
 def write_json(path: epath.Path, value: Any) -> None:

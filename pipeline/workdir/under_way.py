@@ -40,7 +40,8 @@ def told(folder: RunFolder, name: str, images: int) -> Iterator[Callable[[int, i
 
 def images_behind(folder: RunFolder) -> int:
     """Returns how many seed images the units under way have behind them."""
-    return sum(_read(path) for path in folder.progress.iterdir()) if folder.progress.exists() else 0
+    paths = folder.progress.iterdir() if folder.progress.exists() else ()
+    return sum(_read(path) for path in paths if not ledger.is_unfinished(path))
 
 
 def _read(path: epath.Path) -> int:

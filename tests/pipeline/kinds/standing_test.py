@@ -51,6 +51,20 @@ def test_images_of_finished_units_count_whole_and_those_of_units_under_way_by_th
     assert _images(folder) == 160
 
 
+def test_what_is_being_written_does_not_count_beside_what_it_replaces(folder, monkeypatch):
+    replace, seen = os.replace, []
+
+    def looked_at(aside, path):
+        seen.append(_images(folder))
+        replace(aside, path)
+
+    with under_way.told(folder, "b", 60) as tell:
+        tell(1, 3)
+        monkeypatch.setattr(os, "replace", looked_at)
+        tell(2, 3)
+    assert seen == [120]
+
+
 def test_a_unit_that_fails_is_no_longer_under_way(folder):
     with pytest.raises(ValueError, match="of a net"), under_way.told(folder, "b", 60) as tell:
         tell(1, 2)
