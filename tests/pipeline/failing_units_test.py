@@ -12,7 +12,6 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 import tensorflow as tf
@@ -260,10 +259,10 @@ class _Stub:
 
     def mine(self, material):
         material.fail()
-        return pa.table({"outcome": [records.EXHAUSTED], "reason": [""]})
+        return _one_row(records.EXHAUSTED, "")
 
     def set_aside(self, _, reason):
-        return pa.table({"outcome": [records.SET_ASIDE], "reason": [reason]})
+        return _one_row(records.SET_ASIDE, reason)
 
 
 @pytest.fixture
@@ -280,6 +279,10 @@ def run_of(tmp_path):
 
     mine.folder = folder
     return mine
+
+
+def _one_row(outcome, reason):
+    return records.chunk_table(MISTAKES.schema(), {"seed_id": ["a"], "outcome": [outcome], "reason": [reason]}, 1)
 
 
 def _mine_well(unit):
