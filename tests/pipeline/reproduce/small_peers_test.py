@@ -30,7 +30,10 @@ def test_searches_are_beside_each_other_at_equal_budget(carried_out):
     rows = told["tables"][0]["rows"]
     assert [row["search"] for row in rows] == ["hillclimb", "steepest", "gradient_ascent"]
     assert all(row["found"] > 5 and row["candidates per find"] > 1 for row in rows)
-    assert [claim["text"].split(": ")[1].split()[0] for claim in told["claims"]] == ["steepest", "gradient_ascent"]
+    assert [claim["text"].split(": ")[1].partition(" than")[0] for claim in told["claims"]] == [
+        f"{name} finds more{what}" for what in ("", " of high value") for name in ("steepest", "gradient_ascent")
+    ]
+    assert all(0 <= row["high"] <= row["found"] and row["seconds"] > 0 for row in rows)
 
 
 def test_each_net_in_turn_counts_seed_images_by_the_nets_misled(carried_out):
