@@ -37,7 +37,7 @@ def _verify(arguments: argparse.Namespace) -> int:
     groups = {run_id: nets.group(run) for run_id, run in published.runs.items()}
     verified = check.check(published, groups, outputs.batch(published.image_shape))
     shown = len(verified.failed_ids)
-    checked = f"{verified.checked}{outputs.of_all(published)}"
+    checked = f"{verified.checked:,}{outputs.of_all(published)}"
     print(f"{arguments.dataset}: {checked} examples checked, {shown} shown of those that fail")
     for reason, count in sorted(verified.reasons.items()):
         print(f"{count} examples: {reason}")

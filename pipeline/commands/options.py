@@ -43,7 +43,7 @@ def _peers(parser: Any) -> None:
 def _sample(parser: Any) -> None:
     """Adds the option for a quick look."""
     parser.add_argument(
-        "--sample", type=int, metavar="N", help="look at N examples, spread evenly over the dataset, instead of at all"
+        "--sample", type=int, metavar="N", help="look at N examples, spread evenly over the dataset; by default at all"
     )
 
 

@@ -137,14 +137,16 @@ def together(
       waiting: examples that are held back so that others of their key can come; then the most of one key go.
     """
     held: dict[Hashable, list[Example]] = {}
+    count = 0
     for example in examples:
         if (of := key(example)) is None:
             continue
         held.setdefault(of, []).append(example)
-        if len(held[of]) == most:
-            yield held.pop(of)
-        elif sum(map(len, held.values())) == waiting:
-            yield held.pop(max(held, key=lambda each: len(held[each])))
+        count += 1
+        if len(held[of]) == most or count == waiting:
+            full = held.pop(max(held, key=lambda each: len(held[each])))
+            count -= len(full)
+            yield full
     yield from held.values()
 
 
