@@ -73,7 +73,7 @@ def test_every_version_is_verified(work, dataset):
     assert count > 0
     assert call("verify", dataset, "--workdir", work) == (
         0,
-        f"{dataset}: {count} examples checked, 0 shown of those that fail\n",
+        f"{dataset}: {count:,} examples checked, 0 shown of those that fail\n",
         "",
     )
 

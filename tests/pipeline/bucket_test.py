@@ -54,7 +54,7 @@ def test_the_whole_job_runs_in_a_bucket_as_on_the_disk(
 
     assert "nothing to do" in peerpressure(*command).out and service.files("bucket/work") == before
     checked = peerpressure("verify", DATASET, "--workdir", workdir)
-    assert checked.code == 0 and f"{finished.manifest('first')['examples']} examples checked" in checked.out
+    assert checked.code == 0 and f"{finished.manifest('first')['examples']:,} examples checked" in checked.out
 
     large = next(path for path in (workdir / "nets").iterdir() if path.name.startswith("mlp-12-"))
     again = ("recheck", DATASET, "--workdir", workdir, "--peers", f"mlp-4={large}", "--publish")

@@ -95,7 +95,7 @@ def test_colour_images(peerpressure, config, tmp_path, operator, compose):
     assert any(np.ptp(example["image"], axis=-1).any() for example in examples)  # colours, not greys throughout
     assert {example["transform"]["operator"].decode() for example in examples} == {operator}
     outcome = peerpressure("verify", "high_value_mistakes/tiny", "--workdir", workdir)
-    assert outcome.code == 0 and f": {found} examples checked, 0 shown of those that fail" in outcome.out
+    assert outcome.code == 0 and f": {found:,} examples checked, 0 shown of those that fail" in outcome.out
 
 
 def _drawn_nets(folder: pathlib.Path) -> list[str]:

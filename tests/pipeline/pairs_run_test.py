@@ -97,7 +97,7 @@ def test_verify_passes_and_replay_attacks_again_to_the_same_bytes(mined, peerpre
     work, _ = mined
     examples = work.examples()
     outcome = peerpressure("verify", NAME, "--workdir", work.path)
-    assert outcome == (0, f"{NAME}: {len(examples)} examples checked, 0 shown of those that fail\n", "")
+    assert outcome == (0, f"{NAME}: {len(examples):,} examples checked, 0 shown of those that fail\n", "")
     for example_id in list(examples)[:2]:
         outcome = peerpressure("replay", NAME, example_id, "--workdir", work.path)
         assert outcome.code == 0 and "are equal, byte for byte" in outcome.out

@@ -121,7 +121,7 @@ def test_the_ensemble_answers_with_the_mean_of_its_nets(went):
 def test_a_chains_folder_is_a_workdir_whose_datasets_hold_up(went):
     outcome = call("verify", DATASET, "--workdir", went.chain)
     assert outcome.code == 0, outcome
-    assert f"{went.records()[-1]['examples']} examples checked, 0 shown" in outcome.out
+    assert f"{went.records()[-1]['examples']:,} examples checked, 0 shown" in outcome.out
 
 
 def test_what_is_missing_comes_out_the_same(went, tmp_path):

@@ -259,7 +259,7 @@ def test_images_composed_move_by_move_from_both_splits_are_verified(work, peerpr
             assert example["transform"]["compose"] == b"image"
     outcome = peerpressure("verify", NAME, "--workdir", work.path)
     count = len(both["train"]) + len(both["test"])
-    assert outcome == (0, f"{NAME}: {count} examples checked, 0 shown of those that fail\n", "")
+    assert outcome == (0, f"{NAME}: {count:,} examples checked, 0 shown of those that fail\n", "")
 
 
 @pytest.mark.slow

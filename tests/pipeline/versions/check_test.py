@@ -58,13 +58,13 @@ def _misspell_the_status(feature):
 def test_every_example_of_a_run_passes(finished, peerpressure):
     count = len(finished.examples())
     outcome = peerpressure("verify", NAME, "--workdir", finished.path)
-    assert outcome == (0, f"{NAME}: {count} examples checked, 0 shown of those that fail\n", "")
+    assert outcome == (0, f"{NAME}: {count:,} examples checked, 0 shown of those that fail\n", "")
 
 
 def test_a_sample_can_be_checked(finished, peerpressure):
     count = len(finished.examples())
     outcome = peerpressure("verify", NAME, "--workdir", finished.path, "--sample", 20)
-    assert outcome == (0, f"{NAME}: 20 of {count} examples checked, 0 shown of those that fail\n", "")
+    assert outcome == (0, f"{NAME}: 20 of {count:,} examples checked, 0 shown of those that fail\n", "")
     assert (
         f"{NAME}: {count} examples"
         in peerpressure("verify", NAME, "--workdir", finished.path, "--sample", 10 * count).out
