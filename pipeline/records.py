@@ -148,6 +148,11 @@ def table_of(data: bytes, columns: list[str] | None = None) -> pa.Table:
     return pq.ParquetFile(pa.BufferReader(data)).read(columns)
 
 
+def finds(chunk: pa.Table) -> pa.Table:
+    """Returns the rows of a chunk, or of some of its columns with `outcome`, that are finds."""
+    return chunk.filter(pc.equal(chunk["outcome"], FOUND))
+
+
 def count_found(path: epath.PathLike) -> int:
     """Returns how many finds a chunk file holds; reads one column of it."""
     return pc.sum(pc.equal(read_table(path, ["outcome"])["outcome"], FOUND)).as_py() or 0
@@ -178,8 +183,7 @@ class _ForArrow(io.RawIOBase):
 
 def read_examples(path: epath.PathLike) -> Iterator[dict[str, Any]]:
     """Yields the finds of a chunk file, one dict of its schema's columns each, in the chunk's order."""
-    table = read_table(path)
-    for batch in table.filter(pc.equal(table["outcome"], FOUND)).to_batches(max_chunksize=256):
+    for batch in finds(read_table(path)).to_batches(max_chunksize=256):
         yield from batch.to_pylist()
 
 

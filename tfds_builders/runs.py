@@ -11,9 +11,10 @@ from typing import Any, TypeVar
 
 import numpy as np
 import tensorflow_datasets as tfds
+from etils import epath
 
 from pipeline import records
-from pipeline.formats import FORMAT
+from pipeline.formats import VERSION_FORMAT
 from tfds_builders.deterministic import DeterministicExampleWriter, DeterministicFiles, KeyExample
 
 _Named = tuple[str, dict[str, Any]]  # an example with its id
@@ -22,11 +23,12 @@ _Example = TypeVar("_Example")
 
 @dataclasses.dataclass
 class RunsConfig(tfds.core.BuilderConfig):
-    """One task: the finished runs that make up a version, and what was said of their examples since.
+    """The runs whose examples a dataset has, and what was said of these since.
 
     Attributes:
-      runs: in the order in which they were finished.
+      runs: in the order in which they were finished. Chunks are needed where their examples are to be written.
       left_out: (run id, example id) of examples that are near-duplicates of earlier ones.
+      near_duplicates: how many these are, for the metadata.
       statuses: example id -> one of its kind's; examples that no new nets were shown are not among them.
       rechecks: what the metadata tell of the rechecks that gave the statuses, first made first.
       moved: called with how often an example was made, or written to its file, so far: twice for each in the end.
@@ -34,6 +36,7 @@ class RunsConfig(tfds.core.BuilderConfig):
 
     runs: tuple[records.FinishedRun, ...] = ()
     left_out: frozenset[tuple[str, str]] = frozenset()
+    near_duplicates: int = 0
     statuses: Mapping[str, str] = dataclasses.field(default_factory=dict)
     rechecks: tuple[dict[str, Any], ...] = ()
     moved: Callable[[int], None] = lambda count: None
@@ -110,13 +113,18 @@ class RunsBuilder(DeterministicFiles, tfds.core.GeneratorBasedBuilder, skip_regi
 
 
 def _metadata(config: RunsConfig) -> dict[str, Any]:
-    """What holds for whole runs: enough to check and to re-create every example."""
+    """What holds for the whole dataset; what holds for a run, a file beside says (`told_of_run`)."""
     return {
-        "format": FORMAT,
-        "runs": [run.manifest for run in config.runs],
-        "near_duplicates_left_out": len(config.left_out),
+        "format": VERSION_FORMAT,
+        "runs": [{name: run.manifest[name] for name in ("run_id", "config_digest")} for run in config.runs],
+        "near_duplicates_left_out": config.near_duplicates,
         "rechecks": list(config.rechecks),
     }
+
+
+def told_of_run(folder: epath.Path, run_id: str) -> epath.Path:
+    """Returns the file in a version's folder that says enough of a run to check and to re-create its examples."""
+    return folder / "runs" / f"{run_id}.json"
 
 
 def class_names(manifest: dict[str, Any]) -> list[str]:

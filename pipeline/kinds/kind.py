@@ -71,6 +71,8 @@ class Kind(abc.ABC):
       noun: what its examples are, in the plural.
       tried: what a run goes through, in the plural: what may have to be set aside.
       seeded: whether its examples are made of seed images.
+      near: share of what an example was changed by, within which another is its near-duplicate
+        (`pipeline.versions.near_duplicates`).
       class_column: the column, and feature, of the class that examples are counted by.
       statuses: what a recheck can say of an example.
       legend: what the statuses mean, for the note under a table.
@@ -93,6 +95,7 @@ class Kind(abc.ABC):
     noun: str
     tried: str = "seed images"
     seeded: bool = True
+    near: float = 0.1
     class_column: str = "label"
     statuses: tuple[str, ...]
     legend: str

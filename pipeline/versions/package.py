@@ -2,32 +2,28 @@
 
 from __future__ import annotations
 
-import collections
 import dataclasses
 import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 from etils import epath
 
 from models.errors import InputError
-from pipeline import formats, records
-from pipeline.kinds import registry, targets
-from pipeline.kinds.kind import Kind
-from pipeline.progress import Bar
-from pipeline.report import rates
+from pipeline import records
+from pipeline.kinds import registry
+from pipeline.kinds.kind import Manifest
 from pipeline.versions import statuses
-from pipeline.versions.statuses import Recheck
+from pipeline.versions.additions import SUFFIX, Addition, Additions
+from pipeline.versions.release_notes import recheck_note, release_note
+from pipeline.versions.statuses import Kept
 from pipeline.workdir import ledger
-from pipeline.workdir.ledger import RunFolder, Workdir
-from tfds_builders.runs import RunsConfig, class_names
+from pipeline.workdir.ledger import Workdir
+from tfds_builders.runs import RunsConfig, told_of_run
 
-_LISTED = 20  # classes named in a release note, the commonest first
-_DIGITS = 12  # of a digest, where people read it
-_NEAR = 2.0 / 255.0  # root mean square difference, pixels in [0, 1], under which two images are the same find
+_NOTES = 100  # release notes that a version has: of the newest versions
 
 
 @dataclasses.dataclass(frozen=True)
@@ -47,23 +43,24 @@ def package(workdir: Workdir, dataset: str, task: str) -> Packaged:
     """Writes the version of a dataset of ours that holds all of a task, unless it is there whole.
 
     Version 1.N.0 holds the first N + 1 of its finished runs and rechecks. A run appends examples, without
-    near-duplicates (see `near_duplicates`); a recheck gives those that it asked about a status, in place of an earlier
-    one. All else of earlier examples stays.
+    near-duplicates (`pipeline.versions.near_duplicates`); a recheck gives those that it asked about a status, in place
+    of an earlier one. All else of earlier examples stays, and so do the files that hold them: a version has those of
+    the versions before, under names of its own (`pipeline.versions.additions`).
 
     Raises:
       InputError: there is no finished run, a chunk or a recheck was changed, the runs do not fit into one dataset, or
         the version is there and was made of others.
       OSError: the version cannot be written.
     """
-    runs = [_finished(folder) for folder in workdir.finished_runs(f"{dataset}/{task}")]
-    if not runs:
+    name = f"{dataset}/{task}"
+    adding = Additions(workdir.finished_runs(name), registry.named(dataset), statuses.read(workdir.rechecks(name)))
+    if not adding.manifests:
         raise InputError(
             f"task '{task}' has no finished run for {dataset} in {workdir.path}; run `peerpressure mine` first."
         )
-    _check_same_features(runs, task)
-    rechecks = statuses.read(workdir.rechecks(f"{dataset}/{task}"))
-    _check_asked(rechecks, runs, task)
-    steps = list(_steps(runs, rechecks))
+    _check_same_features(adding.manifests, task)
+    _check_asked(adding.rechecks, adding.manifests, task)
+    steps = list(_steps(adding.manifests, adding.rechecks))
     version = f"1.{len(steps) - 1}.0"
     root = workdir.datasets / dataset
     folder = root / task / version
@@ -73,9 +70,8 @@ def package(workdir: Workdir, dataset: str, task: str) -> Packaged:
     else:
         with ledger.io_errors():
             ledger.sweep_builds(root / task)
-            if folder.exists():
-                folder.rmtree()
-            _build(workdir, dataset, task, runs, steps)
+            folder.rmtree(missing_ok=True)
+            _build(workdir, task, adding, steps)
     _make_default(root, task)
     info = tfds.builder_from_directory(folder).info
     examples = {name: split.num_examples for name, split in info.splits.items()}
@@ -87,23 +83,26 @@ def _is_whole(folder: epath.Path) -> bool:
     if not (folder / "dataset_info.json").exists() or not (folder / "features.json").exists():
         return False
     try:
-        splits = tfds.builder_from_directory(folder).info.splits.values()
+        info = tfds.builder_from_directory(folder).info
+        splits = info.splits.values()
+        runs = info.metadata["runs"] if info.metadata["format"] > 1 else []
     except (OSError, tf.errors.OpError):  # a disk or bucket that fails says nothing about the version
         raise
     except Exception:  # a damaged file can fail in any way
         return False
-    return all(path.exists() for split in splits if split.num_examples for path in split.filepaths)
+    shards = [path for split in splits if split.num_examples for path in split.filepaths]
+    return all(path.exists() for path in (*shards, *(told_of_run(folder, run["run_id"]) for run in runs)))
 
 
-def _check_made_of(folder: epath.Path, steps: Sequence[records.FinishedRun | Recheck]) -> None:
+def _check_made_of(folder: epath.Path, steps: Sequence[Manifest | Kept]) -> None:
     """Raises InputError if a version is not the one that these runs and rechecks make."""
 
-    def named(runs: Sequence[dict[str, Any]]) -> list[tuple[str, str]]:
+    def named(runs: Sequence[Manifest]) -> list[tuple[str, str]]:
         return [(run["run_id"], run["config_digest"]) for run in runs]
 
     told = tfds.builder_from_directory(folder).info.metadata
-    runs = [step.manifest for step in steps if not isinstance(step, Recheck)]
-    rechecks = [_told(f"1.{place}.0", step) for place, step in enumerate(steps) if isinstance(step, Recheck)]
+    runs = [step for step in steps if not isinstance(step, Kept)]
+    rechecks = [_told(f"1.{place}.0", step) for place, step in enumerate(steps) if isinstance(step, Kept)]
     if named(told["runs"]) != named(runs) or told.get("rechecks", []) != rechecks:
         raise InputError(
             f"{folder} was made of {_listed(told['runs'], told.get('rechecks', []))}, and the ledger has "
@@ -111,12 +110,12 @@ def _check_made_of(folder: epath.Path, steps: Sequence[records.FinishedRun | Rec
         )
 
 
-def _listed(runs: Sequence[dict[str, Any]], rechecks: Sequence[dict[str, Any]]) -> str:
+def _listed(runs: Sequence[Manifest], rechecks: Sequence[dict[str, Any]]) -> str:
     names = [f"run '{run['run_id']}'" for run in runs] + [f"a recheck of {recheck['asked']}" for recheck in rechecks]
     return ", ".join(names)
 
 
-def _check_asked(rechecks: Sequence[Recheck], runs: Sequence[records.FinishedRun], task: str) -> None:
+def _check_asked(rechecks: Sequence[Kept], runs: Sequence[Manifest], task: str) -> None:
     for recheck in rechecks:
         if recheck.runs > len(runs):
             raise InputError(
@@ -125,7 +124,7 @@ def _check_asked(rechecks: Sequence[Recheck], runs: Sequence[records.FinishedRun
             )
 
 
-def _steps(runs: Sequence[records.FinishedRun], rechecks: Sequence[Recheck]) -> Iterator[records.FinishedRun | Recheck]:
+def _steps(runs: Sequence[Manifest], rechecks: Sequence[Kept]) -> Iterator[Manifest | Kept]:
     """Yields what made each minor version; a recheck comes after the runs whose examples it asked about."""
     for count, run in enumerate(runs, 1):
         yield run
@@ -148,169 +147,67 @@ def text(packaged: Packaged, datasets: epath.Path) -> str:
     )
 
 
-def _finished(folder: RunFolder) -> records.FinishedRun:
-    manifest = folder.manifest()
-    assert manifest is not None
-    formats.check(manifest, f"run '{folder.run_id}' in {folder.path}", "begin the task in a new workdir")
-    chunks: dict[str, list[str]] = collections.defaultdict(list)
-    for unit in manifest["units"]:
-        path = folder.chunk(unit["number"])
-        if not path.exists() or ledger.file_digest(path) != unit["sha256"]:
-            raise InputError(f"{path} is not the chunk that run '{folder.run_id}' wrote; restore it, or mine again.")
-        chunks[unit["split"]].append(str(path))
-    return records.FinishedRun(_publishable(manifest), dict(chunks))
-
-
-def _publishable(manifest: dict[str, Any]) -> dict[str, Any]:
-    # When a run was finished, how it was cut, where its nets lie and what it took say nothing about its examples.
-    private = ("units", "finished_at", "set_aside", "net_paths", "counters")
-    return {key: value for key, value in manifest.items() if key not in private}
-
-
-def _check_same_features(runs: list[records.FinishedRun], task: str) -> None:
-    def key(run: records.FinishedRun) -> Any:
-        manifest = run.manifest
-        operator = {name: told for name, told in (manifest.get("operator") or {}).items() if name != "compose"}
-        return [manifest["image_shape"], manifest["class_names"], manifest["num_classes"], operator]
+def _check_same_features(runs: Sequence[Manifest], task: str) -> None:
+    def key(run: Manifest) -> Any:
+        operator = {name: told for name, told in (run.get("operator") or {}).items() if name != "compose"}
+        return [run["image_shape"], run["class_names"], run["num_classes"], operator]
 
     for run in runs[1:]:
         if key(run) != key(runs[0]):
             raise InputError(
-                f"task '{task}': run '{run.manifest['run_id']}' has other image sizes or classes than "
-                f"'{runs[0].manifest['run_id']}'; give the changed configuration another task name."
+                f"task '{task}': run '{run['run_id']}' has other image sizes or classes than "
+                f"'{runs[0]['run_id']}'; give the changed configuration another task name."
             )
 
 
-def near_duplicates(runs: list[records.FinishedRun], kind: Kind) -> frozenset[tuple[str, str]]:
-    """Returns (run id, example id) of examples nearer than 2/255 (RMS) to an earlier one.
-
-    Only examples of the same target net, wrong class and seed image (if they have one) are compared: adversarial twins
-    of one image can be near whatever they are taken for, and one that is taken for another class is another find. What
-    has the id of an earlier one is left out too: the same trial, to which another device may have given other pixels.
-    """
-    columns = ["target_net", "wrong_class", *(["seed_id"] if kind.seeded else [])]
-    chunks = [(run.manifest["run_id"], path) for run in runs for paths in run.chunks.values() for path in paths]
-    times: collections.Counter[tuple[Any, ...]] = collections.Counter()
-    ids, left_out = set(), set()
-    for run_id, path in chunks:
-        table = records.read_table(path, ["id", "outcome", *columns]).to_pylist()
-        for row in (row for row in table if row["outcome"] == records.FOUND):
-            times[tuple(row[name] for name in columns)] += 1
-            if row["id"] in ids:
-                left_out.add((run_id, row["id"]))
-            ids.add(row["id"])
-    kept: dict[tuple[Any, ...], list[np.ndarray]] = collections.defaultdict(list)
-    for run_id, path in chunks if max(times.values(), default=0) > 1 else []:
-        for row in records.read_examples(path):
-            find = tuple(row[name] for name in columns)
-            if times[find] < 2 or (run_id, row["id"]) in left_out:
-                continue
-            image = records.decode_png(row["image"]) / 255.0
-            if any(np.sqrt(np.mean((image - other) ** 2)) < _NEAR for other in kept[find]):
-                left_out.add((run_id, row["id"]))
-            else:
-                kept[find].append(image)
-    return frozenset(left_out)
-
-
-def _build(
-    workdir: Workdir,
-    dataset: str,
-    task: str,
-    runs: list[records.FinishedRun],
-    steps: Sequence[records.FinishedRun | Recheck],
-) -> None:
-    kind, first = registry.named(dataset), runs[0].manifest
-    left_out = near_duplicates(runs, kind)
+def _build(workdir: Workdir, task: str, adding: Additions, steps: Sequence[Manifest | Kept]) -> None:
+    """Makes a version of what each run adds."""
+    additions, kind = adding.written(), adding.kind
     made_by = {f"1.{place}.0": step for place, step in enumerate(steps)}
-    rechecks = {version: step for version, step in made_by.items() if isinstance(step, Recheck)}
-    count = sum(run.manifest["examples"] for run in runs)
-    bar = Bar("package", count - len(left_out), "example")
+    notes, of_run = {}, iter(additions)
+    for version, step in made_by.items():
+        notes[version] = recheck_note(step, kind) if isinstance(step, Kept) else release_note(next(of_run), kind)
+    first = additions[0].manifest
     config = RunsConfig(
         name=task,
         version=list(made_by)[-1],
         description=f"{kind.noun.capitalize()} of {len(first['nets'])} nets for {first['seeds']}.",
-        release_notes={
-            version: recheck_note(step, kind) if isinstance(step, Recheck) else release_note(step, kind, left_out)
-            for version, step in made_by.items()
-        },
-        runs=tuple(runs),
-        left_out=left_out,
-        statuses=statuses.newest(list(rechecks.values())),
-        rechecks=tuple(_told(version, recheck) for version, recheck in rechecks.items()),
-        moved=lambda steps: bar.show(steps // 2),  # an example that is made is not written yet
+        release_notes=dict(list(notes.items())[-_NOTES:]),
+        runs=tuple(records.FinishedRun(addition.manifest, {}) for addition in additions),
+        near_duplicates=sum(addition.near_duplicates for addition in additions),
+        rechecks=tuple(_told(version, step) for version, step in made_by.items() if isinstance(step, Kept)),
     )
-    builder = kind.builder()(config=config, data_dir=workdir.datasets)
-    options = tfds.download.DownloadConfig(max_examples_per_split=None if count else 0)
-    with bar:
-        ledger.build(builder, options)
+    _join(kind.builder()(config=config, data_dir=workdir.datasets), additions)
 
 
-def _told(version: str, recheck: Recheck) -> dict[str, Any]:
+def _join(builder: Any, additions: Sequence[Addition]) -> None:
+    """Makes a version's folder of the shards of its runs, in their order."""
+    with ledger.appearing(epath.Path(builder.data_dir)) as folder:
+        splits = []
+        for name in dict.fromkeys(split for addition in additions for split in addition.splits):
+            mine = [addition for addition in additions if name in addition.splits]
+            split = tfds.core.SplitInfo(
+                name=name,
+                shard_lengths=[length for addition in mine for length in addition.splits[name].lengths],
+                num_bytes=sum(addition.splits[name].bytes for addition in mine),
+                filename_template=tfds.core.ShardedFileTemplate(
+                    data_dir=folder, dataset_name=builder.name, split=name, filetype_suffix=SUFFIX
+                ),
+            )
+            shards = [path for addition in mine for path in addition.shards(name)]
+            for source, target in zip(shards, split.filepaths, strict=True):
+                ledger.link(source, target)
+            splits.append(split)
+        for addition in additions:
+            ledger.link(addition.told, told_of_run(folder, addition.manifest["run_id"]))
+        builder.info.set_splits(tfds.core.SplitDict(splits))
+        builder.info.write_to_directory(folder)  # `dataset_info.json` last
+
+
+def _told(version: str, recheck: Kept) -> dict[str, Any]:
     """Returns what the metadata tell of a recheck."""
     nets = [net._asdict() for net in recheck.nets]
     return {"version": version, "asked": recheck.asked, "nets": nets, "counts": recheck.counts()}
-
-
-def recheck_note(recheck: Recheck, kind: Kind) -> str:
-    """Returns what new nets said of the examples of a kind, in a few lines."""
-    counts = recheck.counts()
-    told = [
-        f"{net} {', '.join(f'{of_net[status]} {status}' for status in kind.statuses if status in of_net)}"
-        for net, of_net in counts.items()
-    ]
-    return "\n".join(
-        [
-            f"Recheck of {recheck.asked}: {len(recheck.found)} {kind.noun} shown to new nets.",
-            f"Statuses by target net: {'; '.join(told)}.",
-            f"New nets: {', '.join(f'{net.name} {net.digest[:_DIGITS]}' for net in recheck.nets)}.",
-        ]
-    )
-
-
-def release_note(run: records.FinishedRun, kind: Kind, left_out: frozenset[tuple[str, str]]) -> str:
-    """Returns what a run adds to its dataset, in a few lines.
-
-    Args:
-      run: the run.
-      kind: of its examples.
-      left_out: (run id, example id) of near-duplicates.
-    """
-    manifest = run.manifest
-    names = class_names(manifest)
-    classes = collections.Counter(names[number] for number in _classes(run, kind, left_out))
-    added = sum(classes.values())
-    seed, digest = manifest["run_seed"], manifest["config_digest"][:_DIGITS]
-    found = ", ".join(_rate(net, *rates.rate(manifest, net)) for net in targets.names(manifest))
-    nets = ", ".join(f"{net['name']} {net['digest'][:_DIGITS]}" for net in manifest["nets"])
-    return "\n".join(
-        [
-            f"Run {manifest['run_id']} (run seed {seed}, config {digest}): {added} {kind.noun} for "
-            f"{manifest['seeds']}, {manifest['examples'] - added} near-duplicates left out.",
-            f"Found: {found}.",
-            f"Added by class: {_commonest(classes) or 'none'}.",
-            f"Nets: {nets}.",
-        ]
-    )
-
-
-def _classes(run: records.FinishedRun, kind: Kind, left_out: frozenset[tuple[str, str]]) -> Iterator[int]:
-    """Yields the classes of the examples that a run adds."""
-    column, run_id = kind.class_column, run.manifest["run_id"]
-    for path in (path for paths in run.chunks.values() for path in paths):
-        for row in records.read_table(path, ["id", "outcome", column]).to_pylist():
-            if row["outcome"] == records.FOUND and (run_id, row["id"]) not in left_out:
-                yield row[column]
-
-
-def _rate(target_net: str, found: int, trials: int) -> str:
-    share = f" ({100 * found / trials:.1f}%)" if trials else ""
-    return f"{target_net} {found} of {trials} trials{share}"
-
-
-def _commonest(classes: collections.Counter[str]) -> str:
-    listed = ", ".join(f"{name}: {count}" for name, count in classes.most_common(_LISTED))
-    return listed + (f" and {len(classes) - _LISTED} classes more" if len(classes) > _LISTED else "")
 
 
 def _make_default(root: epath.Path, task: str) -> None:

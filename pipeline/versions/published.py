@@ -17,8 +17,11 @@ from models import preflight, streams
 from models.errors import InputError
 from pipeline import formats
 from pipeline.config.recorded import Recorded, recorded
+from pipeline.formats import VERSION_FORMAT
 from pipeline.kinds import registry
 from pipeline.kinds.kind import Example, Kind
+from pipeline.workdir import ledger
+from tfds_builders.runs import told_of_run
 
 _TOGETHER, _AHEAD = 64, 16  # examples that are read at a time; how many times that while nets are asked about others
 
@@ -105,7 +108,17 @@ class Published:
     def runs(self) -> dict[str, Recorded]:
         """The runs by run id."""
         methods = registry.methods()
-        return {run["run_id"]: recorded(run, methods) for run in self.builder.info.metadata["runs"]}
+        return {run["run_id"]: recorded(self._told(run), methods) for run in self.builder.info.metadata["runs"]}
+
+    def _told(self, run: dict[str, Any]) -> dict[str, Any]:
+        """Returns what is told of a run, of which the metadata have the name, or (format 1) all."""
+        if "config" in run:
+            return run
+        path = told_of_run(epath.Path(self.builder.data_dir), run["run_id"])
+        told = ledger.read_json(path)
+        if told is None:
+            raise InputError(f"{path} is lost; move that version away and package it again.")
+        return told
 
     @property
     def image_shape(self) -> tuple[int, ...]:
@@ -205,7 +218,9 @@ def open_dataset(dataset: str, data_dir: epath.Path) -> Published:
             f"dataset '{dataset}' in {data_dir} is damaged ({preflight.reason(error)}); move that version away and "
             "package it again."
         ) from error
-    formats.check(metadata, f"dataset '{dataset}' in {data_dir}", "mine and package it anew, in a new workdir")
+    formats.check(
+        metadata, f"dataset '{dataset}' in {data_dir}", "mine and package it anew, in a new workdir", VERSION_FORMAT
+    )
     return published
 
 

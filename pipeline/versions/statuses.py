@@ -9,7 +9,8 @@ from __future__ import annotations
 import collections
 import dataclasses
 import datetime
-from collections.abc import Sequence
+import functools
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import pyarrow as pa
@@ -63,43 +64,102 @@ class Recheck:
         return {net: dict(of_net) for net, of_net in counts.items()}
 
 
-def read(folder: epath.Path) -> list[Recheck]:
-    """Reads a task's rechecks, first kept first.
+@dataclasses.dataclass(frozen=True)
+class Kept:
+    """A recheck in the ledger, whose statuses are read when they are asked for.
 
-    Raises:
-      InputError: a recheck's statuses are not those that were kept with it.
+    Attributes:
+      about: what its JSON file says.
+      path: of its statuses.
     """
-    return [_read(folder, number) for number in _numbers(folder)]
+
+    about: dict[str, Any]
+    path: epath.Path
+
+    @property
+    def asked(self) -> str:
+        """The version, such as "1.0.0"."""
+        return self.about["asked"]
+
+    @property
+    def runs(self) -> int:
+        """How many finished runs the version holds."""
+        return self.about["runs"]
+
+    @property
+    def nets(self) -> tuple[Net, ...]:
+        """The new nets, sorted."""
+        return tuple(Net(net["name"], net["digest"]) for net in self.about["nets"])
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 (hex) of its statuses."""
+        return self.about["sha256"]
+
+    def counts(self) -> dict[str, dict[str, int]]:
+        """Returns target net -> status -> how many examples have it."""
+        return dict(self.about["counts"]) if "counts" in self.about else self.recheck.counts()
+
+    @functools.cached_property
+    def recheck(self) -> Recheck:
+        """All of it; raises InputError if its statuses are not those that were kept with it."""
+        if not self.path.exists() or ledger.file_digest(self.path) != self.digest:
+            raise InputError(f"{self.path} is not what the recheck wrote; restore it.")
+        found = tuple(Rechecked(**row) for row in records.read_table(self.path).to_pylist())
+        return Recheck(self.asked, self.runs, self.nets, found)
+
+    @functools.cached_property
+    def statuses(self) -> dict[str, str]:
+        """The status of each example that it asked about, by id."""
+        return {one.id: one.status for one in self.recheck.found}
 
 
-def _read(folder: epath.Path, number: int) -> Recheck:
-    about, path = ledger.read_json(folder / f"{number:06d}.json"), folder / f"{number:06d}.parquet"
-    assert about is not None
-    if not path.exists() or ledger.file_digest(path) != about["sha256"]:
-        raise InputError(f"{path} is not what the recheck wrote; restore it.")
-    found = tuple(Rechecked(**row) for row in records.read_table(path).to_pylist())
-    return Recheck(
-        about["asked"], about["runs"], tuple(Net(net["name"], net["digest"]) for net in about["nets"]), found
-    )
+def read(folder: epath.Path) -> list[Kept]:
+    """Returns a task's rechecks, first kept first."""
+    kept = []
+    for number in _numbers(folder):
+        about = ledger.read_json(folder / f"{number:06d}.json")
+        assert about is not None
+        kept.append(Kept(about, folder / f"{number:06d}.parquet"))
+    return kept
 
 
 def _numbers(folder: epath.Path) -> list[int]:
     return sorted(int(path.stem) for path in folder.iterdir() if path.suffix == ".json") if folder.exists() else []
 
 
-def newest(rechecks: Sequence[Recheck]) -> dict[str, str]:
-    """Returns by id what was last said of each example."""
-    return {one.id: one.status for recheck in rechecks for one in recheck.found}
+def newest(rechecks: Sequence[Kept], ids: Iterable[str]) -> dict[str, str]:
+    """Returns by id what was last said of examples; those that no recheck asked about are left out.
+
+    Args:
+      rechecks: first kept first. They are read from the last on, until all examples have a status.
+      ids: of the examples.
+
+    Raises:
+      InputError: the statuses of one are not those that were kept with it.
+    """
+    told: dict[str, str] = {}
+    left = set(ids)
+    for recheck in reversed(rechecks):
+        if left:
+            said = recheck.statuses
+            told |= {name: said[name] for name in left & said.keys()}
+            left -= said.keys()
+    return told
 
 
-def nothing_new(recheck: Recheck, before: Sequence[Recheck], kind: Kind) -> bool:
+def nothing_new(recheck: Recheck, before: Sequence[Kept], kind: Kind) -> bool:
     """Tells whether the last that was said of each example is the same, and by the same nets."""
 
     def said(each: Recheck) -> dict[str, tuple[str, list[Net]]]:
         return {one.id: (one.status, _asked(each, one, kind)) for one in each.found}
 
-    last = {name: answer for each in before for name, answer in said(each).items()}
-    return all(last.get(name) == answer for name, answer in said(recheck).items())
+    left = said(recheck)
+    for kept in reversed(before):
+        last = said(kept.recheck) if left else {}
+        if any(left.pop(name) != last[name] for name in left.keys() & last.keys()):
+            return False
+    return not left
 
 
 def _asked(recheck: Recheck, one: Rechecked, kind: Kind) -> list[Net]:
@@ -124,6 +184,7 @@ def keep(folder: epath.Path, recheck: Recheck, sources: dict[str, str]) -> None:
         "asked": recheck.asked,
         "runs": recheck.runs,
         "nets": [{**net._asdict(), "source": sources[net.digest]} for net in recheck.nets],
+        "counts": list(recheck.counts().items()),  # in their order
         "finished_at": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "sha256": ledger.file_digest(path),
     }

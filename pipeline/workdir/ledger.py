@@ -8,6 +8,7 @@
         progress/                         mistakes: one file a unit under way; there while the run mines
         failures/                         what failed since the last start (`pipeline.runs.failures`)
         trials.parquet, set_aside.jsonl, manifest.json    written when all units are there
+        signatures.parquet, dataset/, published.json, addition.json    what it adds (`pipeline.versions.additions`)
     WORKDIR/ledger/rechecks/DATASET/TASK/ what new nets said of published examples (`pipeline.versions.statuses`)
     WORKDIR/ledger/DATASET/TASK.lock      locked by the run that works on the task (`pipeline.workdir.lock`)
     WORKDIR/datasets/                     a TFDS data_dir
@@ -37,6 +38,8 @@ from pipeline import formats
 
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _ASIDE = ".tmp"  # ending of files that are being written
+_BUILT_ASIDE = "incomplete."  # start of folders of versions that are being made, TFDS's and ours
+_NO_LINKS = {errno.EPERM, errno.EXDEV, errno.EMLINK, errno.ENOTSUP, errno.ENOSYS}  # a disk's, or too many of a file
 _IO_ERRORS = (OSError, tf.errors.OpError)  # of a disk, of a bucket
 
 
@@ -72,10 +75,48 @@ def write_whole(path: epath.Path, data: bytes) -> None:
         raise
 
 
+def link(source: epath.Path, target: epath.Path) -> None:
+    """Gives a file another name as well; where a disk cannot, and in a bucket, copies it.
+
+    Raises:
+      OSError: it cannot be written.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if "://" in os.fspath(target):
+        with io_errors():
+            source.copy(target, overwrite=True)
+        return
+    try:
+        os.link(source, target)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        source.copy(target)
+
+
+@contextlib.contextmanager
+def appearing(folder: epath.Path) -> Iterator[epath.Path]:
+    """Yields a folder that is filled in place of another, which it becomes when all went well.
+
+    A bucket has no folders to rename: there it is the other itself, whose last file tells that it is whole.
+    """
+    if "://" in os.fspath(folder):
+        yield folder
+        return
+    aside = folder.parent / f"{_BUILT_ASIDE}{uuid.uuid4().hex}_{folder.name}"
+    aside.mkdir(parents=True)
+    try:
+        yield aside
+        aside.rename(folder)
+    except BaseException:
+        aside.rmtree(missing_ok=True)
+        raise
+
+
 def sweep_builds(folder: epath.Path) -> None:
-    """Removes what killed builds of a TFDS dataset left in the folder of its versions."""
+    """Removes what killed builds left in the folder of its versions."""
     for path in folder.iterdir() if folder.exists() else []:
-        if path.name.startswith("incomplete."):
+        if path.name.startswith(_BUILT_ASIDE):
             path.rmtree()
 
 

@@ -195,10 +195,12 @@ def _with_format(path: pathlib.Path, number: int | None) -> None:
 
 
 OTHERS = [None, 0, 2]
+OTHERS_OF_VERSIONS = [None, 0, 3]  # 2 is read
 SENTENCES = {
     None: "was made by an older version of peer-pressure; ",
     0: "was made by an older version of peer-pressure; ",
     2: "has format 2, and this version of peer-pressure reads formats up to 1; upgrade it",
+    3: "has format 3, and this version of peer-pressure reads formats up to 2; upgrade it",
 }
 
 
@@ -208,7 +210,7 @@ def _refused(outcome: Outcome, what: str, number: int | None) -> None:
     assert re.fullmatch(sentence, outcome.err.splitlines()[-1])
 
 
-@pytest.mark.parametrize("number", OTHERS)
+@pytest.mark.parametrize("number", OTHERS_OF_VERSIONS)
 @pytest.mark.parametrize("dataset", NEWEST)
 def test_a_version_of_another_format_is_refused_in_one_sentence(own, dataset, number):
     published, _ = _open(own, dataset)

@@ -152,10 +152,6 @@ def test_without_a_judge_there_is_none_named(build):
     assert pair["judge"] == {"name": b"", "digest": b"", "class": -1, "confidence": 0.0}
 
 
-def test_the_metadata_have_the_attacks_settings(build):
-    assert build().info.metadata["runs"][0]["config"]["attack"] == {"iterations": 150}
-
-
 def test_a_task_without_a_twin_is_a_valid_version(build):
     loaded = build(chunks=NONE_FOUND, most=0)
     assert loaded.info.full_name == "adversarial_pairs/made_up/1.0.0"
@@ -165,7 +161,6 @@ def test_a_task_without_a_twin_is_a_valid_version(build):
 def test_what_is_left_out_is_not_there(build):
     loaded = build(left_out=frozenset({("first", IDS[0]), ("another run", IDS[1])}))
     assert set(examples(loaded, "test")) == {IDS[1]}
-    assert loaded.info.metadata["near_duplicates_left_out"] == 2
 
 
 def test_a_split_of_which_all_is_left_out_is_not_declared(build):

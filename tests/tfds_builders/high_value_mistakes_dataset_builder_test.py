@@ -127,7 +127,6 @@ def test_float64_values_are_kept_bit_for_bit(build):
 def test_what_is_left_out_is_not_there(build):
     builder = build(left_out=frozenset({("first", IDS[0])}))
     assert set(examples(builder, "test")) == {IDS[1]}
-    assert builder.info.metadata["near_duplicates_left_out"] == 1
 
 
 def test_the_status_is_what_was_said_of_the_example_and_empty_where_nobody_asked(build):

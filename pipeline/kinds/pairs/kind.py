@@ -30,6 +30,7 @@ class Pairs(Kind):
 
     name = "adversarial_pairs"
     noun = "adversarial pairs"
+    near = 0.5  # twins of one image are as near to each other as the noise is faint
     statuses = (HEALED, FOOLED)
     legend = "healed: the twin is read as its original; fooled: as anything else"
     checked = (

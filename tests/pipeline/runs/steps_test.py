@@ -18,7 +18,7 @@ from PIL import Image
 from models import training
 from pipeline import records
 from pipeline.config import config_file
-from pipeline.formats import FORMAT
+from pipeline.formats import FORMAT, VERSION_FORMAT
 from pipeline.kinds import registry
 from pipeline.kinds.mistakes.methods import MovedGrading
 from pipeline.operators.affine import Affine
@@ -97,12 +97,13 @@ def test_the_dataset_loads_without_a_task_where_the_builder_is_imported(finished
 
 def test_the_metadata_tell_run_nets_and_counts(finished):
     info = tfds.builder(NAME, data_dir=finished.datasets).info
-    (run,) = info.metadata["runs"]
     manifest = finished.manifest("first")
+    assert info.metadata["runs"] == [{key: manifest[key] for key in ("run_id", "config_digest")}]
+    run = json.loads((finished.published / "1.0.0" / "runs" / "first.json").read_text())
     for key in ("run_id", "run_seed", "nets", "counts", "config", "config_digest", "code_version", "seeds", "reading"):
         assert run[key] == manifest[key]
     assert info.metadata["near_duplicates_left_out"] == 0
-    assert str(finished.path) not in json.dumps(dict(info.metadata))
+    assert str(finished.path) not in json.dumps([dict(info.metadata), run])
 
 
 def test_plan_and_manifest_tell_which_features_were_read_and_by_which_rule(finished):
@@ -115,7 +116,7 @@ def test_plan_manifest_chunks_and_version_tell_their_format(finished):
     run = finished.ledger / "first"
     plan, manifest = (json.loads((run / name).read_text()) for name in ("plan.json", "manifest.json"))
     metadata = tfds.builder(NAME, data_dir=finished.datasets).info.metadata
-    assert plan["format"] == manifest["format"] == metadata["format"] == FORMAT
+    assert plan["format"] == manifest["format"] == FORMAT and metadata["format"] == VERSION_FORMAT
     assert {int(pq.read_schema(path).metadata[b"format"]) for path in (run / "chunks").iterdir()} == {FORMAT}
 
 

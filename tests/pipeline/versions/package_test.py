@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import shutil
 
-import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
+from etils import epath
 
 from pipeline import records
-from pipeline.kinds.kind import Kind
 from pipeline.kinds.mistakes.kind import MISTAKES
-from pipeline.kinds.pairs.kind import PAIRS
 from pipeline.versions import package
+from pipeline.versions.additions import Addition, Split
+from pipeline.versions.release_notes import release_note
 from tests.pipeline.conftest import ATTACK
 from tests.tfds_builders.made_up import MANIFEST
 
@@ -73,7 +73,13 @@ def test_a_run_after_an_empty_one_fills_the_next_version(work, peerpressure, con
     assert len(work.examples("1.1.0")) == work.manifest("some")["examples"] > 0
 
 
+def _forget_what_it_adds(run) -> None:
+    (run / "addition.json").unlink()
+
+
 def test_a_changed_chunk_is_refused(copied, peerpressure, config, half_written):
+    _forget_what_it_adds(copied.ledger / "first")
+    shutil.rmtree(copied.published / "1.0.0")
     chunk = copied.ledger / "first" / "chunks" / "000003.parquet"
     content = bytearray(chunk.read_bytes())
     content[len(content) // 2] ^= 1
@@ -85,6 +91,8 @@ def test_a_changed_chunk_is_refused(copied, peerpressure, config, half_written):
 
 
 def test_a_lost_chunk_is_refused(copied, peerpressure, config):
+    _forget_what_it_adds(copied.ledger / "first")
+    shutil.rmtree(copied.published / "1.0.0")
     (copied.ledger / "first" / "chunks" / "000003.parquet").unlink()
     outcome = peerpressure("package", "--config", config(), "--workdir", copied.path)
     assert outcome.code == 2 and "000003.parquet is not the chunk" in outcome.err
@@ -111,15 +119,13 @@ def test_a_run_with_other_classes_does_not_join_the_task(
     assert not half_written(copied.path)
 
 
-@pytest.mark.parametrize("lost", ["*", "*.tfrecord*", "features.json"])
+@pytest.mark.parametrize("lost", ["*", "*.tfrecord*", "features.json", "runs"])
 def test_a_version_of_which_files_are_lost_is_written_again_with_the_same_bytes(
     copied, finished, peerpressure, config, tree, lost
 ):
     version = copied.published / "1.0.0"
-    for path in sorted(version.glob(lost)):
-        path.unlink()
-    if lost == "*":
-        version.rmdir()
+    for path in [version] if lost == "*" else sorted(version.glob(lost)):
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
     outcome = peerpressure("package", "--config", config(), "--workdir", copied.path)
     assert outcome.code == 0 and f"{NAME}:1.0.0 written" in outcome.out
     assert tree(copied.published) == tree(finished.published)
@@ -165,76 +171,23 @@ def test_a_version_of_runs_that_were_removed_is_not_taken_for_another(copied, pe
     assert [run["run_id"] for run in runs] == ["first", "third"]
 
 
-@pytest.fixture
-def run_of(tmp_path):
-    """Makes a finished run of finds: (id, seed image, target net, wrong class, grey of its 4 x 4 pixels).
-
-    What a net takes for a class, 3 to 5, is of the class three below.
-    """
-
-    def write(run_id: str, kind: Kind, *finds: tuple[str, str, str, int, int]) -> records.FinishedRun:
-        keys = ("id", "seed_id", "target_net", "wrong_class", "image")
-        rows = [dict(zip(keys, find, strict=True)) for find in finds]
-        columns = {key: [row[key] for row in rows] for key in keys}
-        columns["image"] = [records.encode_png(np.full((4, 4, 1), grey, np.uint8)) for grey in columns["image"]]
-        columns["outcome"] = [records.FOUND] * len(rows)
-        columns["label"] = [wrong_class - 3 for wrong_class in columns["wrong_class"]]
-        path = tmp_path / f"{run_id}.parquet"
-        path.write_bytes(records.table_bytes(records.chunk_table(kind.schema(), columns, len(rows))))
-        counts = {"left": {records.FOUND: len(rows), records.EXHAUSTED: 5}}
-        told = {"run_id": run_id, "dataset": kind.name, "examples": len(rows), "counts": counts}
-        manifest = {**MANIFEST, **told, "config": {"search": {"targets": "left"}}}
-        return records.FinishedRun(manifest, {"test": [str(path)]})
-
-    return write
-
-
-@pytest.mark.parametrize("kind", [MISTAKES, PAIRS], ids=lambda kind: kind.name)
-def test_what_is_near_in_image_net_and_wrong_class_is_left_out_and_nothing_else(run_of, kind):
-    first = run_of("first", kind, ("a", "seed", "left", 3, 100), ("b", "other seed", "left", 3, 100))
-    second = run_of(
-        *("second", kind),
-        ("near", "seed", "left", 3, 101),
-        ("another class", "seed", "left", 4, 100),
-        ("another net", "seed", "right", 3, 100),
-        ("far", "seed", "left", 3, 102),
-        ("near the far one", "seed", "left", 3, 103),
+def test_a_release_note_counts_what_is_added_by_class_and_what_is_left_out(tmp_path):
+    counts = {"left": {records.FOUND: 5, records.EXHAUSTED: 5}}
+    told = {"run_id": "second", "dataset": MISTAKES.name, "counts": counts, "config": {"search": {"targets": "left"}}}
+    classes, splits = [(1, 2), (2, 1)], {"test": Split([3], 100)}
+    addition = Addition({**MANIFEST, **told}, epath.Path(tmp_path / "told"), 2, classes, splits, epath.Path(tmp_path))
+    note = release_note(addition, MISTAKES).splitlines()
+    assert note[0] == (
+        f"Run second (run seed 7, config {'d' * 12}): 3 mistakes for made_up:1.0.0, 2 near-duplicates left out."
     )
-    assert package.near_duplicates([first], kind) == frozenset()
-    assert package.near_duplicates([first, second], kind) == {
-        ("second", "near"),
-        ("second", "near the far one"),
-    }
-
-
-def test_a_release_note_counts_what_is_added_by_class_and_what_is_left_out(run_of):
-    first = run_of("first", MISTAKES, ("a", "seed", "left", 3, 100), ("b", "other seed", "left", 4, 100))
-    second = run_of(
-        *("second", MISTAKES),
-        *(("near", "seed", "left", 3, 101), ("nearer", "other seed", "left", 4, 100)),
-        *(("new", "third seed", "left", 4, 100), ("newer", "third seed", "left", 5, 9), ("far", "seed", "left", 3, 9)),
-    )
-    left_out = package.near_duplicates([first, second], MISTAKES)
-    for run, told, classes in (
-        (first, "2 mistakes for made_up:1.0.0, 0 near-duplicates left out.", "zero: 1, one: 1"),
-        (second, "3 mistakes for made_up:1.0.0, 2 near-duplicates left out.", "one: 1, two: 1, zero: 1"),
-    ):
-        note = package.release_note(run, MISTAKES, left_out).splitlines()
-        assert note[0] == f"Run {run.manifest['run_id']} (run seed 7, config {'d' * 12}): {told}"
-        assert note[2] == f"Added by class: {classes}."
-    assert package.release_note(second, MISTAKES, left_out).splitlines()[1] == "Found: left 5 of 10 trials (50.0%)."
-
-
-def test_what_has_the_id_of_an_earlier_example_is_left_out_though_its_pixels_and_class_differ(run_of):
-    first = run_of("first", MISTAKES, ("a", "seed", "left", 3, 0))
-    second = run_of("second", MISTAKES, ("a", "seed", "left", 4, 200), ("b", "other seed", "left", 4, 200))
-    assert package.near_duplicates([first, second], MISTAKES) == {("second", "a")}
+    assert note[1] == "Found: left 5 of 10 trials (50.0%)."
+    assert note[2] == "Added by class: one: 2, two: 1."
 
 
 def test_runs_of_a_task_may_compose_moves_in_other_ways_and_not_be_of_another_operator():
     operator = {"name": "affine", "parameter_names": ["scale"], "composed_shapes": {}, "compose": "matrix"}
     first, image, other = (
-        records.FinishedRun({**MANIFEST, "operator": {**operator, **changes}}, {})
+        {**MANIFEST, "operator": {**operator, **changes}}
         for changes in ({}, {"compose": "image"}, {"name": "brightness"})
     )
     package._check_same_features([first, image], "tiny")

@@ -1,0 +1,258 @@
+"""What each finished run of a task adds to its dataset, written once beside the run; versions are made of it.
+
+Packaging night N so costs what night N found, however many nights there were. In a run's folder:
+
+    signatures.parquet   which finds are near-duplicates of earlier ones (`pipeline.versions.near_duplicates`)
+    dataset/             a TFDS data_dir with the run's own dataset: the shards that versions are made of
+    addition.json        what is told of them; written last
+
+All of it can be made again of the run's chunks. Shards are written again where a recheck gave some of their examples
+another status, or where another run became an earlier one of their task.
+"""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+import tensorflow_datasets as tfds
+from etils import epath
+
+from models.errors import InputError
+from pipeline import formats, records
+from pipeline.kinds.kind import Kind
+from pipeline.progress import Bar
+from pipeline.versions import statuses
+from pipeline.versions.near_duplicates import Earlier, Signatures, decided
+from pipeline.versions.statuses import Kept
+from pipeline.workdir import ledger
+from pipeline.workdir.ledger import RunFolder
+from tfds_builders.runs import RunsConfig
+
+SUFFIX = "tfrecord"  # of shards
+_STEPS = 3  # an example is looked at, made, and written
+# When a run was finished, how it was cut, where its nets lie and what it took say nothing about its examples.
+_PRIVATE = ("units", "finished_at", "set_aside", "net_paths", "counters")
+
+
+@dataclasses.dataclass(frozen=True)
+class Split:
+    """The shards of a split that a run adds to: how many examples are in each, and the bytes of all."""
+
+    lengths: list[int]
+    bytes: int
+
+
+@dataclasses.dataclass(frozen=True)
+class Addition:
+    """What a run adds to its dataset.
+
+    Attributes:
+      manifest: what is published of the run's.
+      told: the file that holds it.
+      near_duplicates: how many of its finds are left out.
+      classes: (number of a class, how many examples it adds), by the class that the kind counts by; commonest first.
+      splits: name -> its shards; those with examples alone.
+      folder: of the shards.
+    """
+
+    manifest: dict[str, Any]
+    told: epath.Path
+    near_duplicates: int
+    classes: list[tuple[int, int]]
+    splits: dict[str, Split]
+    folder: epath.Path
+
+    @property
+    def examples(self) -> int:
+        """How many examples the run adds."""
+        return sum(count for _, count in self.classes)
+
+    def shards(self, split: str) -> list[epath.Path]:
+        """Returns the files of a split, in order."""
+        lengths, name = self.splits[split].lengths, self.manifest["dataset"]
+        template = tfds.core.ShardedFileTemplate(self.folder, dataset_name=name, split=split, filetype_suffix=SUFFIX)
+        return tfds.core.SplitInfo(split, lengths, 0, template).filepaths
+
+
+@dataclasses.dataclass(frozen=True)
+class _Files:
+    """Where a run keeps what it adds."""
+
+    run: RunFolder
+
+    @property
+    def signatures(self) -> epath.Path:
+        return self.run.path / "signatures.parquet"
+
+    @property
+    def data_dir(self) -> epath.Path:
+        return self.run.path / "dataset"
+
+    @property
+    def told(self) -> epath.Path:
+        return self.run.path / "published.json"
+
+    @property
+    def addition(self) -> epath.Path:
+        return self.run.path / "addition.json"
+
+
+class Additions:
+    """What the finished runs of a task add, each by its place among them.
+
+    Args:
+      folders: of the runs, first finished first.
+      kind: of their examples.
+      rechecks: of the task, first kept first.
+
+    Raises:
+      InputError: a run has a format that is not read here.
+    """
+
+    def __init__(self, folders: Sequence[RunFolder], kind: Kind, rechecks: Sequence[Kept]):
+        self.kind, self.rechecks = kind, rechecks
+        self.manifests = [_manifest(folder) for folder in folders]
+        self._folders = list(folders)
+        self._chains = list(itertools.accumulate(self.manifests, _chained, initial=""))[1:]  # each and those before it
+
+    def written(self) -> list[Addition]:
+        """Returns what each run adds; what is not written yet is.
+
+        Raises:
+          InputError: a chunk that is needed, or a recheck, was changed.
+          OSError: the workdir cannot be written to.
+        """
+        places = range(len(self._folders))
+        waiting = [place for place in places if not self._is_written(place)]
+        count = sum(self.manifests[place]["examples"] for place in waiting)
+        moves = 0
+        with Bar("package", count, "example") as bar:
+
+            def moved(count: int) -> None:
+                nonlocal moves
+                moves += count
+                bar.show(moves // _STEPS)
+
+            for place in waiting:
+                self._write(place, moved)
+        return [self._read(place) for place in places]
+
+    def _asked_about(self, place: int) -> list[Kept]:
+        """Returns the rechecks that were asked about the examples of a run."""
+        return [recheck for recheck in self.rechecks if recheck.runs > place]
+
+    def _expected(self, place: int) -> dict[str, Any]:
+        """Returns what `addition.json` says where it holds: what the addition was made of."""
+        rechecks = [recheck.digest for recheck in self._asked_about(place)]
+        return {"format": formats.FORMAT, "runs": self._chains[place], "rechecks": rechecks}
+
+    def _is_written(self, place: int) -> bool:
+        """Tells whether what a run adds is there whole, and made of what there is."""
+        files = _Files(self._folders[place])
+        told = ledger.read_json(files.addition)
+        if told is None or {key: told.get(key) for key in self._expected(place)} != self._expected(place):
+            return False
+        addition = self._read(place)
+        shards = [path for split in addition.splits for path in addition.shards(split)]
+        return all(path.exists() for path in (files.signatures, files.told, *shards))
+
+    def _read(self, place: int) -> Addition:
+        """Returns what a run adds, once it is written."""
+        files = _Files(self._folders[place])
+        told = ledger.read_json(files.addition)
+        assert told is not None
+        splits = {name: Split(lengths, size) for name, lengths, size in told["splits"]}
+        folder = files.data_dir / told["folder"]
+        published = _publishable(self.manifests[place])
+        classes = [(number, count) for number, count in told["classes"]]
+        return Addition(published, files.told, told["near_duplicates"], classes, splits, folder)
+
+    def _write(self, place: int, moved: Callable[[int], None]) -> None:
+        """Writes what a run adds."""
+        files, manifest = _Files(self._folders[place]), self.manifests[place]
+        ledger.sweep_files(files.run.path)
+        run = records.FinishedRun(_publishable(manifest), _chunks(files.run, manifest))
+        signatures = self._signatures(place, run, moved)
+        run_id = manifest["run_id"]
+        config = RunsConfig(
+            name=manifest["task"],
+            version="1.0.0",
+            description=f"What run {run_id} adds to {self.kind.name}/{manifest['task']}.",
+            runs=(run,),
+            left_out=frozenset((run_id, name.decode()) for name in signatures.ids[signatures.left_out].tolist()),
+            near_duplicates=int(signatures.left_out.sum()),
+            statuses=statuses.newest(
+                self._asked_about(place), [name.decode() for name in signatures.kept().ids.tolist()]
+            ),
+            moved=lambda _: moved(1),
+        )
+        files.addition.unlink(missing_ok=True)
+        files.data_dir.rmtree(missing_ok=True)
+        ledger.write_json(files.told, run.manifest)
+        builder = self.kind.builder()(config=config, data_dir=files.data_dir)
+        nothing = bool(signatures.left_out.all())  # TFDS writes no split without examples
+        ledger.build(builder, tfds.download.DownloadConfig(max_examples_per_split=0 if nothing else None))
+        (files.data_dir / "downloads").rmtree(missing_ok=True)  # TFDS makes it, for nothing
+        splits = [
+            [name, split.shard_lengths, int(split.num_bytes)]
+            for name, split in builder.info.splits.items()
+            if split.num_examples
+        ]
+        classes = _classes(run, self.kind, config.left_out)
+        folder = "/".join((builder.name, config.name, str(config.version)))
+        about = {"near_duplicates": config.near_duplicates, "classes": classes, "splits": splits, "folder": folder}
+        ledger.write_json(files.addition, {**self._expected(place), **about})
+
+    def _signatures(self, place: int, run: records.FinishedRun, moved: Callable[[int], None]) -> Signatures:
+        """Returns the signatures of a run, which are kept from its first packaging on."""
+        path, told = _Files(self._folders[place]).signatures, ledger.read_json(_Files(self._folders[place]).addition)
+        if told is not None and told["runs"] == self._chains[place] and path.exists():
+            return Signatures.read(path)
+        signatures = decided(run, self.kind, self._earlier(place), moved)
+        ledger.write_whole(path, signatures.to_bytes())
+        return signatures
+
+    def _earlier(self, place: int) -> Iterator[Earlier]:
+        for folder, manifest in zip(self._folders[:place], self.manifests):
+            chunks = [str(folder.chunk(unit["number"])) for unit in manifest["units"]]
+            yield Earlier(Signatures.read(_Files(folder).signatures), chunks)
+
+
+def _manifest(folder: RunFolder) -> dict[str, Any]:
+    manifest = folder.manifest()
+    assert manifest is not None
+    formats.check(manifest, f"run '{folder.run_id}' in {folder.path}", "begin the task in a new workdir")
+    return manifest
+
+
+def _chained(before: str, manifest: dict[str, Any]) -> str:
+    return records.digest([before, manifest["run_id"], [unit["sha256"] for unit in manifest["units"]]])
+
+
+def _publishable(manifest: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in manifest.items() if key not in _PRIVATE}
+
+
+def _chunks(folder: RunFolder, manifest: dict[str, Any]) -> dict[str, list[str]]:
+    """Returns the paths of a run's chunks by split; raises InputError if one is not what the run wrote."""
+    chunks: dict[str, list[str]] = collections.defaultdict(list)
+    for unit in manifest["units"]:
+        path = folder.chunk(unit["number"])
+        if not path.exists() or ledger.file_digest(path) != unit["sha256"]:
+            raise InputError(f"{path} is not the chunk that run '{folder.run_id}' wrote; restore it, or mine again.")
+        chunks[unit["split"]].append(str(path))
+    return dict(chunks)
+
+
+def _classes(run: records.FinishedRun, kind: Kind, left_out: frozenset[tuple[str, str]]) -> list[tuple[int, int]]:
+    """Returns the classes of which a run adds examples, and how many, the commonest first."""
+    column, run_id = kind.class_column, run.manifest["run_id"]
+    classes: collections.Counter[int] = collections.Counter()
+    for path in (path for paths in run.chunks.values() for path in paths):
+        rows = records.finds(records.read_table(path, ["id", "outcome", column])).to_pylist()
+        classes.update(row[column] for row in rows if (run_id, row["id"]) not in left_out)
+    return classes.most_common()
