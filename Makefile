@@ -52,12 +52,13 @@ lint: $(STAMP)  ## Check style and types
 faults: $(STAMP)  ## Put faults into the code, one at a time, and see that the tests notice each
 	TF_CPP_MIN_LOG_LEVEL=2 $(BIN)/python -m tests.faults
 
-bench: $(BENCH_STAMP)  ## Measure searches, attacks, training and checks against their limits and peers (needs MNIST prepared)
+bench: $(BENCH_STAMP)  ## Measure searches, attacks, training, checks and nights against their limits and peers (needs MNIST prepared)
 	TF_CPP_MIN_LOG_LEVEL=2 $(BIN)/python -m benchmarks.search
 	TF_CPP_MIN_LOG_LEVEL=2 $(BIN)/python -m benchmarks.attack
 	TF_CPP_MIN_LOG_LEVEL=2 $(BIN)/python -m benchmarks.foolbox_attack
 	TF_CPP_MIN_LOG_LEVEL=2 $(BIN)/python -m benchmarks.garbage
 	TF_CPP_MIN_LOG_LEVEL=2 $(BIN)/python -m benchmarks.nets
+	TF_CPP_MIN_LOG_LEVEL=2 $(BIN)/python -m benchmarks.nights
 
 flink: .flink/.fetched  ## Run the demo on a Flink cluster, kill a part of it, compare (needs Java and Maven)
 	$(BIN)/python deploy/flink/demo.py
