@@ -15,7 +15,7 @@ from __future__ import annotations
 import collections
 import dataclasses
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import tensorflow_datasets as tfds
@@ -145,76 +145,63 @@ class Additions:
         """Returns the rechecks that were asked about the examples of a run."""
         return [recheck for recheck in self.rechecks if recheck.runs > place]
 
-    def _expected(self, place: int) -> dict[str, Any]:
+    def _made_of(self, place: int) -> dict[str, Any]:
         """Returns what `addition.json` says where it holds: what the addition was made of."""
         rechecks = [recheck.digest for recheck in self._asked_about(place)]
         return {"format": formats.FORMAT, "runs": self._chains[place], "rechecks": rechecks}
 
     def _is_written(self, place: int) -> bool:
         """Tells whether what a run adds is there whole, and made of what there is."""
+        return self._is_whole(place) and self._made_of(place).items() <= self._told(place).items()
+
+    def _is_whole(self, place: int) -> bool:
+        """Tells whether what a run adds is there whole, but for what rechecks say since."""
         files = _Files(self._folders[place])
-        told = ledger.read_json(files.addition)
-        if told is None or {key: told.get(key) for key in self._expected(place)} != self._expected(place):
+        if self._told(place).get("runs") != self._chains[place]:
             return False
         addition = self._read(place)
         shards = [path for split in addition.splits for path in addition.shards(split)]
         return all(path.exists() for path in (files.signatures, files.told, *shards))
 
+    def _told(self, place: int) -> dict[str, Any]:
+        """Returns what `addition.json` says; nothing if it is not there."""
+        return ledger.read_json(_Files(self._folders[place]).addition) or {}
+
     def _read(self, place: int) -> Addition:
         """Returns what a run adds, once it is written."""
-        files = _Files(self._folders[place])
-        told = ledger.read_json(files.addition)
-        assert told is not None
+        files, told = _Files(self._folders[place]), self._told(place)
         splits = {name: Split(lengths, size) for name, lengths, size in told["splits"]}
-        folder = files.data_dir / told["folder"]
-        published = _publishable(self.manifests[place])
         classes = [(number, count) for number, count in told["classes"]]
+        published, folder = _publishable(self.manifests[place]), files.data_dir / told["folder"]
         return Addition(published, files.told, told["near_duplicates"], classes, splits, folder)
 
     def _write(self, place: int, moved: Callable[[int], None]) -> None:
-        """Writes what a run adds."""
+        """Writes what a run adds; where rechecks changed no status of its examples, only that they did not."""
         files, manifest = _Files(self._folders[place]), self.manifests[place]
         ledger.sweep_files(files.run.path)
+        if self._is_whole(place):
+            said, told = self._statuses(place, Signatures.read(files.signatures)), self._told(place)
+            if records.digest(said) == told["statuses"]:
+                ledger.write_json(files.addition, told | self._made_of(place))
+                return
         run = records.FinishedRun(_publishable(manifest), _chunks(files.run, manifest))
         signatures = self._signatures(place, run, moved)
-        run_id = manifest["run_id"]
-        config = RunsConfig(
-            name=manifest["task"],
-            version="1.0.0",
-            description=f"What run {run_id} adds to {self.kind.name}/{manifest['task']}.",
-            runs=(run,),
-            left_out=frozenset((run_id, name.decode()) for name in signatures.ids[signatures.left_out].tolist()),
-            near_duplicates=int(signatures.left_out.sum()),
-            statuses=statuses.newest(
-                self._asked_about(place), [name.decode() for name in signatures.kept().ids.tolist()]
-            ),
-            moved=lambda _: moved(1),
-        )
-        files.addition.unlink(missing_ok=True)
-        files.data_dir.rmtree(missing_ok=True)
-        ledger.write_json(files.told, run.manifest)
-        builder = self.kind.builder()(config=config, data_dir=files.data_dir)
-        nothing = bool(signatures.left_out.all())  # TFDS writes no split without examples
-        ledger.build(builder, tfds.download.DownloadConfig(max_examples_per_split=0 if nothing else None))
-        (files.data_dir / "downloads").rmtree(missing_ok=True)  # TFDS makes it, for nothing
-        splits = [
-            [name, split.shard_lengths, int(split.num_bytes)]
-            for name, split in builder.info.splits.items()
-            if split.num_examples
-        ]
-        classes = _classes(run, self.kind, config.left_out)
-        folder = "/".join((builder.name, config.name, str(config.version)))
-        about = {"near_duplicates": config.near_duplicates, "classes": classes, "splits": splits, "folder": folder}
-        ledger.write_json(files.addition, {**self._expected(place), **about})
+        said = self._statuses(place, signatures)
+        told = {"statuses": records.digest(said), **_built(run, self.kind, files, signatures, said, moved)}
+        ledger.write_json(files.addition, told | self._made_of(place))
 
     def _signatures(self, place: int, run: records.FinishedRun, moved: Callable[[int], None]) -> Signatures:
         """Returns the signatures of a run, which are kept from its first packaging on."""
-        path, told = _Files(self._folders[place]).signatures, ledger.read_json(_Files(self._folders[place]).addition)
-        if told is not None and told["runs"] == self._chains[place] and path.exists():
+        path = _Files(self._folders[place]).signatures
+        if self._told(place).get("runs") == self._chains[place] and path.exists():
             return Signatures.read(path)
         signatures = decided(run, self.kind, self._earlier(place), moved)
         ledger.write_whole(path, signatures.to_bytes())
         return signatures
+
+    def _statuses(self, place: int, signatures: Signatures) -> dict[str, str]:
+        """Returns what rechecks last said of the examples that a run adds, by id."""
+        return statuses.newest(self._asked_about(place), [name.decode() for name in signatures.kept().ids.tolist()])
 
     def _earlier(self, place: int) -> Iterator[Earlier]:
         for folder, manifest in zip(self._folders[:place], self.manifests):
@@ -246,6 +233,51 @@ def _chunks(folder: RunFolder, manifest: dict[str, Any]) -> dict[str, list[str]]
             raise InputError(f"{path} is not the chunk that run '{folder.run_id}' wrote; restore it, or mine again.")
         chunks[unit["split"]].append(str(path))
     return dict(chunks)
+
+
+def _built(
+    run: records.FinishedRun,
+    kind: Kind,
+    files: _Files,
+    signatures: Signatures,
+    said: Mapping[str, str],
+    moved: Callable[[int], None],
+) -> dict[str, Any]:
+    """Builds a run's own dataset in place of an earlier one, and returns what is told of it.
+
+    Args:
+      run: the run.
+      kind: of its examples.
+      files: where it keeps what it adds.
+      signatures: of its finds.
+      said: the statuses of its examples, by id.
+      moved: called with how many examples more are made, or written.
+    """
+    run_id, task = run.manifest["run_id"], run.manifest["task"]
+    config = RunsConfig(
+        name=task,
+        version="1.0.0",
+        description=f"What run {run_id} adds to {kind.name}/{task}.",
+        runs=(run,),
+        left_out=frozenset((run_id, name.decode()) for name in signatures.ids[signatures.left_out].tolist()),
+        near_duplicates=int(signatures.left_out.sum()),
+        statuses=said,
+        moved=lambda _: moved(1),
+    )
+    files.addition.unlink(missing_ok=True)
+    files.data_dir.rmtree(missing_ok=True)
+    ledger.write_json(files.told, run.manifest)
+    builder = kind.builder()(config=config, data_dir=files.data_dir)
+    nothing = bool(signatures.left_out.all())  # TFDS writes no split without examples
+    ledger.build(builder, tfds.download.DownloadConfig(max_examples_per_split=0 if nothing else None))
+    (files.data_dir / "downloads").rmtree(missing_ok=True)  # TFDS makes it, for nothing
+    splits = [split for split in builder.info.splits.values() if split.num_examples]
+    return {
+        "near_duplicates": config.near_duplicates,
+        "classes": _classes(run, kind, config.left_out),
+        "splits": [[split.name, split.shard_lengths, int(split.num_bytes)] for split in splits],
+        "folder": f"{builder.name}/{config.name}/{config.version}",
+    }
 
 
 def _classes(run: records.FinishedRun, kind: Kind, left_out: frozenset[tuple[str, str]]) -> list[tuple[int, int]]:
