@@ -3,12 +3,12 @@
 A first run is mined of the built-in digits. The nights are made of it: runs in the ledger with its manifest and its
 finds, each under a new id and with fresh noise in its image; one in twenty has the same noise every night, and is a
 near-duplicate from the second on. All nights have the same seed images and nets, so that every find is compared with
-those of all nights before. Each night is packaged by what `peerpressure package` does when libraries are loaded.
-Measured are
+those of all nights before. Each night is packaged; some of them in a process of their own, as `peerpressure package`
+does. Measured of these are, with the ratio to the second night, the first that has one before it,
 
-- seconds, with the ratio to the second night, the first that has one before it;
+- the seconds of packaging, and of the whole process, most of which loads libraries;
 - new disk: bytes of files and folders that were not there before, a file with two names counted once;
-- peak memory while it is packaged, of the whole process.
+- the process's peak memory.
 
 Every figure is from this run and this machine; only the ratios carry over.
 """
@@ -20,6 +20,7 @@ import copy
 import hashlib
 import json
 import pathlib
+import resource
 import stat
 import subprocess
 import sys
@@ -43,14 +44,15 @@ _TASK, _BASE = "digits", "base"
 _UNIT = 1000  # finds of a chunk
 _NOISE = 30  # levels of 255 by which a pixel may change
 _AGAIN = 20  # one in so many finds is the same every night
-_SHOWN = 12  # nights in the table
+_MEASURED = 12  # nights
 
 
 class Night(NamedTuple):
-    """What packaging a night took: seconds, bytes on the disk, bytes in memory."""
+    """What packaging a night took: seconds, those of the whole process, bytes on the disk, bytes in memory."""
 
     number: int
     seconds: float
+    process: float
     disk: int
     memory: int
 
@@ -73,9 +75,13 @@ def _image(base: bytes, night: int, place: int) -> bytes:
     return records.encode_png(np.clip(image + noise, 0, 255).astype(np.uint8))
 
 
+def _run_id(night: int) -> str:
+    return f"night-{night:04d}"
+
+
 def _make(workdir: pathlib.Path, manifest: dict[str, Any], finds: pa.Table, night: int, count: int) -> None:
     """Writes the run of a night into the ledger."""
-    run_id = f"night-{night:04d}"
+    run_id = _run_id(night)
     folder = workdir / "ledger" / MISTAKES.name / _TASK / run_id
     (folder / "chunks").mkdir(parents=True)
     units = []
@@ -106,54 +112,40 @@ def _new(run: pathlib.Path, version: pathlib.Path, before: set[pathlib.Path]) ->
     return sum(alone) + sum(path.stat().st_size for path in made)
 
 
-def _peak(reset: bool = False) -> int:
-    """Returns the peak memory of this process in bytes since it was reset."""
-    if reset:
-        pathlib.Path("/proc/self/clear_refs").write_text("5")
-    lines = pathlib.Path("/proc/self/status").read_text().splitlines()
-    (line,) = (line for line in lines if line.startswith("VmHWM"))
-    return 1024 * int(line.split()[1])
-
-
-def _packaged(workdir: pathlib.Path, night: int) -> Night:
-    ledger = Workdir.at(str(workdir))
-    run = ledger.finished_runs(f"{MISTAKES.name}/{_TASK}")[-1]
-    folder = pathlib.Path(run.path)
-    before = set(folder.rglob("*"))
-    _peak(reset=True)
+def _package(workdir: pathlib.Path) -> tuple[str, float]:
+    """Packages all there is; returns the version, and how many seconds it took."""
     begun = time.perf_counter()
-    packaged = package.package(ledger, MISTAKES.name, _TASK)
-    seconds, memory = time.perf_counter() - begun, _peak()
-    version = workdir / "datasets" / packaged.dataset.replace(":", "/")
-    return Night(night, seconds, _new(folder, version, before), memory)
+    packaged = package.package(Workdir.at(str(workdir)), MISTAKES.name, _TASK)
+    return packaged.dataset.replace(":", "/"), time.perf_counter() - begun
+
+
+def _measured(workdir: pathlib.Path, number: int) -> Night:
+    """Packages all there is in a process of its own."""
+    folder = workdir / "ledger" / MISTAKES.name / _TASK / _run_id(number)
+    before = set(folder.rglob("*"))
+    command = [sys.executable, "-m", "benchmarks.nights", "--package", str(workdir)]
+    begun = time.perf_counter()
+    out = subprocess.run(command, check=True, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL).stdout
+    process = time.perf_counter() - begun
+    version, seconds, memory = json.loads(out)
+    return Night(number, seconds, process, _new(folder, workdir / "datasets" / version, before), memory)
 
 
 def _tell(nights: list[Night]) -> None:
-    """Prints a table of some nights; single ones vary, so that each is the median of it and its neighbours."""
-    second = _smooth(nights, 1)
-    print(f"{'night':>6} {'seconds':>8} {'ratio':>6} {'new disk':>10} {'ratio':>6} {'peak memory':>12} {'ratio':>6}")
-    chosen = sorted({1, *np.linspace(1, len(nights) - 1, _SHOWN).astype(int).tolist()})
-    for place in chosen:
-        night = _smooth(nights, place)
-        ratios = [each / of for each, of in zip(night[1:], second[1:], strict=True)]
-        print(
-            f"{night.number:>6} {night.seconds:>8.2f} {ratios[0]:>6.2f} {night.disk / 1e6:>7.2f} MB {ratios[1]:>6.2f} "
-            f"{night.memory / 1e6:>9.0f} MB {ratios[2]:>6.2f}"
-        )
-
-
-def _smooth(nights: list[Night], place: int) -> Night:
-    mine = nights[max(1, place - 2) : place + 3]
-    seconds, disk, memory = (float(np.median([night[field] for night in mine])) for field in (1, 2, 3))
-    return Night(nights[place].number, seconds, int(disk), int(memory))
+    heads = ("packaging", "process", "new disk", "peak memory")
+    print(f"{'night':>6}" + "".join(f" {head:>12} {'ratio':>6}" for head in heads))
+    for night in nights:
+        ratios = [each / of for each, of in zip(night[1:], nights[0][1:], strict=True)]
+        seconds = [f"{night.seconds:.2f} s", f"{night.process:.2f} s"]
+        cells = [*seconds, f"{night.disk / 1e6:.2f} MB", f"{night.memory / 1e6:.0f} MB"]
+        print(f"{night.number:>6}" + "".join(f" {cell:>12} {ratio:>6.2f}" for cell, ratio in zip(cells, ratios)))
 
 
 def _draw(nights: list[Night], path: pathlib.Path) -> None:
     figure = matplotlib.figure.Figure(figsize=(9, 3), layout="constrained")
-    for axes, field, name, scale in zip(
-        figure.subplots(1, 3), (1, 2, 3), ("seconds", "new disk, MB", "peak memory, MB"), (1, 1e6, 1e6), strict=True
-    ):
-        axes.plot([night.number for night in nights], [night[field] / scale for night in nights], ".", markersize=3)
+    names = ("packaging, seconds", "new disk, MB", "peak memory, MB")
+    for axes, name, field, scale in zip(figure.subplots(1, 3), names, (1, 3, 4), (1, 1e6, 1e6), strict=True):
+        axes.plot([night.number for night in nights], [night[field] / scale for night in nights], "o-", markersize=3)
         axes.set_ylim(bottom=0)
         axes.set_title(name)
         axes.set_xlabel("night")
@@ -162,17 +154,19 @@ def _draw(nights: list[Night], path: pathlib.Path) -> None:
 
 def main(nights: int, examples: int, picture: pathlib.Path | None) -> None:
     """Measures and prints the table; draws it too if a file is given."""
-    logging.set_verbosity(logging.ERROR)
-    libraries.load()
+    chosen = {round(night) for night in np.linspace(2, nights, _MEASURED)}
+    told = []
     with tempfile.TemporaryDirectory() as folder:
         workdir = pathlib.Path(folder)
         manifest, finds = _base(workdir)
-        told = []
         for night in range(1, nights + 1):
             _make(workdir, manifest, finds, night, examples)
-            told.append(_packaged(workdir, night))
-        print(f"{nights} nights of {examples:,} examples, packaged one after the other")
-        _tell(told)
+            if night in chosen:
+                told.append(_measured(workdir, night))
+            else:
+                _package(workdir)
+    print(f"{nights} nights of {examples:,} examples, packaged one after the other")
+    _tell(told)
     if picture:
         _draw(told, picture)
 
@@ -181,6 +175,13 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--nights", type=int, default=100)
     parser.add_argument("--examples", type=int, default=5000)
-    parser.add_argument("--picture", type=pathlib.Path, help="a PNG of all nights")
+    parser.add_argument("--picture", type=pathlib.Path, help="a PNG of the nights that were measured")
+    parser.add_argument("--package", type=pathlib.Path, help=argparse.SUPPRESS)  # what a process of its own does
     arguments = parser.parse_args()
-    main(arguments.nights, arguments.examples, arguments.picture)
+    logging.set_verbosity(logging.ERROR)
+    libraries.load()
+    if arguments.package:
+        told = _package(arguments.package)
+        print(json.dumps([*told, 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss]))
+    else:
+        main(arguments.nights, arguments.examples, arguments.picture)

@@ -2,7 +2,7 @@
 
 Packaging night N so costs what night N found, however many nights there were. In a run's folder:
 
-    signatures.parquet   which finds are near-duplicates of earlier ones (`pipeline.versions.near_duplicates`)
+    signatures.npy   which finds are near-duplicates of earlier ones (`pipeline.versions.near_duplicates`)
     dataset/             a TFDS data_dir with the run's own dataset: the shards that versions are made of
     addition.json        what is told of them; written last
 
@@ -86,7 +86,7 @@ class _Files:
 
     @property
     def signatures(self) -> epath.Path:
-        return self.run.path / "signatures.parquet"
+        return self.run.path / "signatures.npy"
 
     @property
     def data_dir(self) -> epath.Path:
@@ -118,6 +118,7 @@ class Additions:
         self.manifests = [_manifest(folder) for folder in folders]
         self._folders = list(folders)
         self._chains = list(itertools.accumulate(self.manifests, _chained, initial=""))[1:]  # each and those before it
+        self._told = [ledger.read_json(_Files(folder).addition) or {} for folder in folders]
 
     def written(self) -> list[Addition]:
         """Returns what each run adds; what is not written yet is.
@@ -152,24 +153,25 @@ class Additions:
 
     def _is_written(self, place: int) -> bool:
         """Tells whether what a run adds is there whole, and made of what there is."""
-        return self._is_whole(place) and self._made_of(place).items() <= self._told(place).items()
+        return self._is_whole(place) and self._made_of(place).items() <= self._told[place].items()
 
     def _is_whole(self, place: int) -> bool:
         """Tells whether what a run adds is there whole, but for what rechecks say since."""
         files = _Files(self._folders[place])
-        if self._told(place).get("runs") != self._chains[place]:
+        if self._told[place].get("runs") != self._chains[place]:
             return False
         addition = self._read(place)
         shards = [path for split in addition.splits for path in addition.shards(split)]
         return all(path.exists() for path in (files.signatures, files.told, *shards))
 
-    def _told(self, place: int) -> dict[str, Any]:
-        """Returns what `addition.json` says; nothing if it is not there."""
-        return ledger.read_json(_Files(self._folders[place]).addition) or {}
+    def _tell(self, place: int, told: dict[str, Any]) -> None:
+        """Writes `addition.json`."""
+        self._told[place] = {**told, **self._made_of(place)}
+        ledger.write_json(_Files(self._folders[place]).addition, self._told[place])
 
     def _read(self, place: int) -> Addition:
         """Returns what a run adds, once it is written."""
-        files, told = _Files(self._folders[place]), self._told(place)
+        files, told = _Files(self._folders[place]), self._told[place]
         splits = {name: Split(lengths, size) for name, lengths, size in told["splits"]}
         classes = [(number, count) for number, count in told["classes"]]
         published, folder = _publishable(self.manifests[place]), files.data_dir / told["folder"]
@@ -180,20 +182,20 @@ class Additions:
         files, manifest = _Files(self._folders[place]), self.manifests[place]
         ledger.sweep_files(files.run.path)
         if self._is_whole(place):
-            said, told = self._statuses(place, Signatures.read(files.signatures)), self._told(place)
+            said, told = self._statuses(place, Signatures.read(files.signatures)), self._told[place]
             if records.digest(said) == told["statuses"]:
-                ledger.write_json(files.addition, told | self._made_of(place))
+                self._tell(place, told)
                 return
         run = records.FinishedRun(_publishable(manifest), _chunks(files.run, manifest))
         signatures = self._signatures(place, run, moved)
         said = self._statuses(place, signatures)
         told = {"statuses": records.digest(said), **_built(run, self.kind, files, signatures, said, moved)}
-        ledger.write_json(files.addition, told | self._made_of(place))
+        self._tell(place, told)
 
     def _signatures(self, place: int, run: records.FinishedRun, moved: Callable[[int], None]) -> Signatures:
         """Returns the signatures of a run, which are kept from its first packaging on."""
         path = _Files(self._folders[place]).signatures
-        if self._told(place).get("runs") == self._chains[place] and path.exists():
+        if self._told[place].get("runs") == self._chains[place] and path.exists():
             return Signatures.read(path)
         signatures = decided(run, self.kind, self._earlier(place), moved)
         ledger.write_whole(path, signatures.to_bytes())

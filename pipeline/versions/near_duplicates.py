@@ -18,11 +18,11 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
+import io
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from etils import epath
 
 from models.errors import InputError
@@ -33,16 +33,6 @@ _MOST = 2.0 / 255.0  # root mean square difference, pixels in [0, 1], from which
 _GROUPS = 64  # of pixels, in a sketch
 _SLACK = 2.0  # times the limit: up to there sketches do not tell
 _BLOCK = 256  # finds whose images, or whose pairs with others, are in memory at a time
-_SCHEMA = pa.schema(
-    [
-        pa.field("id", pa.binary()),
-        pa.field("key", pa.uint64()),
-        pa.field("limit", pa.float64()),
-        pa.field("sketch", pa.binary()),  # int32, little-endian
-        pa.field("unit", pa.int32()),
-        pa.field("left_out", pa.bool_()),
-    ]
-)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -74,25 +64,21 @@ class Signatures:
         return Signatures(*fields)
 
     def to_bytes(self) -> bytes:
-        """Returns them as a Parquet file; equal ones give equal bytes."""
-        sketches = [sketch.tobytes() for sketch in self.sketches.astype("<i4")]
-        columns = [self.ids.tolist(), self.keys, self.limits, sketches, self.units, self.left_out]
-        arrays = [pa.array(column, field.type) for column, field in zip(columns, _SCHEMA, strict=True)]
-        return records.table_bytes(pa.Table.from_arrays(arrays, schema=_SCHEMA))
+        """Returns them as a NumPy file of one structured array; equal ones give equal bytes."""
+        columns = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        kinds = [(name, column.dtype.newbyteorder("<"), column.shape[1:]) for name, column in columns.items()]
+        table = np.zeros(len(self), kinds)
+        for name, column in columns.items():
+            table[name] = column
+        stream = io.BytesIO()
+        np.save(stream, table, allow_pickle=False)
+        return stream.getvalue()
 
     @classmethod
-    def read(cls, path: epath.PathLike) -> Signatures:
+    def read(cls, path: epath.Path) -> Signatures:
         """Reads what `to_bytes` gave."""
-        table = records.read_table(path)
-        sketches = np.frombuffer(b"".join(table["sketch"].to_pylist()), "<i4").astype(np.int32)
-        return cls(
-            np.array(table["id"].to_pylist(), bytes),
-            table["key"].to_numpy(),
-            table["limit"].to_numpy(),
-            sketches.reshape(len(table), -1) if len(table) else sketches.reshape(0, 1),
-            table["unit"].to_numpy(),
-            table["left_out"].to_numpy(),
-        )
+        table = np.load(io.BytesIO(path.read_bytes()), allow_pickle=False)
+        return cls(*(table[field.name] for field in dataclasses.fields(cls)))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -121,8 +107,10 @@ def decided(
     mine = _signatures(chunks, kind, moved)
     left_out = mine.left_out.copy()
     images = _Images(chunks)
+    ids = mine.ids.tolist()
     for other in earlier:
-        left_out |= np.isin(mine.ids, other.signatures.ids)
+        known = set(other.signatures.ids.tolist())
+        left_out |= np.fromiter((name in known for name in ids), bool, len(ids))
         _leave_out(left_out, mine, images, other.signatures.kept(), _Images(other.chunks))
     first = np.unique(mine.ids, return_index=True)[1]
     left_out |= ~np.isin(np.arange(len(mine)), first)
@@ -227,13 +215,17 @@ class _Images:
         return records.decode_png(self._chunk(int(signatures.units[place]))[bytes(signatures.ids[place])])[None]
 
 
-def _pairs(some: np.ndarray, others: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the places in some keys, and those in others, of all pairs of equal ones; in order of the first."""
+def _pairs(some: np.ndarray, others: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Yields the places in some keys, and those in others, of all pairs of equal ones; in order of the first."""
     order = np.argsort(others, kind="stable")
     left, right = (np.searchsorted(others[order], some, side=side) for side in ("left", "right"))
     counts = right - left
-    within = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
-    return np.repeat(np.arange(len(some)), counts), order[np.repeat(left, counts) + within]
+    with_some = np.flatnonzero(counts)
+    for start in range(0, len(with_some), _BLOCK):
+        here = with_some[start : start + _BLOCK]
+        times = counts[here]
+        within = np.arange(times.sum()) - np.repeat(np.cumsum(times) - times, times)
+        yield np.repeat(here, times), order[np.repeat(left[here], times) + within]
 
 
 def _perhaps_near(mine: Signatures, others: Signatures, size: int) -> Iterator[tuple[int, int, float]]:
@@ -243,12 +235,10 @@ def _perhaps_near(mine: Signatures, others: Signatures, size: int) -> Iterator[t
       mine, others: of the finds.
       size: pixels times channels of an image.
     """
-    for start in range(0, len(mine), _BLOCK):
-        here, there = _pairs(mine.keys[start : start + _BLOCK], others.keys)
-        here += start
+    for here, there in _pairs(mine.keys, others.keys):
         limits = np.minimum(mine.limits[here], others.limits[there])
         differences = (mine.sketches[here] - others.sketches[there]).astype(np.float64)
-        distances = np.sqrt(np.sum(differences**2, axis=1) / size) / 255.0
+        distances = np.sqrt(np.einsum("ij,ij->i", differences, differences) / size) / 255.0
         for place in np.flatnonzero(distances <= _SLACK * limits):
             yield int(here[place]), int(there[place]), float(limits[place])
 

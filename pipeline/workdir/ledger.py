@@ -8,7 +8,7 @@
         progress/                         mistakes: one file a unit under way; there while the run mines
         failures/                         what failed since the last start (`pipeline.runs.failures`)
         trials.parquet, set_aside.jsonl, manifest.json    written when all units are there
-        signatures.parquet, dataset/, published.json, addition.json    what it adds (`pipeline.versions.additions`)
+        signatures.npy, dataset/, published.json, addition.json    what it adds (`pipeline.versions.additions`)
     WORKDIR/ledger/rechecks/DATASET/TASK/ what new nets said of published examples (`pipeline.versions.statuses`)
     WORKDIR/ledger/DATASET/TASK.lock      locked by the run that works on the task (`pipeline.workdir.lock`)
     WORKDIR/datasets/                     a TFDS data_dir

@@ -2,8 +2,8 @@
 
     python -m tests.golden.make [FOLDER]
 
-`golden_test.py` tells that later code still verifies, replays, rechecks and compares it. So it is made once, when
-`pipeline.formats.FORMAT` gets a new number, and never again; the default FOLDER is named after that number. The three
+`golden_test.py` tells that later code still verifies, replays, rechecks and compares it. So it is made once, when a
+number in `pipeline.formats` is a new one, and never again; the default FOLDER is named after these numbers. The three
 tasks are the TOML files beside this one: three tiny nets on digits of 8x8 pixels, in seconds.
 
 - high_value_mistakes: 1.0.0 of run "first", 1.1.0 of run "second" too, 1.2.0 with the statuses of a recheck
@@ -21,15 +21,16 @@ import numpy as np
 from PIL import Image
 from sklearn import datasets
 
-from pipeline.formats import FORMAT
+from pipeline.formats import FORMAT, VERSION_FORMAT
 
 HERE = pathlib.Path(__file__).parent
-WORKDIR = HERE / f"format_{FORMAT}"
+NEWEST = HERE / f"format_{FORMAT}_versions_{VERSION_FORMAT}"
+WORKDIRS = (HERE / "format_1", NEWEST)  # format_1: its versions have format 1, too
 TASKS = ("mistakes", "pairs", "garbage")  # the TOML files
 SUCCESSOR = ("mlp-6", "mlp-10")  # whose place which net takes in the recheck
 _MADE_IN = pathlib.Path("/tmp/peerpressure_golden")  # manifests tell of it: the same whoever makes it
 _CLASSES = {3: "three", 5: "five", 8: "eight", 9: "nine"}
-_NOT_NEEDED = ("*.lock", "curves.png", "downloads")
+_NOT_NEEDED = ("*.lock", "curves.png", "downloads", "reports", "dataset", "signatures.npy", "addition.json")
 
 
 def draw_digits(folder: pathlib.Path) -> None:
@@ -79,4 +80,4 @@ def main(to: pathlib.Path) -> None:
 
 
 if __name__ == "__main__":
-    main(pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else WORKDIR)
+    main(pathlib.Path(sys.argv[1]) if len(sys.argv) > 1 else NEWEST)

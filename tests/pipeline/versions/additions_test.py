@@ -107,14 +107,14 @@ def test_a_night_reads_no_chunk_of_a_run_that_is_written(two, monkeypatch):
 def test_what_runs_add_is_made_again_with_the_same_bytes_of_their_chunks(two, tree):
     before = tree(two.path)
     for run_id in ("first", "second"):
-        for name in ("signatures.parquet", "published.json", "addition.json"):
+        for name in ("signatures.npy", "published.json", "addition.json"):
             (two.ledger / run_id / name).unlink()
         shutil.rmtree(two.ledger / run_id / "dataset")
     shutil.rmtree(two.published / "1.1.0")
     assert _package(two) == "1.1.0" and tree(two.path) == before
 
 
-@pytest.mark.parametrize("lost", ["signatures.parquet", "published.json", "addition.json", "dataset"])
+@pytest.mark.parametrize("lost", ["signatures.npy", "published.json", "addition.json", "dataset"])
 def test_what_is_lost_of_a_run_is_made_again(two, tree, lost):
     before = tree(two.path)
     path = two.ledger / "first" / lost

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from etils import epath
 
 from pipeline import records
 from pipeline.kinds.garbage.kind import GARBAGE
@@ -93,12 +94,12 @@ def _changed(seed: np.ndarray, rms: float, number: int) -> np.ndarray:
 
 @pytest.mark.parametrize("shape", SIZES, ids=str)
 def test_faint_twins_of_one_image_are_other_pairs_unless_their_noise_is_the_same(run_of, shape):
-    """AlexNet's published mean distortion, 0.0065, is less than 2/255: any two twins of an image are nearer."""
+    """Somewhat fainter than AlexNet's on average (0.0065), their noise drawn apart: nearer to each other than 2/255."""
     seed = np.full(shape, 128, np.uint8)
-    twin, other = (_changed(seed, 0.0065, number) for number in (1, 2))
+    twin, other = (_changed(seed, 0.004, number) for number in (1, 2))
     same = twin.copy()
     same[:2, :2] += 1
-    assert 0.0065 < np.sqrt(np.mean((twin / 255 - other / 255) ** 2)) < 0.01
+    assert 0.004 < np.sqrt(np.mean((twin / 255 - other / 255) ** 2)) < 2 / 255
     finds = [("twin", "seed", "left", 3, twin), ("other", "seed", "left", 3, other), ("same", "seed", "left", 3, same)]
     assert _left_out(PAIRS, run_of("first", PAIRS, *finds, seed_grey=128)) == [{"same"}]
 
@@ -174,13 +175,13 @@ def test_signatures_are_read_back_and_equal_ones_give_equal_bytes(run_of, tmp_pa
     finds = [(f"{number}", "seed", "left", 3, 10 * number) for number in range(5)]
     signatures = decided(run_of("first", MISTAKES, *finds), MISTAKES, [])
     (tmp_path / "signatures").write_bytes(signatures.to_bytes())
-    read = Signatures.read(tmp_path / "signatures")
+    read = Signatures.read(epath.Path(tmp_path / "signatures"))
     assert read.to_bytes() == signatures.to_bytes()
     for name in ("ids", "keys", "limits", "sketches", "units", "left_out"):
         np.testing.assert_array_equal(getattr(read, name), getattr(signatures, name))
     none = decided(run_of("none", MISTAKES), MISTAKES, [Earlier(signatures, [])])
     (tmp_path / "empty").write_bytes(none.to_bytes())
-    assert len(Signatures.read(tmp_path / "empty")) == len(none) == 0
+    assert len(Signatures.read(epath.Path(tmp_path / "empty"))) == len(none) == 0
 
 
 def test_sketches_tell_how_far_images_are_apart():
