@@ -96,6 +96,7 @@ def show(parser: Any) -> None:
 def report(parser: Any) -> None:
     """Adds what `report` takes."""
     _dataset(parser, f"{_ANY}, or KIND/TASK@RUN for one run")
+    _sample(parser)
     _file(parser, "--out", "FOLDER", "write index.html and its pictures here, in place of WORKDIR/reports/...")
 
 

@@ -53,5 +53,7 @@ def _page(arguments: argparse.Namespace, workdir: Workdir) -> tuple[Page, epath.
     if not name.startswith(tuple(f"{kind.name}/" for kind in registry.KINDS)):
         expected = ", ".join(f"{kind.name}/TASK@RUN" for kind in registry.KINDS)
         raise InputError(f"'{arguments.dataset}' is no run of a task; expected {expected}.")
+    if arguments.sample is not None:
+        raise InputError(f"--sample is for datasets, and '{arguments.dataset}' is a run; leave it out.")
     run = RunExamples(workdir.run(name, run_id))
     return report.of_run(run, workdir), pages.path(workdir, name, run_id)

@@ -52,6 +52,8 @@ def of_version(published: Published, workdir: Workdir) -> Page:
     newest = list(runs.values())[-1]
     facts, about = _about_run(newest, gathered)
     notes = [] if published.count else [f"There are none: {kind.nothing_found}"]
+    if published.count < published.whole:
+        notes += [f"Of a sample: {published.count:,} of {published.whole:,} examples, spread evenly over all."]
     first = Section("overview", "Overview", notes, [Fact("version", published.version), *facts], about)
     folder = workdir.run(name, newest["run_id"])
     more = [_over_time(published, workdir), *_retrained(workdir, name), _questions(full, kind, workdir)]

@@ -61,7 +61,7 @@ _OPTIONS = {
         "--json": "",
         "--picture": "",
     },
-    "report": {"--workdir": "runs", "--out": ""},
+    "report": {"--workdir": "runs", "--sample": "", "--out": ""},
     "render": {"--workdir": "runs", "--size": "512", "--genome": ""},
     "sheet": {"--workdir": "runs", "--net": "", "--encoding": "", "--limit": "100"},
     "reproduce": {**_TASK_OPTIONS, "--list": "", "--small": "", "--out": "", "--json": ""},

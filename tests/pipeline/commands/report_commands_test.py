@@ -143,6 +143,17 @@ def test_a_version_whose_run_is_gone_has_a_page_without_the_runs_tables(finished
     assert sorted(_gallery(text)["ids"]) == sorted(work.examples())
 
 
+def test_a_page_of_a_sample_says_so_and_is_of_no_run(finished, tmp_path):
+    whole = len(finished.examples())
+    text, _ = _report(finished, DATASET, "--sample", 9, "--out", tmp_path / "page")
+    assert len(_gallery(text)["ids"]) == 9
+    assert f"Of a sample: 9 of {whole} examples, spread evenly over all." in html.unescape(_section(text, "overview"))
+    refused = conftest.call("report", f"{DATASET}@first", "--workdir", finished.path, "--sample", 9)
+    assert (
+        refused.code == 2 and "--sample is for datasets, and 'high_value_mistakes/tiny@first' is a run" in refused.err
+    )
+
+
 def test_statuses_and_what_changed_are_told(rechecked, tmp_path):
     text, _ = _report(rechecked, DATASET, "--out", tmp_path / "page")
     time = html.unescape(_section(text, "time"))
