@@ -105,7 +105,7 @@ class Additions:
     """What the finished runs of a task add, each by its place among them.
 
     Args:
-      folders: of the runs, first finished first.
+      runs: their folders and manifests, first finished first.
       kind: of their examples.
       rechecks: of the task, first kept first.
 
@@ -113,12 +113,14 @@ class Additions:
       InputError: a run has a format that is not read here.
     """
 
-    def __init__(self, folders: Sequence[RunFolder], kind: Kind, rechecks: Sequence[Kept]):
+    def __init__(self, runs: Sequence[tuple[RunFolder, dict[str, Any]]], kind: Kind, rechecks: Sequence[Kept]):
+        for folder, manifest in runs:
+            formats.check(manifest, f"run '{folder.run_id}' in {folder.path}", "begin the task in a new workdir")
         self.kind, self.rechecks = kind, rechecks
-        self.manifests = [_manifest(folder) for folder in folders]
-        self._folders = list(folders)
+        self.manifests = [manifest for _, manifest in runs]
+        self._folders = [folder for folder, _ in runs]
         self._chains = list(itertools.accumulate(self.manifests, _chained, initial=""))[1:]  # each and those before it
-        self._told = [ledger.read_json(_Files(folder).addition) or {} for folder in folders]
+        self._told = [ledger.read_json(_Files(folder).addition) or {} for folder in self._folders]
 
     def written(self) -> list[Addition]:
         """Returns what each run adds; what is not written yet is.
@@ -209,13 +211,6 @@ class Additions:
         for folder, manifest in zip(self._folders[:place], self.manifests):
             chunks = [str(folder.chunk(unit["number"])) for unit in manifest["units"]]
             yield Earlier(Signatures.read(_Files(folder).signatures), chunks)
-
-
-def _manifest(folder: RunFolder) -> dict[str, Any]:
-    manifest = folder.manifest()
-    assert manifest is not None
-    formats.check(manifest, f"run '{folder.run_id}' in {folder.path}", "begin the task in a new workdir")
-    return manifest
 
 
 def _chained(before: str, manifest: dict[str, Any]) -> str:

@@ -202,7 +202,7 @@ class _Images:
 
     def __init__(self, chunks: list[str]):
         self._paths = {_unit(path): path for path in chunks}
-        self._chunk = functools.lru_cache(maxsize=2)(self._read)
+        self._read_unit, self._read_images = -1, dict[bytes, bytes]()
 
     def _read(self, unit: int) -> dict[bytes, bytes]:
         if not epath.Path(self._paths[unit]).exists():
@@ -212,7 +212,10 @@ class _Images:
 
     def of(self, signatures: Signatures, place: int) -> np.ndarray:
         """Returns one as uint8 `[1, H, W, C]`."""
-        return records.decode_png(self._chunk(int(signatures.units[place]))[bytes(signatures.ids[place])])[None]
+        unit = int(signatures.units[place])
+        if unit != self._read_unit:
+            self._read_unit, self._read_images = unit, self._read(unit)
+        return records.decode_png(self._read_images[bytes(signatures.ids[place])])[None]
 
 
 def _pairs(some: np.ndarray, others: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:

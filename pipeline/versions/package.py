@@ -53,7 +53,7 @@ def package(workdir: Workdir, dataset: str, task: str) -> Packaged:
       OSError: the version cannot be written.
     """
     name = f"{dataset}/{task}"
-    adding = Additions(workdir.finished_runs(name), registry.named(dataset), statuses.read(workdir.rechecks(name)))
+    adding = Additions(workdir.with_manifests(name), registry.named(dataset), statuses.read(workdir.rechecks(name)))
     if not adding.manifests:
         raise InputError(
             f"task '{task}' has no finished run for {dataset} in {workdir.path}; run `peerpressure mine` first."

@@ -145,10 +145,12 @@ def write_json(path: epath.Path, value: Any) -> None:
 
 def read_json(path: epath.Path) -> dict[str, Any] | None:
     """Reads a JSON file, None if it is not there; raises InputError if it is damaged."""
-    if not path.exists():
-        return None
     try:
         return json.loads(path.read_text())
+    except FileNotFoundError:
+        return None
+    except tf.errors.NotFoundError:  # in a bucket
+        return None
     except ValueError as error:  # also of bytes that are no text
         raise InputError(f"{path} is damaged ({_reason(error)}); restore it.") from error
 
@@ -325,17 +327,18 @@ class Workdir:
 
     def next_sequence(self, dataset_name: str) -> int:
         """Returns the place of the next run for "dataset/task" to be finished; those of removed runs stay empty."""
-        return max((sequence for sequence, _ in self._numbered(dataset_name)), default=-1) + 1
+        return max((manifest["sequence"] for _, manifest in self.with_manifests(dataset_name)), default=-1) + 1
 
     def finished_runs(self, dataset_name: str) -> list[RunFolder]:
         """Returns the finished runs for "dataset/task", first finished first."""
-        return [run for _, run in self._numbered(dataset_name)]
+        return [run for run, _ in self.with_manifests(dataset_name)]
 
-    def _numbered(self, dataset_name: str) -> list[tuple[int, RunFolder]]:
+    def with_manifests(self, dataset_name: str) -> list[tuple[RunFolder, dict[str, Any]]]:
+        """Returns the finished runs for "dataset/task" and their manifests, first finished first."""
         folder = self.path / "ledger" / dataset_name
         runs = [RunFolder(path) for path in folder.iterdir() if path.is_dir()] if folder.exists() else []
-        numbered = [(manifest["sequence"], run) for run in runs if (manifest := run.manifest())]
-        return sorted(numbered, key=lambda entry: (entry[0], entry[1].run_id))
+        found = [(run, manifest) for run in runs if (manifest := run.manifest())]
+        return sorted(found, key=lambda entry: (entry[1]["sequence"], entry[0].run_id))
 
     def check_writable(self) -> None:
         """Raises InputError if the workdir cannot be made or written to, OSError if its disk is full."""
