@@ -184,11 +184,11 @@ def _commands(mistakes: Published, pairs: Published, group: PeerGroup) -> dict[s
         return len(recheck.recheck(mistakes, given, size)) * len(group.classifiers)
 
     def transferred() -> int:
-        rows = transfer.table(list(pairs.examples(transfer.FEATURES)), group, [0.1], size)
+        rows = transfer.table(pairs.examples(transfer.FEATURES), group, [0.1], size)
         return 2 * sum(row.twins for row in rows) * len(group.classifiers)
 
     def probed() -> int:
-        rows = probe.table(list(pairs.examples(probe.FEATURES)), group, default_sizes.NOISE, _DRAWS, size)
+        rows = probe.table(pairs.examples(probe.FEATURES), group, default_sizes.NOISE, _DRAWS, size)
         return 2 * _DRAWS * sum(row.pairs for row in rows)
 
     steps = {"verify": verify, "recheck": rechecked, "transfer": transferred, "probe": probed}

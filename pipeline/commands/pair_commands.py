@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from models.errors import InputError
@@ -32,9 +32,10 @@ def _transfer(arguments: argparse.Namespace) -> int:
     for size in arguments.rescale:
         if not 0.0 < size <= 1.0:
             raise InputError(f"--rescale is {size:g}, expected a distortion above 0 and at most 1.")
-    pairs = _pairs(arguments, transfer.FEATURES)
+    pairs = _pairs(arguments)
     group = pairs.group
-    rows = transfer.table(pairs.examples, group, arguments.rescale, outputs.batch(group.input_shape))
+    rows = transfer.table(pairs.shown(transfer.FEATURES), group, arguments.rescale, outputs.batch(group.input_shape))
+    pairs.check_any(rows)
     table = pairs.told(transfer.formatted(rows, group.names))
     print(table.text())
     outputs.write_text("--csv", arguments.csv, table.csv())
@@ -54,8 +55,10 @@ def _probe(arguments: argparse.Namespace) -> int:
             raise InputError(f"--noise is {size:g}, expected a distortion above 0 and at most 1.")
     if not 1 <= arguments.draws <= 1000:
         raise InputError(f"--draws is {arguments.draws}, expected a number from 1 to 1000.")
-    pairs, sizes = _pairs(arguments, probe.FEATURES), sorted(set(arguments.noise))
-    rows = probe.table(pairs.examples, pairs.group, sizes, arguments.draws, outputs.batch(pairs.group.input_shape))
+    pairs, sizes = _pairs(arguments), sorted(set(arguments.noise))
+    examples, batch = pairs.shown(probe.FEATURES), outputs.batch(pairs.group.input_shape)
+    rows = probe.table(examples, pairs.group, sizes, arguments.draws, batch)
+    pairs.check_any(rows)
     table = pairs.told(probe.formatted(rows))
     print(table.text())
     outputs.write_text("--csv", arguments.csv, table.csv())
@@ -71,15 +74,32 @@ class _Pairs(NamedTuple):
 
     Attributes:
       published: the dataset.
-      runs: ids of its runs with these nets.
-      examples: of these runs.
+      runs: ids of its runs with these nets, the newest last.
       group: the nets.
     """
 
     published: Published
-    runs: set[str]
-    examples: list[dict[str, Any]]
+    runs: list[str]
     group: PeerGroup
+
+    def shown(self, features: Sequence[str]) -> Iterator[dict[str, Any]]:
+        """Yields features of the examples of these runs, and tells how far it is."""
+        from pipeline.progress import Bar
+
+        runs = set(self.runs)
+        with Bar("ask nets", self.published.count, "pair") as bar:
+            for place, example in enumerate(self.published.examples((*features, "run/id")), 1):
+                bar.show(place)
+                if example["run"]["id"].decode() in runs:
+                    yield example
+
+    def check_any(self, rows: Sequence[Any]) -> None:
+        """Raises InputError if there was nothing to be shown, and so there are no rows."""
+        name = f"{self.published.name}:{self.published.version}"
+        if not rows:
+            none = f"has no pair of run '{self.runs[-1]}' among those looked at"
+            what = none if self.published.count else "is empty"
+            raise InputError(f"'{name}' {what}; there is nothing to show to nets.")
 
     def told(self, table: Table) -> Table:
         """Returns a table that tells what it is not of: the rest of a sample, runs of other nets."""
@@ -90,18 +110,13 @@ class _Pairs(NamedTuple):
         return dataclasses.replace(table, note=f"{table.note}\n{runs}; for others, name an earlier :VERSION")
 
 
-def _pairs(arguments: argparse.Namespace, features: Sequence[str]) -> _Pairs:
-    """Opens a dataset of pairs: its examples' features, of the newest run and of those with the same nets."""
+def _pairs(arguments: argparse.Namespace) -> _Pairs:
+    """Opens a dataset of pairs, for those of the newest run and of the runs with the same nets."""
     if not arguments.dataset.startswith(f"{PAIRS.name}/"):
         raise InputError(
             f"`{arguments.command}` shows pairs, not '{arguments.dataset}'; expected {PAIRS.name}/TASK[:VERSION]."
         )
     published = outputs.open_dataset(arguments)
     newest = list(published.runs.values())[-1]
-    runs = {run_id for run_id, run in published.runs.items() if run["nets"] == newest["nets"]}
-    group, found = outputs.nets(published, arguments).group(newest), published.examples((*features, "run/id"))
-    examples = [example for example in found if example["run"]["id"].decode() in runs]
-    if not examples:
-        what = "is empty" if not published.count else f"has no pair of run '{newest['run_id']}' among those looked at"
-        raise InputError(f"'{arguments.dataset}' {what}; there is nothing to show to nets.")
-    return _Pairs(published, runs, examples, group)
+    runs = [run_id for run_id, run in published.runs.items() if run["nets"] == newest["nets"]]
+    return _Pairs(published, runs, outputs.nets(published, arguments).group(newest))

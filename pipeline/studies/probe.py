@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,6 +18,7 @@ from pipeline.report import picture
 from pipeline.report.page import Picture
 from pipeline.report.tables import Table
 from pipeline.studies import default_sizes, noise
+from pipeline.studies.by_target import by_target
 
 FEATURES = ("distortion", "image", "label", "seed/id", "seed_image", "target_net", "wrong_class")  # of examples
 _DRAWS = 2  # of a report
@@ -50,9 +51,9 @@ class Row:
 
 
 def table(
-    examples: Sequence[dict[str, Any]], group: PeerGroup, sizes: Sequence[float], draws: int, batch: int
+    examples: Iterable[dict[str, Any]], group: PeerGroup, sizes: Sequence[float], draws: int, batch: int
 ) -> list[Row]:
-    """Probes the surroundings of originals and twins.
+    """Probes the surroundings of originals and twins; of some pairs at a time, however many there are.
 
     Args:
       examples: of adversarial pairs, as NumPy, with at least `FEATURES`.
@@ -64,23 +65,46 @@ def table(
     Returns:
       Rows for every net that twins were made for, in the group's order, one a size.
     """
-    rows = []
-    for net in group.classifiers:
-        mine = [example for example in examples if example["target_net"].decode() == net.name]
-        if mine:
-            rows += _rows(mine, PeerGroup((net,)), sizes, draws, batch)
-    return rows
+    nets = {net.name: PeerGroup((net,)) for net in group.classifiers}
+    sums = {name: _Sums.empty(len(sizes)) for name in nets}
+    parts = by_target(examples, group.names, max(1, batch // _PARTS))
+    for part, kept, moved in _probed(parts, nets, sizes, draws, batch):
+        sums[part[0]["target_net"].decode()].add(part, kept.sum(axis=-1), moved.mean(axis=1).sum(axis=-1))
+    return [row for name in nets if sums[name].shown for row in _rows(name, sizes, draws, sums[name])]
 
 
-def _rows(
-    examples: Sequence[dict[str, Any]], net: PeerGroup, sizes: Sequence[float], draws: int, batch: int
-) -> list[Row]:
-    kept, shown = probe(examples, net, sizes, draws, batch)
-    shares, distortion = kept.mean(axis=-1) / draws, float(np.mean([example["distortion"] for example in examples]))
-    return [
-        Row(net.names[0], len(examples), distortion, size, float(shown[place].mean()), *shares[place].tolist())
-        for place, size in enumerate(sizes)
-    ]
+@dataclasses.dataclass
+class _Sums:
+    """What is summed up of the pairs made for one net, each as often as noise was drawn.
+
+    Attributes:
+      shown: how many.
+      distortion: of the twins.
+      kept: `[S, 3]`, as `probe` counts.
+      moved: `[S]` distortions by the noise, the mean of original and twin.
+    """
+
+    shown: int
+    distortion: float
+    kept: np.ndarray
+    moved: np.ndarray
+
+    @classmethod
+    def empty(cls, sizes: int) -> _Sums:
+        return cls(0, 0.0, np.zeros((sizes, 3)), np.zeros(sizes))
+
+    def add(self, part: Sequence[dict[str, Any]], kept: np.ndarray, moved: np.ndarray) -> None:
+        self.shown += len(part)
+        self.distortion += float(sum(pair["distortion"] for pair in part))
+        self.kept += kept
+        self.moved += moved
+
+
+def _rows(name: str, sizes: Sequence[float], draws: int, sums: _Sums) -> Iterator[Row]:
+    shares, shown = (sums.kept / sums.shown).tolist(), (sums.moved / sums.shown).tolist()
+    for place, size in enumerate(sizes):
+        distortion = sums.distortion / sums.shown
+        yield Row(name, sums.shown // draws, distortion, size, shown[place], *shares[place])
 
 
 def probe(
@@ -96,35 +120,53 @@ def probe(
       Counts of draws, integers `[S, 3, B]`: the original keeps its label, the twin its wrong class, the twin gets the
       label; and distortions, float64 `[S, 2, B]`, of original and twin.
     """
-    counts, moved = (np.zeros((len(sizes), kinds, len(examples))) for kinds in (3, 2))
-    shown = _shown(examples, sizes, draws, max(1, batch // _PARTS))
-    for (rows, both, noisy), answers in ahead.asked(shown, lambda one: net.probabilities(one.noisy, batch)[0]):
-        labels, wrong = (np.stack([example[key] for example in examples[rows]]) for key in ("label", "wrong_class"))
+    together = max(1, batch // _PARTS)
+    parts = [examples[start : start + together] for start in range(0, len(examples), together)]
+    found = list(_probed(parts, {net.names[0]: net}, sizes, draws, batch))
+    each = [found[draw::draws] for draw in range(draws)]
+    kept, moved = (
+        np.sum([np.concatenate([one[place] for one in of_draw], axis=-1) for of_draw in each], axis=0)
+        for place in (1, 2)
+    )
+    return kept, moved / draws
+
+
+def _probed(
+    parts: Iterable[Sequence[dict[str, Any]]],
+    nets: Mapping[str, PeerGroup],
+    sizes: Sequence[float],
+    draws: int,
+    batch: int,
+) -> Iterator[tuple[Sequence[dict[str, Any]], np.ndarray, np.ndarray]]:
+    """Yields every part of P pairs as often as noise is drawn, with what that draw gave: `[S, 3, P]`, `[S, 2, P]`."""
+
+    def ask(shown: _Shown) -> np.ndarray:
+        return nets[shown.pairs[0]["target_net"].decode()].probabilities(shown.noisy, batch)[0]
+
+    for (pairs, both, noisy), answers in ahead.asked(_shown(parts, sizes, draws), ask):
+        labels, wrong = (np.stack([pair[key] for pair in pairs]) for key in ("label", "wrong_class"))
         original, twin = np.moveaxis(answers.argmax(-1).reshape(len(sizes), 2, -1), 1, 0)
-        counts[:, :, rows] += np.stack([original == labels, twin == wrong, twin == labels], axis=1)
         far = noise.distortions(noisy, np.tile(both, (len(sizes), 1, 1, 1)))
-        moved[:, :, rows] += far.reshape(len(sizes), 2, -1) / draws
-    return counts.astype(np.int64), moved
+        kept = np.stack([original == labels, twin == wrong, twin == labels], axis=1)
+        yield pairs, kept, far.reshape(len(sizes), 2, -1)
 
 
 class _Shown(NamedTuple):
-    """Which P examples; their originals and twins, uint8 `[2 P, H, W, C]`; these with noise, `[S * 2 * P, H, W, C]`."""
+    """P pairs; their originals and twins, uint8 `[2 P, H, W, C]`; these with noise, `[S * 2 * P, H, W, C]`."""
 
-    rows: slice
+    pairs: Sequence[dict[str, Any]]
     both: np.ndarray
     noisy: np.ndarray
 
 
-def _shown(examples: Sequence[dict[str, Any]], sizes: Sequence[float], draws: int, together: int) -> Iterator[_Shown]:
-    for start in range(0, len(examples), together):
-        rows = slice(start, start + together)
-        part = examples[rows]
-        ids = [example["seed"]["id"].decode() for example in part]
-        both = np.stack([example[key] for key in ("seed_image", "image") for example in part])
+def _shown(parts: Iterable[Sequence[dict[str, Any]]], sizes: Sequence[float], draws: int) -> Iterator[_Shown]:
+    for pairs in parts:
+        ids = [pair["seed"]["id"].decode() for pair in pairs]
+        both = np.stack([pair[key] for key in ("seed_image", "image") for pair in pairs])
         for draw in range(draws):
             directions = np.tile(noise.gaussian(ids, both.shape[1:], draw), (2, 1, 1, 1))
             noisy = [noise.moved(both, directions, np.full(len(both), size)) for size in sizes]
-            yield _Shown(rows, both, np.concatenate(noisy))
+            yield _Shown(pairs, both, np.concatenate(noisy))
 
 
 def formatted(rows: Sequence[Row]) -> Table:

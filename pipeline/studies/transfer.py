@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,9 +20,11 @@ from pipeline.report import picture
 from pipeline.report.page import Picture
 from pipeline.report.tables import Table
 from pipeline.studies import default_sizes, noise
+from pipeline.studies.by_target import by_target
 
 FEATURES = ("image", "label", "seed/id", "seed_image", "target_net")  # of examples
 NATURAL = "natural"
+_BATCHES = 4  # that nets are shown together, so that few are not full
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,11 +51,11 @@ class Row:
     noise: tuple[float, ...]
 
 
-def table(examples: Sequence[dict[str, Any]], group: PeerGroup, rescale: Sequence[float], batch: int) -> list[Row]:
-    """Shows twins, and noise of their size, to all nets.
+def table(examples: Iterable[dict[str, Any]], group: PeerGroup, rescale: Sequence[float], batch: int) -> list[Row]:
+    """Shows twins, and noise of their size, to all nets; some at a time, however many there are.
 
     Args:
-      examples: of adversarial pairs, as NumPy, with at least `FEATURES`; at least one.
+      examples: of adversarial pairs, as NumPy, with at least `FEATURES`.
       group: the nets to be asked.
       rescale: distortions, in (0, 1], to which perturbations are also rescaled; what clipping takes is made up for.
       batch: images that the nets see at a time.
@@ -61,42 +63,61 @@ def table(examples: Sequence[dict[str, Any]], group: PeerGroup, rescale: Sequenc
     Returns:
       Rows for every net that twins were made for, in the group's order: natural size first.
     """
-    sizes, rows = (None, *rescale), []
+    sizes = (None, *rescale)
+    most = max(1, _BATCHES * batch // (2 * len(sizes)))
+    parts = by_target(examples, group.names, most)
+    sums = {name: _Sums.empty(len(group.names), 2 * len(sizes)) for name in group.names}
     for made, answers in ahead.asked(
-        _made(examples, group, sizes), lambda one: group.probabilities(np.concatenate(one.images), batch)
+        (_made(part, sizes) for part in parts), lambda one: group.probabilities(np.concatenate(one.images), batch)
     ):
         wrong = answers.argmax(-1).reshape(len(group.names), len(made.images), -1) != made.labels
-        shares = [tuple(of_image) for of_image in wrong.mean(axis=-1).T.tolist()]
-        for place, size in enumerate(sizes):
-            shown = NATURAL if size is None else f"{size:g}"
-            here = slice(2 * place, 2 * place + 2)
-            (far, noise_far), (induced, by_noise) = made.distortions[here], shares[here]
-            rows.append(Row(made.name, shown, len(made.labels), far, noise_far, induced, by_noise))
-    return rows
+        sums[made.name].add(len(made.labels), wrong.sum(axis=-1), made.distortions)
+    return [row for name in group.names if sums[name].twins for row in _rows(name, sizes, sums[name])]
+
+
+@dataclasses.dataclass
+class _Sums:
+    """What is summed up of the twins made for one net: how many; nets that are wrong `[N, I]`; distortions `[I]`."""
+
+    twins: int
+    wrong: np.ndarray
+    distortions: np.ndarray
+
+    @classmethod
+    def empty(cls, nets: int, images: int) -> _Sums:
+        return cls(0, np.zeros((nets, images), np.int64), np.zeros(images))
+
+    def add(self, twins: int, wrong: np.ndarray, distortions: np.ndarray) -> None:
+        self.twins += twins
+        self.wrong += wrong
+        self.distortions += distortions
+
+
+def _rows(name: str, sizes: Sequence[float | None], sums: _Sums) -> Iterator[Row]:
+    shares = [tuple(of_image) for of_image in (sums.wrong / sums.twins).T.tolist()]
+    distortions = (sums.distortions / sums.twins).tolist()
+    for place, size in enumerate(sizes):
+        here = slice(2 * place, 2 * place + 2)
+        yield Row(name, NATURAL if size is None else f"{size:g}", sums.twins, *distortions[here], *shares[here])
 
 
 class _Made(NamedTuple):
-    """What nets are shown of the T twins made for one: these and noise, by size; labels `[T]`; mean distortions."""
+    """What nets are shown of T twins made for one: these and noise, by size; labels `[T]`; sums of distortions."""
 
     name: str
     labels: np.ndarray
     images: list[np.ndarray]
-    distortions: list[float]
+    distortions: np.ndarray
 
 
-def _made(examples: Sequence[dict[str, Any]], group: PeerGroup, sizes: Sequence[float | None]) -> Iterator[_Made]:
-    for name in group.names:
-        mine = [example for example in examples if example["target_net"].decode() == name]
-        if mine:
-            originals, twins, labels = (
-                np.stack([example[key] for example in mine]) for key in ("seed_image", "image", "label")
-            )
-            directions = noise.gaussian([example["seed"]["id"].decode() for example in mine], originals.shape[1:])
-            images, distortions = [], []
-            for size in sizes:
-                images += _sized(originals, twins, directions, size)
-                distortions += [float(noise.distortions(shown, originals).mean()) for shown in images[-2:]]
-            yield _Made(name, labels, images, distortions)
+def _made(examples: Sequence[dict[str, Any]], sizes: Sequence[float | None]) -> _Made:
+    originals, twins, labels = (
+        np.stack([example[key] for example in examples]) for key in ("seed_image", "image", "label")
+    )
+    directions = noise.gaussian([example["seed"]["id"].decode() for example in examples], originals.shape[1:])
+    images = [shown for size in sizes for shown in _sized(originals, twins, directions, size)]
+    distortions = np.array([noise.distortions(shown, originals).sum() for shown in images])
+    return _Made(examples[0]["target_net"].decode(), labels, images, distortions)
 
 
 def _sized(originals: np.ndarray, twins: np.ndarray, directions: np.ndarray, size: float | None) -> list[np.ndarray]:

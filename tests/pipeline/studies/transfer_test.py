@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -94,6 +95,22 @@ def test_rows_are_those_of_the_nets_that_twins_were_made_for_in_the_groups_order
         ("net-2", transfer.NATURAL, COUNT),
         ("net-2", "0.1", COUNT),
     ]
+
+
+@pytest.mark.parametrize("batch", [1, 2, 7, 1000])
+def test_rows_are_the_same_in_whatever_order_and_parts_twins_are_shown(batch):
+    pairs = [*_pairs(2), *_pairs(0), *_pairs(1)]
+    expected = transfer.table(pairs, nets.group(), [0.1], BATCH)
+    mixed = (pairs[place] for place in np.random.default_rng(3).permutation(len(pairs)))
+    for row, wanted in zip(transfer.table(mixed, nets.group(), [0.1], batch), expected, strict=True):
+        told, known = dataclasses.asdict(row), dataclasses.asdict(wanted)
+        for name in ("distortion", "noise_distortion"):
+            assert told.pop(name) == pytest.approx(known.pop(name), rel=1e-12)
+        assert told == known
+
+
+def test_twins_of_other_nets_are_not_shown():
+    assert transfer.table([{**pair, "target_net": b"gone"} for pair in _pairs()], nets.group(), [0.1], BATCH) == []
 
 
 def test_a_line_of_noise_has_the_noises_own_distortion_and_shares():
