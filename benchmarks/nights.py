@@ -111,7 +111,7 @@ def _new(run: pathlib.Path, version: pathlib.Path, before: set[pathlib.Path]) ->
     return sum(alone) + sum(path.stat().st_size for path in made)
 
 
-def _peak() -> int:
+def peak_memory() -> int:
     """Returns the peak memory of this process in bytes; what the kernel tells by `getrusage` is its parent's, too."""
     lines = pathlib.Path("/proc/self/status").read_text().splitlines()
     (line,) = (line for line in lines if line.startswith("VmHWM"))
@@ -188,6 +188,6 @@ if __name__ == "__main__":
     libraries.load()
     if arguments.package:
         told = _package(arguments.package)
-        print(json.dumps([*told, _peak()]))
+        print(json.dumps([*told, peak_memory()]))
     else:
         main(arguments.nights, arguments.examples, arguments.picture)

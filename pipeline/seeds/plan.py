@@ -66,12 +66,12 @@ def drawn_trials(
     Returns:
       Units with every seed image that was drawn, the skipped ones included.
     """
-    order = _drawing_order(source, splits, run_seed)
+    order, ends = _drawing_order(source, splits, run_seed)
     drawn: list[tuple[str, int]] = []
     missing, at = trials, 0
     while missing > 0 and at < len(order):
         # Every wave reads through the splits once, so that where few are held the waves have to grow.
-        wave = order[at : at + max(at, missing + missing // 8 + 16)]
+        wave = _places(order[at : at + max(at, missing + missing // 8 + 16)], splits, ends)
         good = _held_in_order(wave, held)
         taken = np.searchsorted(np.cumsum(good), missing) + 1 if good.sum() >= missing else len(wave)
         drawn += wave[:taken]
@@ -84,13 +84,20 @@ def drawn_trials(
     return [Unit(number, split, positions) for number, (split, positions) in enumerate(cuts)]
 
 
-def _drawing_order(source: SeedSource, splits: Sequence[str], run_seed: int) -> list[tuple[str, int]]:
-    places = [(split, position) for split in splits for position in range(source.count(split))]
+def _drawing_order(source: SeedSource, splits: Sequence[str], run_seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the places of all seed images, counted through the splits, as they are drawn; and each split's end."""
+    ends = np.cumsum([source.count(split) for split in splits])
     words = seeding.philox(
-        [np.uint32(run_seed), np.uint32(_DRAW_KEY)], [np.arange(len(places), dtype=np.uint32), *[np.uint32(0)] * 3]
+        [np.uint32(run_seed), np.uint32(_DRAW_KEY)], [np.arange(ends[-1], dtype=np.uint32), *[np.uint32(0)] * 3]
     )
-    order = np.lexsort((words[:, 1], words[:, 0]))
-    return [places[place] for place in order]
+    return np.lexsort((words[:, 1], words[:, 0])), ends
+
+
+def _places(order: np.ndarray, splits: Sequence[str], ends: np.ndarray) -> list[tuple[str, int]]:
+    """Returns which positions of which splits places are."""
+    of_split = np.searchsorted(ends, order, side="right")
+    positions = order - np.concatenate([[0], ends])[of_split]
+    return [(splits[split], position) for split, position in zip(of_split.tolist(), positions.tolist(), strict=True)]
 
 
 def _held_in_order(wave: list[tuple[str, int]], held: Callable[[str, Sequence[int]], np.ndarray]) -> np.ndarray:
