@@ -2,7 +2,7 @@
 
 Packaging night N so costs what night N found, however many nights there were. In a run's folder:
 
-    signatures.npy   which finds are near-duplicates of earlier ones (`pipeline.versions.near_duplicates`)
+    signatures.npy       which finds are near-duplicates of earlier ones (`pipeline.versions.near_duplicates`)
     dataset/             a TFDS data_dir with the run's own dataset: the shards that versions are made of
     addition.json        what is told of them; written last
 

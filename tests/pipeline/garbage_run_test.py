@@ -258,21 +258,26 @@ def test_wrong_garbage_keys_are_one_sentence(work, peerpressure, config, section
     assert outcome.code == 2 and words in outcome.err and "Traceback" not in outcome.err, outcome
 
 
+def _stored(path):
+    return [tf.train.Example.FromString(record.numpy()) for record in tf.data.TFRecordDataset(str(path))]
+
+
 def test_a_tampered_image_and_a_tampered_genome_do_not_verify(mined, peerpressure, tmp_path):
     work = mined[0].copy(tmp_path / "tampered", ran=True)
     folder = work.datasets / NAME / "1.1.0"
-    path = next(folder.glob("*.tfrecord-*"))
-    stored = [tf.train.Example.FromString(record.numpy()) for record in tf.data.TFRecordDataset(str(path))]
-    cppn = next(example for example in stored if example.features.feature["genome"].bytes_list.value[0])
+    stored = {path: _stored(path) for path in folder.glob("*.tfrecord-*")}  # a file a run
+    examples = [example for of_file in stored.values() for example in of_file]
+    cppn = next(example for example in examples if example.features.feature["genome"].bytes_list.value[0])
     genome = json.loads(cppn.features.feature["genome"].bytes_list.value[0])
     genome["connections"] = genome["connections"][:-1]
     cppn.features.feature["genome"].bytes_list.value[0] = json.dumps(genome).encode()
-    direct = next(example for example in stored if not example.features.feature["genome"].bytes_list.value[0])
+    direct = next(example for example in examples if not example.features.feature["genome"].bytes_list.value[0])
     image = records.decode_png(direct.features.feature["image"].bytes_list.value[0])
     direct.features.feature["image"].bytes_list.value[0] = records.encode_png(255 - image)
-    with tf.io.TFRecordWriter(str(path)) as writer:
-        for example in stored:
-            writer.write(example.SerializeToString(deterministic=True))
+    for path, of_file in stored.items():
+        with tf.io.TFRecordWriter(str(path)) as writer:
+            for example in of_file:
+                writer.write(example.SerializeToString(deterministic=True))
     outcome = peerpressure("verify", NAME, "--workdir", work.path)
     failed = {line.removeprefix("failed: ") for line in outcome.out.splitlines() if line.startswith("failed: ")}
     expected = {example.features.feature["id"].bytes_list.value[0].decode() for example in (cppn, direct)}
