@@ -19,6 +19,7 @@ import dataclasses
 import functools
 import hashlib
 import io
+import math
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -169,14 +170,15 @@ def _seed_images(rows: list[dict[str, Any]]) -> np.ndarray:
 
 
 def _means(images: np.ndarray) -> np.ndarray:
-    """Returns for each of uint8 `[n, H, W, C]` one of its mean colour."""
-    return np.broadcast_to(images.mean(axis=(1, 2), keepdims=True), images.shape)
+    """Returns for each of uint8 `[n, H, W, C]` one of its mean colour, rounded."""
+    return np.broadcast_to(np.rint(images.mean(axis=(1, 2), keepdims=True)).astype(np.uint8), images.shape)
 
 
 def _distances(some: np.ndarray, others: np.ndarray) -> np.ndarray:
-    """Returns the root mean square differences `[n]`, pixels in [0, 1], of images `[n, H, W, C]` of 0 to 255."""
-    differences = some.astype(np.float64) - others
-    return np.sqrt(np.mean(differences**2, axis=(1, 2, 3))) / 255.0
+    """Returns the root mean square differences `[n]`, pixels in [0, 1], of images uint8 `[n, H, W, C]`."""
+    differences = np.subtract(some, others, dtype=np.int32)
+    squares = np.multiply(differences, differences, out=differences).sum(axis=(1, 2, 3), dtype=np.int64)
+    return np.sqrt(squares / math.prod(some.shape[1:])) / 255.0
 
 
 @functools.lru_cache(maxsize=4)
