@@ -40,9 +40,16 @@ _PRIVATE = ("units", "finished_at", "set_aside", "net_paths", "counters")
 
 @dataclasses.dataclass(frozen=True)
 class Split:
-    """The shards of a split that a run adds to: how many examples are in each, and the bytes of all."""
+    """The shards of a split that a run adds to.
+
+    Attributes:
+      lengths: how many examples are in each.
+      sizes: of each file, in bytes.
+      bytes: of all examples, as TFDS counts them.
+    """
 
     lengths: list[int]
+    sizes: list[int]
     bytes: int
 
 
@@ -73,9 +80,22 @@ class Addition:
 
     def shards(self, split: str) -> list[epath.Path]:
         """Returns the files of a split, in order."""
-        lengths, name = self.splits[split].lengths, self.manifest["dataset"]
-        template = tfds.core.ShardedFileTemplate(self.folder, dataset_name=name, split=split, filetype_suffix=SUFFIX)
-        return tfds.core.SplitInfo(split, lengths, 0, template).filepaths
+        return _paths(self.folder, self.manifest["dataset"], split, self.splits[split].lengths)
+
+    def is_whole(self) -> bool:
+        """Tells whether all files are there, and of the size that they were written with."""
+        sizes = [
+            (path, size)
+            for name, split in self.splits.items()
+            for path, size in zip(self.shards(name), split.sizes, strict=True)
+        ]
+        return self.told.exists() and all(path.exists() and path.stat().length == size for path, size in sizes)
+
+
+def _paths(folder: epath.Path, dataset: str, split: str, lengths: list[int]) -> list[epath.Path]:
+    """Returns the files of a split's shards, named as TFDS names them."""
+    template = tfds.core.ShardedFileTemplate(folder, dataset_name=dataset, split=split, filetype_suffix=SUFFIX)
+    return tfds.core.SplitInfo(split, lengths, 0, template).filepaths
 
 
 @dataclasses.dataclass(frozen=True)
@@ -159,12 +179,9 @@ class Additions:
 
     def _is_whole(self, place: int) -> bool:
         """Tells whether what a run adds is there whole, but for what rechecks say since."""
-        files = _Files(self._folders[place])
         if self._told[place].get("runs") != self._chains[place]:
             return False
-        addition = self._read(place)
-        shards = [path for split in addition.splits for path in addition.shards(split)]
-        return all(path.exists() for path in (files.signatures, files.told, *shards))
+        return _Files(self._folders[place]).signatures.exists() and self._read(place).is_whole()
 
     def _tell(self, place: int, told: dict[str, Any]) -> None:
         """Writes `addition.json`."""
@@ -174,7 +191,7 @@ class Additions:
     def _read(self, place: int) -> Addition:
         """Returns what a run adds, once it is written."""
         files, told = _Files(self._folders[place]), self._told[place]
-        splits = {name: Split(lengths, size) for name, lengths, size in told["splits"]}
+        splits = {name: Split(*split) for name, *split in told["splits"]}
         classes = [(number, count) for number, count in told["classes"]]
         published, folder = _publishable(self.manifests[place]), files.data_dir / told["folder"]
         return Addition(published, files.told, told["near_duplicates"], classes, splits, folder)
@@ -272,7 +289,10 @@ def _built(
     return {
         "near_duplicates": config.near_duplicates,
         "classes": _classes(run, kind, config.left_out),
-        "splits": [[split.name, split.shard_lengths, int(split.num_bytes)] for split in splits],
+        "splits": [
+            [split.name, split.shard_lengths, [path.stat().length for path in split.filepaths], int(split.num_bytes)]
+            for split in splits
+        ],
         "folder": f"{builder.name}/{config.name}/{config.version}",
     }
 

@@ -114,8 +114,9 @@ class Published:
         """Returns what is told of a run, of which the metadata have the name, or (format 1) all."""
         if "config" in run:
             return run
-        path = told_of_run(epath.Path(self.builder.data_dir), run["run_id"])
-        told = ledger.read_json(path)
+        folder = epath.Path(self.builder.data_dir)
+        path = told_of_run(folder, run["run_id"])
+        told = ledger.read_json(path) if path.parent.parent == folder else None  # a name is no way elsewhere
         if told is None:
             raise InputError(f"{path} is lost; move that version away and package it again.")
         return told

@@ -175,13 +175,17 @@ class _Writes:
     def _hear(self, event, arguments):
         if self.on and event == "open" and isinstance(arguments[2], int) and arguments[2] & (os.O_WRONLY | os.O_RDWR):
             self._keep(arguments[0])
-        if self.on and event in self._EVENTS:
+        if self.on and event in ("os.remove", "os.rmdir"):
+            self._keep(arguments[0], arguments[1])
+        elif self.on and event in self._EVENTS:
             for path in arguments[:2]:
                 self._keep(path)
 
-    def _keep(self, path):
+    def _keep(self, path, folder=-1):
+        """Keeps a path, relative to an open folder's number where there is one."""
         if isinstance(path, str | bytes | os.PathLike):
-            self.paths.add(os.path.abspath(os.fsdecode(path)))
+            below = os.readlink(f"/proc/self/fd/{folder}") if folder >= 0 else ""
+            self.paths.add(os.path.abspath(os.path.join(below, os.fsdecode(path))))
 
 
 @pytest.fixture(scope="module")

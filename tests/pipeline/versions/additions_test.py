@@ -123,6 +123,19 @@ def test_what_is_lost_of_a_run_is_made_again(two, tree, lost):
     assert _package(two) == "1.1.0" and tree(two.path) == before
 
 
+def test_a_shard_that_was_cut_short_is_written_again(two, tree):
+    before = tree(two.path)
+    (shard,) = (two.ledger / "first" / "dataset").rglob("*.tfrecord*")
+    with open(shard, "r+b") as file:  # all versions have this file
+        file.truncate(1000)
+    for version in ("1.0.0", "1.1.0"):
+        shutil.rmtree(two.published / version)
+    assert _package(two) == "1.1.0"
+    assert tree(two.path) == {
+        name: data for name, data in before.items() if not name.startswith(f"datasets/{two.dataset}/1.0.0/")
+    }
+
+
 def test_where_a_disk_has_no_hard_links_versions_have_copies(two, tree, monkeypatch):
     before = tree(two.path)
     shutil.rmtree(two.published / "1.1.0")

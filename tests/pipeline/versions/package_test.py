@@ -174,7 +174,7 @@ def test_a_version_of_runs_that_were_removed_is_not_taken_for_another(copied, pe
 def test_a_release_note_counts_what_is_added_by_class_and_what_is_left_out(tmp_path):
     counts = {"left": {records.FOUND: 5, records.EXHAUSTED: 5}}
     told = {"run_id": "second", "dataset": MISTAKES.name, "counts": counts, "config": {"search": {"targets": "left"}}}
-    classes, splits = [(1, 2), (2, 1)], {"test": Split([3], 100)}
+    classes, splits = [(1, 2), (2, 1)], {"test": Split([3], [120], 100)}
     addition = Addition({**MANIFEST, **told}, epath.Path(tmp_path / "told"), 2, classes, splits, epath.Path(tmp_path))
     note = release_note(addition, MISTAKES).splitlines()
     assert note[0] == (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
+import json
 import re
 
 import numpy as np
@@ -45,6 +46,15 @@ def test_a_damaged_version_is_told(copied, peerpressure, pattern, code, message)
         path.write_bytes(path.read_bytes()[:-20])
     outcome = peerpressure("verify", NAME, "--workdir", copied.path)
     assert outcome.code == code and re.fullmatch(f"peerpressure: error: .*{message}.*\\n", outcome.err)
+
+
+def test_a_runs_name_leads_nowhere_else(copied, peerpressure):
+    path = copied.published / "1.0.0" / "metadata.json"
+    told = json.loads(path.read_text())
+    told["runs"][0]["run_id"] = f"../../../../../ledger/{NAME}/first/published"
+    path.write_text(json.dumps(told))
+    outcome = peerpressure("verify", NAME, "--workdir", copied.path)
+    assert outcome.code == 2 and "is lost; move that version away and package it again." in outcome.err
 
 
 def test_examples_are_read_as_tfds_reads_them(finished, monkeypatch):
