@@ -7,15 +7,18 @@ where Linux gives no more, the process dies without a word.
 from __future__ import annotations
 
 import os
+import pathlib
 
 import pytest
 
+from models import compilation_cache
 from pipeline import mappings
 
 # Tests compare bits, and two test processes would each take a GPU's whole memory.
 os.environ["CUDA_VISIBLE_DEVICES"] = "-1"
 os.environ.setdefault("no_grpc_proxy", "localhost,127.0.0.1,::1")  # Beam's workers talk to each other over loopback
 os.environ["COLUMNS"] = "120"  # argparse wraps help texts to the terminal
+compilation_cache.use(pathlib.Path(__file__).parents[1] / ".pytest_cache" / "compiled")
 
 
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:

@@ -10,10 +10,13 @@ import sys
 import threading
 from collections.abc import Iterator
 
+from models import compilation_cache
+
 
 @functools.cache
 def load() -> None:
-    """Loads them, once, without what they have to say."""
+    """Loads them, once, without what they have to say; they find what earlier commands compiled."""
+    compilation_cache.use()
     main = threading.current_thread() is threading.main_thread()
     usual = signal.signal(signal.SIGINT, signal.SIG_DFL) if main else None  # Ctrl-C: silence, not their stack trace
     with _silent_stderr():
