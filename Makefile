@@ -59,6 +59,7 @@ bench: $(BENCH_STAMP)  ## Measure searches, attacks, training, checks and nights
 	TF_CPP_MIN_LOG_LEVEL=2 $(BIN)/python -m benchmarks.garbage
 	TF_CPP_MIN_LOG_LEVEL=2 $(BIN)/python -m benchmarks.nets
 	TF_CPP_MIN_LOG_LEVEL=2 $(BIN)/python -m benchmarks.nights
+	TF_CPP_MIN_LOG_LEVEL=2 $(BIN)/python -m benchmarks.memory
 
 flink: .flink/.fetched  ## Run the demo on a Flink cluster, kill a part of it, compare (needs Java and Maven)
 	$(BIN)/python deploy/flink/demo.py

@@ -28,6 +28,7 @@ from benchmarks import mnist
 from benchmarks.turns import Step, best_bare, in_turns
 from models import training, zoo
 from models.classifier import PeerGroup
+from models.examples import Held
 from models.recipe import Training
 from pipeline.commands import outputs
 from pipeline.runs.nets import Finder
@@ -121,7 +122,7 @@ def _trained(images: np.ndarray, labels: np.ndarray) -> Callable[[], float]:
         def told(step: int, steps: int, accuracy: float) -> None:
             ended[step / steps] = time.perf_counter()
 
-        training.train(_NET, 0, Training(epochs=2), images, labels, _CLASSES, "cpu", told)
+        training.train(_NET, 0, Training(epochs=2), Held(images, labels), _CLASSES, "cpu", told)
         return ended[1.0] - ended[0.5]
 
     return epoch

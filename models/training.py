@@ -15,6 +15,7 @@ from etils import epath
 
 from models import augmentation, checkpoints, devices, files, googlenet, kernels, logs, recipe, streams, zoo
 from models.errors import InputError
+from models.examples import Examples
 from models.recipe import Training
 
 Progress = Callable[[int, int, float], None]
@@ -26,7 +27,6 @@ Learns = Callable[[tf.Tensor], "Sequence[tf.Tensor | None] | None"]
 _TARGET_ACTIVITY = 0.1
 _SPARSITY_WEIGHT = 0.3
 
-_MEASURED = 10_000  # images whose mean a net subtracts; of more, so many or fewer, evenly spaced
 _LESS, _LESS_EVERY = 0.96, 8  # the "step" schedule: the rate is multiplied by the one every so many epochs
 
 
@@ -34,8 +34,7 @@ def train(
     architecture: str,
     init_seed: int,
     training: Training,
-    images: np.ndarray,
-    labels: np.ndarray,
+    examples: Examples,
     num_classes: int,
     device: str = "auto",
     progress: Progress | None = None,
@@ -51,8 +50,7 @@ def train(
       architecture: see `zoo.build`.
       init_seed: uint32, decides the first weights, the order of the images, and what is changed in them at random.
       training: the settings.
-      images: uint8 `[B, H, W, C]`.
-      labels: integers `[B]`, 0 to K - 1.
+      examples: labelled images, with labels from 0 to K - 1.
       num_classes: K.
       device: see `devices.strategy`.
       progress: called after each step with its number (from 1), the number of steps of all epochs, those of
@@ -66,12 +64,14 @@ def train(
 
     Raises:
       InputError: no such architecture or device, an architecture for another number of classes, no images, a label
-        out of range, momentum for "adam", or a checkpoint that cannot be read.
+        out of range, images that cannot be read, momentum for "adam", or a checkpoint that cannot be read.
     """
-    _check_data(images, labels, num_classes)
+    if not examples.count:
+        raise InputError("There are no images to train on; check the dataset and its split.")
+    examples.check(num_classes)
     strategy = devices.strategy(device)
     tf.keras.utils.set_random_seed(init_seed)
-    build = functools.partial(zoo.build, architecture, images.shape[1:], num_classes, _mean(images))
+    build = functools.partial(zoo.build, architecture, examples.shape, num_classes, _mean(examples.measured()))
     precision = devices.half_precision(device) if training.mixed_precision else "float32"
     with strategy.scope(), _computing_in(precision):
         net = build()
@@ -79,15 +79,16 @@ def train(
     kept = files.checkpoint_of(path) if path and training.checkpoint_every else None
     resumes = kept is not None and kept.exists()
     pretrained = not all(layer.trainable for layer in model.layers)
-    steps = streams.steps(len(images), training.batch_size)
+    steps = streams.steps(examples.count, training.batch_size)
     told = _ProgressCallback(progress, steps, training.epochs * (1 + pretrained), _metric(model))
     if pretrained and not resumes:
-        pretrain(model, init_seed, training, images, strategy, told)
+        pretrain(model, init_seed, training, examples, strategy, told)
     _compile(model, training, steps, strategy, **_objective(model))
     done = checkpoints.restore(kept, model) if kept and resumes else 0
     told.skip(done + training.epochs * (pretrained and resumes))
-    examples = _examples(images, labels, training, init_seed, len(model.outputs), done)
-    _run(model, examples, steps, training.epochs, [told, *_kept(path, training)], done)
+    batches = _batches(examples, training, init_seed, len(model.outputs), done)
+    with examples.telling():
+        _run(model, batches, steps, training.epochs, [told, *_kept(path, training)], done)
     return net if precision == "float32" else _with_weights_of(net, build())
 
 
@@ -176,7 +177,7 @@ def pretrain(
     model: tf.keras.Model,
     init_seed: int,
     training: Training,
-    images: np.ndarray,
+    examples: Examples,
     strategy: tf.distribute.Strategy,
     *callbacks: tf.keras.callbacks.Callback,
 ) -> tf.keras.Model:
@@ -190,7 +191,7 @@ def pretrain(
       model: a sequence of layers, of which one is frozen; that one gives activities `[B, units]` in (0, 1).
       init_seed: uint32, decides the order of the images; the decoder's first weights come from the global random state.
       training: the settings.
-      images: uint8 `[B, H, W, C]`.
+      examples: the images; their labels are not looked at.
       strategy: that in whose scope the model was built.
       callbacks: of the training.
 
@@ -198,16 +199,17 @@ def pretrain(
       The whole autoencoder, from float32 `[B, H, W, C]` in [0, 1] to their reconstruction in the same form.
 
     Raises:
-      InputError: there is no such optimizer, or it has no momentum.
+      InputError: there is no such optimizer, it has no momentum, or images cannot be read.
     """
     frozen = next(place for place, layer in enumerate(model.layers) if not layer.trainable)
     model.layers[frozen].trainable = True
     with strategy.scope():
-        autoencoder = _autoencoder(model.layers[: frozen + 1], images.shape[1:])
-    steps = streams.steps(len(images), training.batch_size)
+        autoencoder = _autoencoder(model.layers[: frozen + 1], examples.shape)
+    steps = streams.steps(examples.count, training.batch_size)
     _compile(autoencoder, training, steps, strategy, loss=_reconstruction_error)
-    rows = streams.in_epochs(images, training.batch_size, init_seed)
-    _run(autoencoder, rows.map(_as_target), steps, training.epochs, callbacks)
+    rows = examples.in_epochs(training.batch_size, init_seed)
+    with examples.telling():
+        _run(autoencoder, rows.map(_as_target), steps, training.epochs, callbacks)
     model.layers[frozen].trainable = False
     return autoencoder
 
@@ -237,21 +239,9 @@ def cached(path: epath.PathLike, trained: Callable[[], tf.keras.Model]) -> bool:
     return True
 
 
-def _check_data(images: np.ndarray, labels: np.ndarray, num_classes: int) -> None:
-    if not len(images):
-        raise InputError("There are no images to train on; check the dataset and its split.")
-    lowest, highest = int(np.min(labels)), int(np.max(labels))
-    if lowest < 0 or highest >= num_classes:
-        raise InputError(
-            f"Training labels run from {lowest} to {highest}, but the net has {num_classes} classes, "
-            f"0 to {num_classes - 1}; correct the labels or the number of classes."
-        )
-
-
 def _mean(images: np.ndarray) -> list[float]:
     """Returns the mean `[C]` of the pixels of uint8 `[B, H, W, C]`, in [0, 1]."""
-    measured = images[:: -(-len(images) // _MEASURED)]
-    return (measured.mean(axis=(0, 1, 2), dtype=np.float64) / 255.0).tolist()
+    return (images.mean(axis=(0, 1, 2), dtype=np.float64) / 255.0).tolist()
 
 
 @contextlib.contextmanager
@@ -351,8 +341,8 @@ def _reconstruction_error(images: tf.Tensor, reconstructed: tf.Tensor) -> tf.Ten
     return 0.5 * tf.reduce_sum(tf.square(reconstructed - images), axis=(1, 2, 3))
 
 
-def _as_target(epoch: tf.Tensor, places: tf.Tensor, images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    return _scaled(images), _scaled(images)
+def _as_target(epoch: tf.Tensor, places: tf.Tensor, row: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
+    return _scaled(row[0]), _scaled(row[0])
 
 
 def _optimizer(training: Training, steps: int) -> tf.keras.optimizers.Optimizer:
@@ -375,11 +365,9 @@ def _learning_rate(training: Training, steps: int) -> float | tf.keras.optimizer
     return rate
 
 
-def _examples(
-    images: np.ndarray, labels: np.ndarray, training: Training, init_seed: int, outputs: int, done: int
-) -> tf.data.Dataset:
+def _batches(examples: Examples, training: Training, init_seed: int, outputs: int, done: int) -> tf.data.Dataset:
     """Returns the batches to train on after `done` epochs: images, and the labels for each output."""
-    rows = streams.in_epochs((images, labels.astype(np.int32)), training.batch_size, init_seed, done)
+    rows = examples.in_epochs(training.batch_size, init_seed, done)
     changes = augmentation.changes(training)
 
     def example(epoch: tf.Tensor, places: tf.Tensor, row: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, Any]:

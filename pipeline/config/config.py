@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -13,6 +14,8 @@ from pipeline.config.method import Method, Sections
 from pipeline.config.sections import plain
 
 RUN_SEEDS = (0, 2**32 - 1)  # least and largest
+_MEMORY = re.compile(r"(\d+(?:\.\d+)?) ?(kB|MB|GB|TB)")
+_UNITS = {"kB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -125,7 +128,10 @@ class SeededSearch(Search):
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """[run]: how the work is cut; of these only `run_seed` and `lanes` may change a result."""
+    """[run]: how the work is cut; of these only `run_seed` and `lanes` may change a result.
+
+    `memory` may lower `lanes`, and is part of what nets are that learn from more images than it holds.
+    """
 
     run_seed: int = setting(0, "seed of all random numbers of the search", low=RUN_SEEDS[0], high=RUN_SEEDS[1])
     unit_size: int = setting(
@@ -141,6 +147,14 @@ class Run:
         low=1,
         high=1_000_000,
     )
+    memory: str = setting(
+        "4 GB",
+        "how much memory images may take in a process, in kB, MB, GB or TB: training images a quarter of it, and where "
+        "there are more, they are read in every epoch anew and mixed within that quarter; the seed images of a unit an "
+        "eighth; what nets make of the candidates that they are shown at a time a half; about 1 GB comes on top, of "
+        "TensorFlow and Beam",
+        determines=False,
+    )
     max_set_aside: float = setting(
         0.05,
         "the share of seed images (garbage images: of classes) that may be set aside before the run counts as failed",
@@ -148,6 +162,15 @@ class Run:
         high=1,
         determines=False,
     )
+
+    @property
+    def memory_bytes(self) -> int:
+        """`memory` in bytes; raises InputError if it is no amount, or less than 1 MB."""
+        found = _MEMORY.fullmatch(self.memory)
+        size = float(found[1]) * _UNITS[found[2]] if found else 0.0
+        if size < _UNITS["MB"]:
+            raise InputError(f"[run] memory is {self.memory!r}, expected an amount of at least 1 MB, such as '4 GB'.")
+        return int(size)
 
 
 COMMON = {"seeds": Seeds, "peers": Peers, "training": Training, "judge": Judge, "run": Run}  # what every method has

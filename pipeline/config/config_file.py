@@ -110,6 +110,7 @@ def _check(config: Config) -> None:
         raise InputError("[seeds] splits needs at least one split, each once.")
     if not config.targets:
         raise InputError("[search] targets is empty; give 'all' or the names of some nets.")
+    _ = config.run.memory_bytes  # raises what is wrong with it
     _check_peers(config)
     _check_trained(config)
     _check_reading(config)

@@ -18,6 +18,11 @@ def _one_net(sections: Sections) -> int:
     return 1
 
 
+def _few_images(sections: Sections) -> int:
+    del sections
+    return 4  # the seed image, the one that is rendered, the one that is shown, and one on its way
+
+
 @dataclasses.dataclass(frozen=True)
 class Method:
     """All that names one method; a new one is a line in its kind's `methods`.
@@ -29,6 +34,8 @@ class Method:
       build: makes the search of the checked sections; what else it takes is up to the kind.
       run_keys: keys of [run], besides run_seed, that can change what a trial gives.
       least_nets: how many nets a group needs.
+      gradient: whether it follows gradients through nets.
+      images: how many float32 images it keeps for each of [run] lanes.
       check: raises InputError, without the file's name, for what no single key can tell.
     """
 
@@ -37,6 +44,8 @@ class Method:
     build: Callable[..., Any]
     run_keys: tuple[str, ...] = ("lanes",)
     least_nets: Callable[[Sections], int] = _one_net
+    gradient: bool = False
+    images: Callable[[Sections], int] = _few_images
     check: Callable[[Sections], None] = _nothing_to_check
 
     def choices(self, section: str) -> tuple[type, ...]:

@@ -32,9 +32,11 @@ def units(config: Config, group: PeerGroup, source: SeedSource, usable: Usable) 
         return plan.whole_splits(source, config.seeds.splits, run.unit_size)
 
     def counts(split: str, positions: Sequence[int]) -> np.ndarray:
-        seeds = source.read(split, positions)
-        flags = usable(group.probabilities(seeds.images, run.lanes), seeds.labels)
-        good = dict(zip(seeds.positions, flags, strict=True))
+        good: dict[int, bool] = {}
+        for start in range(0, len(positions), run.unit_size):  # no more images in memory than a unit has
+            seeds = source.read(split, positions[start : start + run.unit_size])
+            flags = usable(group.probabilities(seeds.images, run.lanes), seeds.labels)
+            good.update(zip(seeds.positions, flags.tolist(), strict=True))
         return np.array([good.get(position, False) for position in positions])
 
     return plan.drawn_trials(source, config.seeds.splits, run.unit_size, trials, run.run_seed, counts)

@@ -13,11 +13,13 @@ from etils import epath
 from models import devices, files, loading, preflight, recipe, training
 from models.classifier import Classifier, PeerGroup
 from models.errors import InputError
+from models.examples import Block, Examples, Held, Streamed, check_labels
 from models.recipe import Training
 from pipeline import records
-from pipeline.config.config import Config, Judge, Peers
+from pipeline.config.config import Config, Judge, Peers, Run
 from pipeline.config.recorded import Recorded
-from pipeline.seeds.source import Part, SeedSource, check_usable, has_split
+from pipeline.runs import memory
+from pipeline.seeds.source import Part, SeedBatch, SeedSource, check_usable, has_split
 from pipeline.workdir.ledger import Workdir
 
 Progress = Callable[[str, int, int, float], None]
@@ -150,7 +152,7 @@ def prepare(
       train: if not, files that are not there are returned all the same.
     """
     classes = len(source.class_names())
-    trainer = _Trainer(workdir, source, device, progress, config.run.max_set_aside, train)
+    trainer = _Trainer(workdir, source, device, progress, config.run, train)
     whole = _whole(source, config.seeds.splits)
     if config.peers.architectures:
         seeds = range(config.peers.init_seed, config.peers.init_seed + len(config.peers.architectures))
@@ -213,17 +215,12 @@ class _Trainer:
     """Trains nets of the zoo on parts of the seed images' dataset, reading them only if a net is missing."""
 
     def __init__(
-        self,
-        workdir: Workdir,
-        source: SeedSource,
-        device: str,
-        progress: Progress,
-        max_set_aside: float,
-        may_train: bool,
+        self, workdir: Workdir, source: SeedSource, device: str, progress: Progress, run: Run, may_train: bool
     ):
-        self._workdir, self._source, self._max_set_aside, self._may_train = workdir, source, max_set_aside, may_train
-        self._device, self._progress = device, progress
-        self._read: tuple[Part, np.ndarray, np.ndarray] | None = None  # the last part, its images and labels
+        self._workdir, self._source, self._may_train = workdir, source, may_train
+        self._device, self._progress, self._max_set_aside = device, progress, run.max_set_aside
+        self._held = memory.learned_images(run, source.shape())
+        self._read: tuple[Part, Examples] | None = None  # the last part, and what is learned from it
 
     def net(self, name: str, architecture: str, init_seed: int, how: Training, part: Part) -> NetFile:
         """Returns a net's file, trained if it is not there and that is allowed."""
@@ -239,26 +236,76 @@ class _Trainer:
         """Names all that is learned from: the images of each piece, how they are read, the classes, and the shape."""
         pieces = [[self._source.fingerprint(split), split, rows.start, rows.stop, rows.step] for split, rows in part]
         read = [self._source.reading(), self._source.class_names(), self._source.shape()]
-        return records.digest([pieces, *read])
+        mixed = [] if self._fits(part) else [self._held]  # their order depends on it
+        return records.digest([pieces, *read, *mixed])
+
+    def _fits(self, part: Part) -> bool:
+        return _count(part) <= self._held
 
     def _train(self, path: epath.Path, name: str, architecture: str, init_seed: int, how: Training, part: Part) -> None:
         classes = len(self._source.class_names())
         if not classes:
             raise InputError(f"[seeds] {self._source.name} has no labels to train nets on; give [peers] files instead.")
-        images, labels = self._data(part)
+        examples = self._examples(part)
 
         def progress(step: int, steps: int, accuracy: float) -> None:
             self._progress(name, step, steps, accuracy)
 
-        recipe = (architecture, init_seed, how, images, labels, classes)
+        recipe = (architecture, init_seed, how, examples, classes)
         training.cached(path, lambda: training.train(*recipe, self._device, progress, path))
 
-    def _data(self, part: Part) -> tuple[np.ndarray, np.ndarray]:
+    def _examples(self, part: Part) -> Examples:
         if self._read is None or self._read[0] != part:
-            batches = [self._source.read(split, positions) for split, positions in part]
-            failures = [failure for batch in batches for failure in batch.failures]
-            what = f"training images of {self._source.name}"
-            check_usable(what, failures, sum(len(rows) for _, rows in part), self._max_set_aside)
-            images, labels = zip(*((batch.images, batch.labels) for batch in batches), strict=True)
-            self._read = part, np.concatenate(images), np.concatenate(labels)
-        return self._read[1:]
+            reader = _Reader(self._source, part, self._max_set_aside)
+            shape = self._source.shape()
+            held = reader.all() if self._fits(part) else Streamed(reader.read, _count(part), shape, self._held)
+            self._read = part, held
+        return self._read[1]
+
+
+class _Reader:
+    """Reads the images of a part to learn from them.
+
+    Args:
+      source: the seed images.
+      part: the pieces, one after the other.
+      most: [run] max_set_aside.
+    """
+
+    def __init__(self, source: SeedSource, part: Part, most: float):
+        self._source, self._part, self._most = source, part, most
+        self._failed: dict[str, str] = {}  # id -> reason, of all that was read so far
+
+    def all(self) -> Held:
+        """Reads all of it; raises InputError if too much cannot be used."""
+        batches = [self._batch(split, rows) for split, rows in self._part]
+        images, labels = zip(*((batch.images, batch.labels) for batch in batches), strict=True)
+        return Held(np.concatenate(images), np.concatenate(labels)) if len(images) > 1 else Held(images[0], labels[0])
+
+    def read(self, start: int, stop: int) -> Block:
+        """Reads the images from one place of the part up to another.
+
+        Raises:
+          InputError: too much of what was read so far cannot be used, or a label is no class.
+        """
+        blocks, begin = [], 0
+        for split, rows in self._part:
+            if rows_here := rows[max(0, start - begin) : max(0, stop - begin)]:
+                batch = self._batch(split, rows_here)
+                places = begin + (np.array(batch.positions, np.int64) - rows.start) // rows.step
+                blocks.append(Block(places, batch.images, batch.labels))
+            begin += len(rows)
+        block = Block(*map(np.concatenate, zip(*blocks, strict=True)))
+        check_labels(block.labels, len(self._source.class_names()))
+        return block
+
+    def _batch(self, split: str, positions: range) -> SeedBatch:
+        batch = self._source.read(split, positions)
+        self._failed.update(batch.failures)
+        what = f"training images of {self._source.name}"
+        check_usable(what, list(self._failed.items()), _count(self._part), self._most)
+        return batch
+
+
+def _count(part: Part) -> int:
+    return sum(len(positions) for _, positions in part)

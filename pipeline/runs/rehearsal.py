@@ -50,6 +50,9 @@ def rehearse(job: Job) -> Iterator[str | Table]:
     chosen = sample.read(job.source, job.config.seeds.splits[0])
     examined = sample.examine(chosen, group, judge, job.device, told=False)
     yield _nets(every, group, judge, examined)
+    job, lowered = steps.within_memory(job, group)
+    if lowered:
+        yield lowered
     units = job.kind.units(job.config, group, job.source)
     yield steps.plan_text(job, units)
     if units:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import sys
 from collections.abc import Sequence
@@ -10,7 +11,7 @@ from typing import Any
 from models.classifier import PeerGroup
 from pipeline import interruption, progress, records
 from pipeline.kinds.kind import Task
-from pipeline.runs import failures, finish, identity, sample, stages
+from pipeline.runs import failures, finish, identity, memory, sample, stages
 from pipeline.runs import nets as run_nets
 from pipeline.runs.job import Job
 from pipeline.runs.nets import NetFiles
@@ -61,6 +62,9 @@ def mine(job: Job, run_id: str, beam_arguments: Sequence[str]) -> RunFolder:
     """
     nets = train(job)
     group, judge = nets.load()
+    job, lowered = within_memory(job, group)
+    if lowered:
+        print(lowered)
     own = identity.identity(job, group, judge)
     run = identity.whole(job, group, own)
     folder = job.workdir.run(job.dataset_name, run_id or records.digest(run)[:12])
@@ -83,6 +87,12 @@ def mine(job: Job, run_id: str, beam_arguments: Sequence[str]) -> RunFolder:
     }
     finish.finish(job, folder, units, {**own, **identity.provenance(job, folder), **facts})
     return folder
+
+
+def within_memory(job: Job, group: PeerGroup) -> tuple[Job, str]:
+    """Returns the job with units and lanes that fit into [run] memory with these nets; a line if lanes are fewer."""
+    config = memory.with_units_that_fit(memory.with_lanes_that_fit(job.config, group), job.source.shape())
+    return dataclasses.replace(job, config=config), memory.told(job.config.run, config.run)
 
 
 def plan_text(job: Job, units: Sequence[plan.Unit]) -> str:

@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from models import checkpoints, files, loading, training
 from models.errors import InputError
+from models.examples import Held
 from models.recipe import Training
 from tests.models import nets
 
@@ -30,7 +31,7 @@ class _BrokenOff(Exception):
 def _train(architecture: str, settings: Training, path, **options) -> tf.keras.Model:
     images = np.random.default_rng(2).integers(0, 256, (70, 8, 8, 3), np.uint8)
     labels = images[:, 0, 0, 0].astype(np.int64) * nets.CLASSES // 256
-    return training.train(architecture, 1, settings, images, labels, nets.CLASSES, "cpu", path=path, **options)
+    return training.train(architecture, 1, settings, Held(images, labels), nets.CLASSES, "cpu", path=path, **options)
 
 
 def _break_off_at(step: int):

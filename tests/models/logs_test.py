@@ -5,6 +5,7 @@ import pytest
 import tensorflow as tf
 
 from models import training
+from models.examples import Held
 from models.recipe import Training
 from tests.models import nets
 
@@ -17,8 +18,7 @@ def test_each_epochs_loss_and_accuracy_are_written_for_tensorboard(tmp_path):
         "mlp-6",
         1,
         Training(epochs=3, batch_size=10, tensorboard=True),
-        images,
-        labels,
+        Held(images, labels),
         nets.CLASSES,
         "cpu",
         progress=lambda step, steps, accuracy: told.append(accuracy),

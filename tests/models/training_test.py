@@ -10,8 +10,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from models import devices, loading, training, zoo
+from models import devices, examples, loading, training, zoo
 from models.errors import InputError
+from models.examples import Held
 from models.recipe import Training
 from tests.models import nets
 
@@ -26,7 +27,7 @@ def _data(count: int = 70) -> tuple[np.ndarray, np.ndarray]:
 def _train(
     init_seed: int = 1, settings: Training = SETTINGS, count: int = 70, architecture: str = "mlp-6", **options
 ) -> tf.keras.Model:
-    return training.train(architecture, init_seed, settings, *_data(count), nets.CLASSES, "cpu", **options)
+    return training.train(architecture, init_seed, settings, Held(*_data(count)), nets.CLASSES, "cpu", **options)
 
 
 def _train_cached(path, **options) -> bool:
@@ -153,7 +154,7 @@ def _train_googlenet(**options) -> tf.keras.Model:
     images = np.random.default_rng(2).integers(0, 256, (40, 8, 8, 3), np.uint8)
     labels = images[:, 0, 0, 0].astype(np.int64) * nets.CLASSES // 256
     settings = Training(epochs=2, batch_size=10, smallest_crop=0.5, flip=True, photometric=0.3)
-    return training.train(GOOGLENET, 1, settings, images, labels, nets.CLASSES, "cpu", **options)
+    return training.train(GOOGLENET, 1, settings, Held(images, labels), nets.CLASSES, "cpu", **options)
 
 
 @pytest.mark.slow
@@ -168,9 +169,10 @@ def test_a_googlenet_is_trained_with_auxiliary_classifiers_and_returned_without(
 
 def test_the_mean_is_that_of_the_pixels_and_of_many_images_that_of_some_of_them(monkeypatch):
     images = np.random.default_rng(0).integers(0, 256, (70, 4, 4, 3), np.uint8)
-    np.testing.assert_allclose(training._mean(images), images.mean(axis=(0, 1, 2)) / 255)
-    monkeypatch.setattr(training, "_MEASURED", 30)
-    np.testing.assert_allclose(training._mean(images), images[::3].mean(axis=(0, 1, 2)) / 255)
+    held = Held(images, np.zeros(70, np.int32))
+    np.testing.assert_allclose(training._mean(held.measured()), images.mean(axis=(0, 1, 2)) / 255)
+    monkeypatch.setattr(examples, "_MEASURED", 30)
+    np.testing.assert_allclose(training._mean(held.measured()), images[::3].mean(axis=(0, 1, 2)) / 255)
 
 
 TWO_CPUS = """
@@ -207,7 +209,7 @@ def test_two_devices_train_what_one_trains_up_to_rounding(tmp_path):
 def test_labels_beyond_the_classes_are_refused():
     images, labels = _data()
     with pytest.raises(InputError, match="labels run from 0 to 2, but the net has 2 classes, 0 to 1"):
-        training.train("mlp-6", 1, SETTINGS, images, labels, 2, "cpu")
+        training.train("mlp-6", 1, SETTINGS, Held(images, labels), 2, "cpu")
 
 
 def test_no_images_are_refused():
@@ -323,7 +325,7 @@ def pretrained() -> tuple[tf.keras.Model, tf.keras.Model]:
     strategy = devices.strategy("cpu")
     with strategy.scope():
         model = nets.seeded("ae8-3", 1)
-    return model, training.pretrain(model, 1, PATIENT, _blobs(), strategy)
+    return model, training.pretrain(model, 1, PATIENT, Held(_blobs(), np.zeros(640, np.int32)), strategy)
 
 
 def test_pretraining_learns_to_reconstruct(pretrained, untrained):
@@ -359,7 +361,7 @@ def with_softmax() -> tuple[tf.keras.Model, list[tuple[int, int, float]]]:
     images = _blobs()
     labels = images[:, 0, 0, 0].astype(np.int64) * nets.CLASSES // 256
     model = training.train(
-        "ae8-3", 1, PATIENT, images, labels, nets.CLASSES, "cpu", progress=lambda *report: seen.append(report)
+        "ae8-3", 1, PATIENT, Held(images, labels), nets.CLASSES, "cpu", progress=lambda *report: seen.append(report)
     )
     return model, seen
 

@@ -13,6 +13,7 @@ import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from models import training
+from models.examples import Held
 from models.recipe import Training
 from pipeline import records
 from pipeline.seeds.tfds_dataset import TfdsSeeds
@@ -41,7 +42,7 @@ def _train(dataset: str, architectures: tuple[str, ...], folder: pathlib.Path, r
     paths = []
     for init_seed, architecture in enumerate(architectures):
         how = Training(epochs=5, batch_size=50, learning_rate=rate)
-        net = training.train(architecture, init_seed, how, data.images, data.labels, 10)
+        net = training.train(architecture, init_seed, how, Held(data.images, data.labels), 10)
         paths.append(str(folder / f"{architecture}.keras"))
         net.save(paths[-1])
     return {"files": paths}

@@ -233,6 +233,6 @@ METHODS = (
     Method("genetic", {"search": GeneticSearch, **_MOVED}, _genetic, check=_check_candidates),
     Method("pbil", {"search": PBILSearch, **_MOVED}, _pbil, check=_check_candidates),
     Method("evolution_strategy", {"search": EvolutionSearch, **_MOVED}, _evolution, check=_check_candidates),
-    Method("gradient_ascent", {"search": GradientSearch, **_MOVED}, _gradient, check=_check_gradient),
+    Method("gradient_ascent", {"search": GradientSearch, **_MOVED}, _gradient, gradient=True, check=_check_gradient),
     Method("scan", {"search": PeerFilteredSearch, "grade": Grading}, _scan, least_nets=_scanned_nets),
 )

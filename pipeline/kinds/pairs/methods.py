@@ -86,6 +86,10 @@ def _lbfgs(sections: Sections) -> Any:
     return LBFGS(attack.iterations, attack.memory, attack.first_c, attack.brackets, attack.bisections)
 
 
+def _lbfgs_images(sections: Sections) -> int:
+    return 8 + 2 * sections["attack"].memory  # the point, its gradient, the step, bounds; and the curvature pairs
+
+
 def _check_levels(sections: Sections) -> None:
     attack = sections["attack"]
     if getattr(attack, "norm", "linf") == "linf" and not whole_levels(attack.eps):
@@ -96,7 +100,9 @@ def _check_levels(sections: Sections) -> None:
 
 
 METHODS = (
-    Method("lbfgs", {"search": SeededSearch, "attack": LBFGSAttack}, _lbfgs),
-    Method("pgd", {"search": SeededSearch, "attack": ProjectedAttack}, _pgd, check=_check_levels),
-    Method("fgsm", {"search": SeededSearch, "attack": FastGradientSignAttack}, _fgsm, check=_check_levels),
+    Method("lbfgs", {"search": SeededSearch, "attack": LBFGSAttack}, _lbfgs, gradient=True, images=_lbfgs_images),
+    Method("pgd", {"search": SeededSearch, "attack": ProjectedAttack}, _pgd, gradient=True, check=_check_levels),
+    Method(
+        "fgsm", {"search": SeededSearch, "attack": FastGradientSignAttack}, _fgsm, gradient=True, check=_check_levels
+    ),
 )

@@ -12,6 +12,7 @@ from etils import epath
 
 from models import loading, training
 from models.errors import InputError
+from models.examples import Held
 from models.recipe import Training
 from pipeline.config import config
 from pipeline.config.method import Method
@@ -92,7 +93,7 @@ def prepare(tmp_path, monkeypatch):
             learned[path.name] = trained()
 
         monkeypatch.setattr(training, "cached", remember)
-        monkeypatch.setattr(training, "train", lambda *arguments: arguments[3:5])
+        monkeypatch.setattr(training, "train", lambda *arguments: arguments[3])
         (tmp_path / "nets").mkdir(exist_ok=True)
         task = _task(config.Peers(**peers), **sections)
         source = source or Source()
@@ -109,7 +110,7 @@ def _names(files: nets.NetFiles) -> list[str]:
 def test_without_parts_all_learn_from_the_whole_of_train(prepare):
     files, learned, source = prepare({"architectures": ("mlp-3", "mlp-4")})
     assert [name[:6] for name in _names(files)] == ["mlp-3-", "mlp-4-"]
-    assert [labels.tolist() for _, labels in learned.values()] == [list(range(20))] * 2
+    assert [held.labels.tolist() for held in learned.values()] == [list(range(20))] * 2
     assert source.read_parts == [("train", range(20))], "read once for both"
 
 
@@ -133,9 +134,9 @@ def test_nets_of_one_architecture_learn_each_from_its_part(prepare):
     assert [net.name for net in files.peers] == ["mlp-3", "mlp-3.2", "mlp-3.3"]
     expected = [source.part(part) for part in parts]
     for name, part in zip(_names(files), expected, strict=True):
-        pictures, labels = learned[name]
-        assert labels.tolist() == [row for _, rows in part for row in rows]
-        np.testing.assert_array_equal(pictures, np.concatenate([source.read(*piece).images for piece in part]))
+        held = learned[name]
+        assert held.labels.tolist() == [row for _, rows in part for row in rows]
+        np.testing.assert_array_equal(held.images, np.concatenate([source.read(*piece).images for piece in part]))
 
 
 @pytest.fixture
@@ -194,7 +195,7 @@ def test_more_unusable_images_than_may_be_set_aside_train_no_net(prepare):
     with pytest.raises(InputError, match=r"2 of 20 training images of made_up:1\.0\.0 cannot be used, .*broken \(2, "):
         prepare(peers, Source(bad=2))
     _, learned, _ = prepare(peers, Source(bad=1))
-    assert [len(labels) for _, labels in learned.values()] == [19, 19]
+    assert [len(held.labels) for held in learned.values()] == [19, 19]
 
 
 def test_what_nets_learn_from_is_known_before_they_do():
@@ -214,4 +215,56 @@ def test_the_judge_learns_from_the_whole(prepare):
         {"architectures": ("mlp-3", "mlp-4"), "trained_on": ("train[:50%]", "train[50%:]")},
         judge=config.Judge(architecture="cnn"),
     )
-    assert [len(labels) for _, labels in learned.values()] == [10, 10, 20]
+    assert [len(held.labels) for held in learned.values()] == [10, 10, 20]
+
+
+@pytest.fixture
+def little_memory(monkeypatch):
+    """Lets a process hold ten images to learn from."""
+    monkeypatch.setattr(nets.memory, "learned_images", lambda run, shape: 10)
+
+
+def test_more_images_than_fit_are_read_as_they_are_learned_from(prepare, little_memory):
+    parts = ("train[:50%]", "train", "train[:10]+test")
+    _, learned, source = prepare({"architectures": ("mlp-3",) * 3, "trained_on": parts})
+    held, streamed, of_two = learned.values()
+    assert isinstance(held, Held) and held.count == 10
+    assert (streamed.count, streamed.shape, streamed.held) == (20, SHAPE, 10) and of_two.count == 16
+    assert source.read_parts == [("train", range(10))], "nothing but what fits is read at once"
+    places, shown, labels = of_two.read(8, 13)
+    assert places.tolist() == [8, 9, 10, 11, 12] and labels.tolist() == [8, 9, 0, 1, 2]
+    np.testing.assert_array_equal(shown, images(26)[[8, 9, 20, 21, 22]])
+
+
+def test_places_are_of_the_part_and_not_of_the_split(prepare, little_memory, monkeypatch):
+    monkeypatch.setattr(Source, "part", lambda self, name: [("train", range(4, 20, 2)), ("test", range(1, 6))])
+    task = {"architectures": ("mlp-3", "mlp-4"), "trained_on": ("odd", "odd")}
+    _, learned, _ = prepare(task, Source(bad=1), run=config.Run(max_set_aside=1.0))
+    places, _, labels = next(iter(learned.values())).read(6, 12)
+    assert labels.tolist() == [18, 2, 3, 4] and places.tolist() == [7, 9, 10, 11]
+
+
+def test_nets_that_streamed_are_other_nets_than_those_that_held_all_or_held_more(prepare, monkeypatch):
+    peers = {"architectures": ("mlp-3", "mlp-4")}
+
+    def names(held):
+        monkeypatch.setattr(nets.memory, "learned_images", lambda run, shape: held)
+        return tuple(_names(prepare(peers)[0]))
+
+    assert len({names(10), names(11), names(20)}) == 3
+    assert names(20) == names(1000), "what fits is learned from as ever"
+
+
+def test_too_many_unusable_images_end_the_training_of_what_streams(prepare, little_memory):
+    _, learned, _ = prepare({"architectures": ("mlp-3", "mlp-4")}, Source(bad=1))
+    streamed = next(iter(learned.values()))
+    assert streamed.read(0, 5).places.tolist() == [1, 2, 3, 4]
+    with pytest.raises(InputError, match=r"2 of 20 training images of made_up:1\.0\.0 cannot be used, .*broken \(2, "):
+        streamed.read(5, 10)
+
+
+def test_a_label_that_is_no_class_is_told_when_it_streams(prepare, little_memory, monkeypatch):
+    monkeypatch.setattr(Source, "class_names", lambda self: ["one", "two"])
+    _, learned, _ = prepare({"architectures": ("mlp-3", "mlp-4")})
+    with pytest.raises(InputError, match="Training labels run from 0 to 4, but the net has 2 classes"):
+        next(iter(learned.values())).read(0, 5)
