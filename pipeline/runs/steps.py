@@ -11,7 +11,7 @@ from typing import Any
 from models.classifier import PeerGroup
 from pipeline import interruption, progress, records
 from pipeline.kinds.kind import Task
-from pipeline.runs import failures, finish, identity, memory, sample, stages
+from pipeline.runs import expected, failures, finish, identity, memory, sample, stages
 from pipeline.runs import nets as run_nets
 from pipeline.runs.job import Job
 from pipeline.runs.nets import NetFiles
@@ -75,8 +75,11 @@ def mine(job: Job, run_id: str, beam_arguments: Sequence[str]) -> RunFolder:
     task = job.kind.task(job.config, group, job.source.class_names(), own["config_digest"], folder)
     accuracies = examine(job, group, judge)
     units = _start(job, group, folder, run)
-    print(plan_text(job, units), flush=True)
-    counted = _mine_missing(job, group, nets, task, units, folder, beam_arguments)
+    there = folder.finished_units()
+    missing = [unit for unit in units if unit.number not in there]
+    print(plan_text(job, units))
+    print(expected.told(job, own, missing), flush=True)
+    counted = _mine_missing(job, group, nets, task, units, missing, folder, beam_arguments)
     facts = {
         "counters": counted,
         "num_classes": group.num_classes,
@@ -111,6 +114,7 @@ def _start(job: Job, group: PeerGroup, folder: RunFolder, run: dict[str, Any]) -
         units = job.kind.units(job.config, group, job.source)
     told = identity.provenance(job, folder)
     folder.start({**run, "units": [unit.to_json() for unit in units], "provenance": told})
+    failures.forget(folder)
     return units
 
 
@@ -120,14 +124,12 @@ def _mine_missing(
     nets: NetFiles,
     task: Task,
     units: Sequence[plan.Unit],
+    missing: Sequence[plan.Unit],
     folder: RunFolder,
     beam_arguments: Sequence[str],
 ) -> dict[str, int]:
-    """Mines the units whose chunks are not there, those that failed before among them; returns what it counted."""
+    """Mines those of a run's units whose chunks are missing; returns what it counted."""
     kind, config = job.kind, job.config
-    failures.forget(folder)
-    there = folder.finished_units()
-    missing = [unit for unit in units if unit.number not in there]
     if not missing:
         return {}
     material = kind.material(config, group, job.source.for_workers())

@@ -12,6 +12,7 @@ from pipeline.config.recorded import Recorded
 from pipeline.kinds import published
 from pipeline.kinds.kind import Example
 from pipeline.kinds.mistakes import chains, checks
+from pipeline.progress import Bar
 from pipeline.records import HIGH
 from pipeline.report import picture
 from pipeline.report.page import Picture
@@ -56,11 +57,13 @@ def _amounts(examples: Sequence[Example], nets: list[str], run: Recorded) -> lis
     """Draws what all moves of each mistake come to, where the operator tells it by names."""
     height, width = run["image_shape"][:2]
     operator, told = checks.finder_of(run).operator, dict[str, dict[str, list[float]]]()
-    for example in examples:
-        amounts = operator.amounts(example["transform"]["parameters"], height, width)
-        for name, value in amounts.items():
-            of_nets = told.setdefault(name, {net: [] for net in nets})
-            of_nets[example["target_net"].decode()] += [value] * bool(np.isfinite(value))
+    with Bar("compose moves", len(examples), "example") as bar:
+        for place, example in enumerate(examples, 1):
+            amounts = operator.amounts(example["transform"]["parameters"], height, width)
+            for name, value in amounts.items():
+                of_nets = told.setdefault(name, {net: [] for net in nets})
+                of_nets[example["target_net"].decode()] += [value] * bool(np.isfinite(value))
+            bar.show(place)
     if not told:
         return []
     return [
