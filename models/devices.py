@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import functools
 import os
+import pathlib
+import tempfile
+from typing import IO
 
 import tensorflow as tf
 
@@ -43,8 +48,45 @@ def half_precision(device: str) -> str:
 
 
 def device_name(device: str) -> str:
-    """Returns the name of the one device to run a compiled function on, such as "/GPU:0" (see `strategy`)."""
-    return f"/{_resolve(device).upper()}:0"
+    """Returns the name of the one device to run a compiled function on, such as "/GPU:0" (see `strategy`).
+
+    It is the first of its kind, or the one that this process took (`take_one`).
+    """
+    kind = _resolve(device)
+    return f"/{kind.upper()}:{_taken.get(kind, (0, None))[0]}"
+
+
+def take_one(device: str) -> None:
+    """Takes, for as long as this process lives, a device of a kind that no other process on this machine has taken.
+
+    So several worker processes divide several GPUs, or logical devices, among them; where there are more processes than
+    devices, the others share the first. A process that took one keeps it.
+    """
+    kind = _resolve(device)
+    if kind in _taken or kind == "tpu":  # a TPU belongs to one process as a whole
+        return
+    for place in range(len(tf.config.list_logical_devices(kind.upper()))):
+        held = _mark(f"{kind}-{place}")
+        if held:
+            _taken[kind] = place, held
+            return
+
+
+_taken: dict[str, tuple[int, IO[str]]] = {}  # kind -> place of the device that this process took, and what marks it
+
+
+def _mark(name: str) -> IO[str] | None:
+    """Locks a file of the machine, which is free again when this process ends; returns None where it cannot."""
+    folder = pathlib.Path(tempfile.gettempdir()) / f"peerpressure-devices-{os.getuid()}"
+    with contextlib.ExitStack() as opened:
+        try:
+            folder.mkdir(exist_ok=True)
+            file = opened.enter_context((folder / name).open("a"))
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:  # another process has it; or this is a folder of somebody else's, or one that knows no locks
+            return None
+        opened.pop_all()
+    return file
 
 
 def current() -> str:
@@ -57,7 +99,16 @@ def _mirrored(names: tuple[str, ...]) -> tf.distribute.Strategy:
     return tf.distribute.MirroredStrategy(names)
 
 
+@functools.cache
+def _share_memory() -> None:
+    """Lets TensorFlow take of a GPU's memory what it needs, when it does: else the first process takes all of it."""
+    for gpu in tf.config.list_physical_devices("GPU"):
+        with contextlib.suppress(RuntimeError):  # it is in use already, as who uses us wanted it
+            tf.config.experimental.set_memory_growth(gpu, True)
+
+
 def _resolve(device: str) -> str:
+    _share_memory()
     present = [kind for kind in _KINDS if _is_present(kind)]
     if device == "auto":
         return present[-1]

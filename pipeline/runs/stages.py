@@ -62,6 +62,7 @@ class MiningHandler(ModelHandler[_Work, PredictionResult, Miner]):
     def load_model(self) -> Miner:
         """Returns what mines units; called once a process."""
         with self._failed.telling():
+            devices.take_one(self._device)
             return self._task.miner(*self._nets.load())
 
     def run_inference(
