@@ -108,14 +108,14 @@ def decided(
     mine = _signatures(chunks, kind, moved)
     left_out = mine.left_out.copy()
     images = _Images(chunks)
-    ids = mine.ids.tolist()
+    ids, size = mine.ids.tolist(), images.of(mine, 0).size if len(mine) else 1
     for other in earlier:
         known = set(other.signatures.ids.tolist())
         left_out |= np.fromiter((name in known for name in ids), bool, len(ids))
-        _leave_out(left_out, mine, images, other.signatures.kept(), _Images(other.chunks))
+        _leave_out(left_out, mine, images, other.signatures.kept(), _Images(other.chunks), size)
     first = np.unique(mine.ids, return_index=True)[1]
     left_out |= ~np.isin(np.arange(len(mine)), first)
-    _leave_out_within(left_out, mine, images)
+    _leave_out_within(left_out, mine, images, size)
     return dataclasses.replace(mine, left_out=left_out)
 
 
@@ -253,18 +253,16 @@ def _near(one: np.ndarray, other: np.ndarray, limit: float) -> bool:
     return bool(distance < limit or distance == 0)
 
 
-def _leave_out(left_out: np.ndarray, mine: Signatures, images: _Images, others: Signatures, theirs: _Images) -> None:
-    """Marks in `left_out` what is near one of the others."""
-    for here, there, limit in _perhaps_near(mine, others, _size(mine, images)):
+def _leave_out(
+    left_out: np.ndarray, mine: Signatures, images: _Images, others: Signatures, theirs: _Images, size: int
+) -> None:
+    """Marks in `left_out` what is near one of the others; `size`: see `_perhaps_near`."""
+    for here, there, limit in _perhaps_near(mine, others, size):
         left_out[here] = left_out[here] or _near(images.of(mine, here), theirs.of(others, there), limit)
 
 
-def _leave_out_within(left_out: np.ndarray, mine: Signatures, images: _Images) -> None:
-    """Marks in `left_out` what is near an earlier one of the same run that is kept."""
-    for here, there, limit in _perhaps_near(mine, mine, _size(mine, images)):
+def _leave_out_within(left_out: np.ndarray, mine: Signatures, images: _Images, size: int) -> None:
+    """Marks in `left_out` what is near an earlier one of the same run that is kept; `size`: see `_perhaps_near`."""
+    for here, there, limit in _perhaps_near(mine, mine, size):
         if there < here and not left_out[here] and not left_out[there]:
             left_out[here] = _near(images.of(mine, here), images.of(mine, there), limit)
-
-
-def _size(mine: Signatures, images: _Images) -> int:
-    return images.of(mine, 0).size if len(mine) else 1
