@@ -16,6 +16,7 @@ import pytest
 
 from tests.pipeline import conftest
 
+_OURS = ("PYTHON", "VIRTUAL_ENV", "TF_XLA_FLAGS")  # how the names of variables begin that are of this environment
 ROOT = pathlib.Path(__file__).parent.parent
 PACKAGES = ("models", "pipeline", "tfds_builders")
 SOURCES = ("configs", *PACKAGES, "setup.py", "pyproject.toml", "README.md", "LICENSE")
@@ -61,7 +62,7 @@ def empty():
 
 def _python(environment, *arguments, cwd=None):
     """Runs an environment's own Python, which sees nothing of this one's packages."""
-    clean = {key: value for key, value in os.environ.items() if not key.startswith(("PYTHON", "VIRTUAL_ENV"))}
+    clean = {key: value for key, value in os.environ.items() if not key.startswith(_OURS)}
     command = [environment / "bin" / "python", *map(str, arguments)]
     return subprocess.run(command, cwd=cwd or environment, env=clean, capture_output=True, text=True)
 

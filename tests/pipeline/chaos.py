@@ -4,8 +4,9 @@
     python -m tests.pipeline.chaos nights --nights 14 --seed 1
 
 `kills`: train, mine, package, mine another night, recheck and publish, retrain. Each command is killed (-9) at changes
-of its workdir that are drawn at random, and given again, until all kills are used up; half of them with one process,
-each right before a change, and half with two worker processes, all of them at once, after a number of new files.
+of its workdir that are drawn at random, and given again, up to five times; and all of it anew until all kills are used
+up. Half of them are with one process, each right before a change, and half with two worker processes, all of them at
+once, after a number of new files.
 `nights`: one run a night; some nights are killed, find the disk full or read-only, have company by a second start, or a
 clock that jumps. In the end, every file has to be that of the undisturbed workdir, byte for byte, but for times and
 paths.
@@ -26,7 +27,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
 from tests.pipeline import conftest, mortal
@@ -60,6 +61,7 @@ kind = "mistakes"
 """
 _WORKERS = ("--direct_num_workers=2", "--direct_running_mode=multi_processing")
 _LIMIT = 600.0  # seconds, after which a command is taken to hang
+_MOST = 5  # kills of a command
 _LOOK = 0.02  # seconds between two looks at a workdir
 _ENDED = {"done": 0, "held": 3, "disk": 4}  # exit codes
 _TIMES = re.compile(rb'"(finished_at|seconds|net_paths|commit)": [^\n]*')
@@ -115,12 +117,6 @@ def _quiet(nursery: mortal.Nursery, config: pathlib.Path, plan: pathlib.Path, wo
     return steps
 
 
-def _shares(kills: int, weights: Sequence[int]) -> list[int]:
-    """Returns how many of the kills each command gets, at least one, in proportion to its weight."""
-    ends = [round(kills * end / sum(weights)) for end in itertools.accumulate(weights)]
-    return [max(1, end - start) for start, end in itertools.pairwise([0, *ends])]
-
-
 def _killed_in_one(
     nursery: mortal.Nursery, command: Command, work: pathlib.Path, step: Step, kills: int, drawn: random.Random
 ) -> int:
@@ -151,7 +147,7 @@ def _killed_with_workers(command: Command, work: pathlib.Path, step: Step, kills
     done = 0
     for last in [*[False] * kills, True]:
         process = _start(workers, start_new_session=True)
-        before, wanted = _files(work), drawn.randrange(1, max(2, step.files // 2))
+        before, wanted = _files(work), drawn.randrange(1, max(2, step.files // 3))
         begun = time.monotonic()
         while process.poll() is None and not (not last and len(_files(work) - before) >= wanted):
             assert time.monotonic() - begun < _LIMIT, f"no end of {workers}"
@@ -175,18 +171,21 @@ def kills(nursery: mortal.Nursery, folder: pathlib.Path, count: int, seed: int) 
     config, plan = conftest.write_config(folder / "searched.toml", **_SEARCHED), folder / "plan.toml"
     plan.write_text(_AGAIN)
     steps = _quiet(nursery, config, plan, folder / "quiet")
-    drawn, told = random.Random(seed), dict[str, Any]()
-    calm, wrong = contents(folder / "quiet"), list[str]()
-    for name, workers in (("one process", False), ("two workers", True)):
-        work = folder / name.replace(" ", "-")
-        shares = _shares(count // 2, [step.files if workers else step.changes for step in steps])
-        told[name] = 0
-        for command, step, share in zip(commands(config, plan, work), steps, shares):  # made one by one
-            if workers:
-                told[name] += _killed_with_workers(command, work, step, share, drawn)
-            else:
-                told[name] += _killed_in_one(nursery, command, work, step, share, drawn)
-        wrong += [f"{name}: {file}" for file in different(calm, contents(work))]
+    drawn, calm = random.Random(seed), contents(folder / "quiet")
+    told, wrong = {"one process": 0, "two workers": 0}, list[str]()
+    for name in told:
+        for life in itertools.count():
+            work, left = folder / f"{name.replace(' ', '-')}-{life}", count // 2 - told[name]
+            for command, step in zip(commands(config, plan, work), steps):  # made one by one
+                wanted = min(_MOST, left)
+                if name == "two workers":
+                    killed = _killed_with_workers(command, work, step, wanted, drawn)
+                else:
+                    killed = _killed_in_one(nursery, command, work, step, wanted, drawn)
+                told[name], left = told[name] + killed, left - killed
+            wrong += [f"{work.name}: {file}" for file in different(calm, contents(work))]
+            if not left:
+                break
     return {**told, "different": wrong}
 
 
