@@ -251,8 +251,8 @@ MISHAPS: tuple[Callable[[_Night], None], ...] = (
 )
 
 
-def nights(nursery: mortal.Nursery, folder: pathlib.Path, count: int, seed: int) -> dict[str, Any]:
-    """Runs so many nights with mishaps, every other night one, and as many without.
+def nights(nursery: mortal.Nursery, folder: pathlib.Path, count: int, seed: int, every: int = 2) -> dict[str, Any]:
+    """Runs so many nights with a mishap in every so manyth, and as many without.
 
     Returns:
       "mishaps": what befell which night; "different": the files that differ in the end.
@@ -264,7 +264,7 @@ def nights(nursery: mortal.Nursery, folder: pathlib.Path, count: int, seed: int)
         command = ["run", "--config", str(config), "--run_id", f"night-{night:02d}", "--run_seed", "auto", "--workdir"]
         ended = nursery.run([*command, str(quiet)], quiet)
         assert ended.code == 0, ended.said
-        mishap = MISHAPS[night // 2 % len(MISHAPS)] if night % 2 == 0 else _Night.quiet
+        mishap = MISHAPS[night // every % len(MISHAPS)] if night % every == 0 else _Night.quiet
         mishap(_Night(nursery, [*command, str(disturbed)], disturbed, drawn))
         befell[night] = mishap.__name__
     return {"mishaps": befell, "different": different(contents(quiet), contents(disturbed))}
