@@ -41,8 +41,8 @@ def use(cache: pathlib.Path | None = None) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         _sweep(cache.glob("*/*"))
         usable = os.access(folder, os.W_OK) and shutil.disk_usage(folder).free >= _ROOM and " " not in str(folder)
-    except (OSError, RuntimeError):  # a folder that is read-only, or no home
-        return
+    except (OSError, RuntimeError, importlib.metadata.PackageNotFoundError):
+        return  # a folder that is read-only, no home, or a TensorFlow that was not installed under its name
     if usable:
         ours = f"{_FOLDER_FLAG}={folder} --tf_xla_persistent_cache_device_types=CPU"
         os.environ[_FLAGS] = f"{usual} {ours} --tf_xla_persistent_cache_read_only=false".strip()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -10,6 +11,8 @@ from tqdm import tqdm
 from pipeline.runs import counters
 from pipeline.runs.job import Job
 from pipeline.seeds.plan import Unit
+
+_LOOKED_AT = 10  # runs: a start is to cost the same every night
 
 
 def told(job: Job, identity: Mapping[str, Any], units: Sequence[Unit]) -> str:
@@ -21,7 +24,8 @@ def told(job: Job, identity: Mapping[str, Any], units: Sequence[Unit]) -> str:
       units: those that are still to be mined.
     """
     memory = f"memory: {job.config.run.memory} for images, in each process"
-    for _, manifest in reversed(job.workdir.with_manifests(job.dataset_name)):
+    for folder in itertools.islice(job.workdir.newest_runs(job.dataset_name), _LOOKED_AT):
+        manifest = folder.manifest() or {}
         pace = _pace(manifest) if _is_like(manifest, identity) else 0.0
         if pace:
             seconds = pace * _size(job, units)
@@ -33,7 +37,7 @@ def told(job: Job, identity: Mapping[str, Any], units: Sequence[Unit]) -> str:
 
 
 def _is_like(manifest: Mapping[str, Any], identity: Mapping[str, Any]) -> bool:
-    return all(manifest[key] == identity[key] for key in ("nets", "settings"))
+    return all(manifest.get(key) == identity[key] for key in ("nets", "settings"))
 
 
 def _pace(manifest: Mapping[str, Any]) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -275,6 +276,7 @@ class _Reader:
     def __init__(self, source: SeedSource, part: Part, most: float):
         self._source, self._part, self._most = source, part, most
         self._failed: dict[str, str] = {}  # id -> reason, of all that was read so far
+        self._lock = threading.Lock()  # of these: streams are read by several threads
 
     def all(self) -> Held:
         """Reads all of it; raises InputError if too much cannot be used."""
@@ -301,9 +303,10 @@ class _Reader:
 
     def _batch(self, split: str, positions: range) -> SeedBatch:
         batch = self._source.read(split, positions)
-        self._failed.update(batch.failures)
         what = f"training images of {self._source.name}"
-        check_usable(what, list(self._failed.items()), _count(self._part), self._most)
+        with self._lock:
+            self._failed.update(batch.failures)
+            check_usable(what, list(self._failed.items()), _count(self._part), self._most)
         return batch
 
 

@@ -329,6 +329,12 @@ class Workdir:
         """Returns the place of the next run for "dataset/task" to be finished; those of removed runs stay empty."""
         return max((manifest["sequence"] for _, manifest in self.with_manifests(dataset_name)), default=-1) + 1
 
+    def newest_runs(self, dataset_name: str) -> Iterator[RunFolder]:
+        """Yields the finished runs for "dataset/task", last written first by the clock, without reading any."""
+        manifests = list((self.path / "ledger" / dataset_name).glob("*/manifest.json"))
+        for path in sorted(manifests, key=lambda path: (-path.stat().mtime, path.parent.name)):
+            yield RunFolder(path.parent)
+
     def finished_runs(self, dataset_name: str) -> list[RunFolder]:
         """Returns the finished runs for "dataset/task", first finished first."""
         return [run for run, _ in self.with_manifests(dataset_name)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import os
 import pathlib
 import shutil
@@ -140,3 +141,12 @@ def test_what_another_process_is_writing_stays_for_a_day(tmp_path):
     os.environ["TF_XLA_FLAGS"] = ""
     compilation_cache.use(tmp_path)
     assert [path.name for path in _folder().iterdir()] == ["fresh.pb1.tmp"]
+
+
+def test_nothing_is_kept_for_a_tensorflow_of_another_name(tmp_path, monkeypatch):
+    def version(name):
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "version", version)
+    compilation_cache.use(tmp_path)
+    assert not _flags()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import types
 
 import pytest
@@ -28,7 +29,9 @@ def _finished(job, run_id, sequence, counted, **changed):
     manifest = {**OWN, "run_id": run_id, "sequence": sequence, **changed}
     if counted:
         manifest["counters"] = {"mining_milliseconds": counted[0], "seed_images": counted[1], "units": 2}
-    ledger.write_json(job.workdir.run(job.dataset_name, run_id).path / "manifest.json", manifest)
+    path = job.workdir.run(job.dataset_name, run_id).path / "manifest.json"
+    ledger.write_json(path, manifest)
+    os.utime(path, (1_700_000_000 + sequence,) * 2)
 
 
 def test_the_newest_run_of_the_same_nets_and_settings_tells(job):
@@ -57,3 +60,18 @@ def test_islands_count_as_such(job):
 def test_the_first_run_says_where_the_time_is_told(job):
     line = expected.told(job, OWN, UNITS)
     assert line.startswith("expected: memory: 4 GB") and line.endswith("`peerpressure check` measures it")
+
+
+def test_a_manifest_of_another_kind_tells_nothing(job):
+    path = job.workdir.run(job.dataset_name, "strange").path / "manifest.json"
+    ledger.write_json(path, {"format": 0})
+    assert "`peerpressure check` measures it" in expected.told(job, OWN, UNITS)
+
+
+def test_many_nights_are_not_all_read(job, monkeypatch):
+    for night in range(30):
+        _finished(job, f"night-{night}", night, (1, 1), settings={"night": night})
+    read, usual = [], ledger.RunFolder.manifest
+    monkeypatch.setattr(ledger.RunFolder, "manifest", lambda self: read.append(self.run_id) or usual(self))
+    expected.told(job, OWN, UNITS)
+    assert read == [f"night-{night}" for night in range(29, 19, -1)]
