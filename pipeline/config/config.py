@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 from models.errors import InputError
@@ -171,6 +172,10 @@ class Run:
         if size < _UNITS["MB"]:
             raise InputError(f"[run] memory is {self.memory!r}, expected an amount of at least 1 MB, such as '4 GB'.")
         return int(size)
+
+    def images_of_unit(self, shape: Sequence[int]) -> int:
+        """Returns how many uint8 images of a shape fit into an eighth of the memory; at least one."""
+        return max(1, self.memory_bytes // 8 // math.prod(shape))
 
 
 COMMON = {"seeds": Seeds, "peers": Peers, "training": Training, "judge": Judge, "run": Run}  # what every method has

@@ -28,13 +28,14 @@ def units(config: Config, group: PeerGroup, source: SeedSource, usable: Usable) 
         labels `[B]`.
     """
     trials, run = config.sections["search"].trials, config.run
+    most = run.images_of_unit(source.shape())  # in memory at a time; each read goes through a split from its start
     if not trials:
         return plan.whole_splits(source, config.seeds.splits, run.unit_size)
 
     def counts(split: str, positions: Sequence[int]) -> np.ndarray:
         good: dict[int, bool] = {}
-        for start in range(0, len(positions), run.unit_size):  # no more images in memory than a unit has
-            seeds = source.read(split, positions[start : start + run.unit_size])
+        for start in range(0, len(positions), most):
+            seeds = source.read(split, positions[start : start + most])
             flags = usable(group.probabilities(seeds.images, run.lanes), seeds.labels)
             good.update(zip(seeds.positions, flags.tolist(), strict=True))
         return np.array([good.get(position, False) for position in positions])

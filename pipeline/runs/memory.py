@@ -10,7 +10,7 @@ from models import footprint
 from models.classifier import PeerGroup
 from pipeline.config.config import Config, Run
 
-_LEARNED, _OF_UNIT, _UNDER_WAY = 4, 8, 2  # shares of the memory: a quarter, an eighth, a half
+_LEARNED, _UNDER_WAY = 4, 2  # shares of the memory: a quarter, a half
 _AT_A_TIME = 2  # nets that are asked (`pipeline.search.moves.net_by_net`)
 _FLOAT = 4  # bytes
 
@@ -22,8 +22,7 @@ def learned_images(run: Run, shape: Sequence[int]) -> int:
 
 def with_units_that_fit(config: Config, shape: Sequence[int]) -> Config:
     """Returns the task with [run] unit_size lowered to the uint8 images of a shape that fit."""
-    fits = max(1, config.run.memory_bytes // _OF_UNIT // math.prod(shape))
-    run = dataclasses.replace(config.run, unit_size=min(config.run.unit_size, fits))
+    run = dataclasses.replace(config.run, unit_size=min(config.run.unit_size, config.run.images_of_unit(shape)))
     return dataclasses.replace(config, run=run)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,9 @@ class _Source:
 
     def count(self, split: str) -> int:
         return 4
+
+    def shape(self) -> tuple[int, int, int]:
+        return nets.SHAPE
 
     def read(self, split: str, positions: Any) -> SeedBatch:
         found = [place for place in positions if (split, place) != ("torn", 2)]
@@ -84,3 +88,14 @@ def test_an_image_that_cannot_be_read_does_not_count(monkeypatch):
     counts = seeded.units(_task("scan", trials=1), _Answers(), _Source(), lambda answers, labels: labels == 0)
     assert counts("whole", [0, 1, 2, 3]).tolist() == [True] * 4
     assert counts("torn", [0, 1, 2, 3]).tolist() == [True, True, False, True]
+
+
+@pytest.mark.parametrize("most", [1, 3, 4])
+def test_no_more_images_are_read_at_a_time_than_fit_and_the_same_are_drawn(monkeypatch, most):
+    read, usual = [], _Source.read
+    monkeypatch.setattr(_Source, "read", lambda *given: read.append(len(given[2])) or usual(*given))
+    monkeypatch.setattr(Run, "images_of_unit", lambda run, shape: most)
+    task = dataclasses.replace(_task("hillclimb", trials=4), seeds=Seeds("made_up", splits=("torn",)))
+    drawn = registry.of(task).units(task, _Answers(), _Source())
+    assert [unit.positions for unit in drawn] == [(0, 1), (2, 3)]
+    assert max(read) == most and sum(read) == 4
