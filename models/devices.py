@@ -75,9 +75,14 @@ def take_one(device: str) -> None:
 _taken: dict[str, tuple[int, IO[str]]] = {}  # kind -> place of the device that this process took, and what marks it
 
 
+def marks() -> pathlib.Path:
+    """Returns the folder of the empty files, one for each device, by which this user's processes divide devices."""
+    return pathlib.Path(tempfile.gettempdir()) / f"peerpressure-devices-{os.getuid()}"
+
+
 def _mark(name: str) -> IO[str] | None:
     """Locks a file of the machine, which is free again when this process ends; returns None where it cannot."""
-    folder = pathlib.Path(tempfile.gettempdir()) / f"peerpressure-devices-{os.getuid()}"
+    folder = marks()
     with contextlib.ExitStack() as opened:
         try:
             folder.mkdir(exist_ok=True)

@@ -13,7 +13,19 @@ import numpy as np
 import tensorflow as tf
 from etils import epath
 
-from models import augmentation, checkpoints, devices, files, googlenet, kernels, logs, recipe, streams, zoo
+from models import (
+    augmentation,
+    checkpoints,
+    devices,
+    divergence,
+    files,
+    googlenet,
+    kernels,
+    logs,
+    recipe,
+    streams,
+    zoo,
+)
 from models.errors import InputError
 from models.examples import Examples
 from models.recipe import Training
@@ -64,7 +76,8 @@ def train(
 
     Raises:
       InputError: no such architecture or device, an architecture for another number of classes, no images, a label
-        out of range, images that cannot be read, momentum for "adam", or a checkpoint that cannot be read.
+        out of range, images that cannot be read, momentum for "adam", a checkpoint that cannot be read, or a training
+        that diverges.
     """
     if not examples.count:
         raise InputError("There are no images to train on; check the dataset and its split.")
@@ -88,7 +101,7 @@ def train(
     told.skip(done + training.epochs * (pretrained and resumes))
     batches = _batches(examples, training, init_seed, len(model.outputs), done)
     with examples.telling():
-        _run(model, batches, steps, training.epochs, [told, *_kept(path, training)], done)
+        _run(model, batches, steps, training, [told, *_kept(path, training)], done)
     return net if precision == "float32" else _with_weights_of(net, build())
 
 
@@ -120,12 +133,16 @@ def fit(
       learns: called with the number of the step; gives None, or for each trainable weight bools that broadcast to it,
         or None for all of it. What is False stays as it is in that step, and the optimizer sees no gradient of it.
       after_epoch: called after each epoch with its number, from 1.
+
+    Raises:
+      InputError: the training diverges.
     """
     with strategy.scope():
         by_loss = _ByLoss(model, loss, learns)
         falling = tf.keras.optimizers.schedules.CosineDecay(learning_rate, steps * epochs)
         by_loss.compile(tf.keras.optimizers.Adam(falling), jit_compile=_by_xla(model, strategy))
-    callbacks = [tf.keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: after_epoch(epoch + 1))]
+    callbacks = [divergence.Watch(learning_rate=learning_rate)]
+    callbacks.append(tf.keras.callbacks.LambdaCallback(on_epoch_end=lambda epoch, logs: after_epoch(epoch + 1)))
     callbacks.append(_ProgressCallback(progress, steps, epochs, "loss"))
     batches = streams.read_ahead(batches)
     by_loss.fit(batches, steps_per_epoch=steps, epochs=epochs, shuffle=False, verbose=0, callbacks=callbacks)
@@ -199,7 +216,7 @@ def pretrain(
       The whole autoencoder, from float32 `[B, H, W, C]` in [0, 1] to their reconstruction in the same form.
 
     Raises:
-      InputError: there is no such optimizer, it has no momentum, or images cannot be read.
+      InputError: there is no such optimizer, it has no momentum, images cannot be read, or the training diverges.
     """
     frozen = next(place for place, layer in enumerate(model.layers) if not layer.trainable)
     model.layers[frozen].trainable = True
@@ -209,7 +226,7 @@ def pretrain(
     _compile(autoencoder, training, steps, strategy, loss=_reconstruction_error)
     rows = examples.in_epochs(training.batch_size, init_seed)
     with examples.telling():
-        _run(autoencoder, rows.map(_as_target), steps, training.epochs, callbacks)
+        _run(autoencoder, rows.map(_as_target), steps, training, callbacks)
     model.layers[frozen].trainable = False
     return autoencoder
 
@@ -290,18 +307,19 @@ def _run(
     model: tf.keras.Model,
     examples: tf.data.Dataset,
     steps: int,
-    epochs: int,
+    training: Training,
     callbacks: Sequence[tf.keras.callbacks.Callback],
     done: int = 0,
 ) -> None:
+    watch = divergence.Watch(learning_rate=training.learning_rate, momentum=training.momentum)
     model.fit(
         streams.read_ahead(examples),
         steps_per_epoch=steps,
-        epochs=epochs,
+        epochs=training.epochs,
         initial_epoch=done,
         shuffle=False,
         verbose=0,
-        callbacks=list(callbacks),
+        callbacks=[watch, *callbacks],
     )
 
 

@@ -21,6 +21,7 @@ from PIL import Image, ImageFile
 import models
 import pipeline
 import tfds_builders
+from models import devices
 from pipeline import records
 from pipeline.seeds.folder import FolderSeeds
 from pipeline.workdir import ledger
@@ -225,6 +226,8 @@ def test_names_from_elsewhere_never_become_paths(
     assert {name for name in after if not name.startswith("work/")} == set(before)
     assert all(after[name] == data for name, data in before.items())
     outside = {path for path in writes.paths - {os.devnull} if not path.startswith(f"{tmp_path / 'work'}")}
+    assert all(os.path.getsize(path) == 0 for path in outside if os.path.dirname(path) == str(devices.marks()))
+    outside = {path for path in outside if str(devices.marks()) not in (path, os.path.dirname(path))}
     # Beam and TFDS make temporary folders, and TFDS leaves one behind, empty.
     assert all(os.path.dirname(path) == tempfile.gettempdir() for path in outside)
     assert not [path for path in outside if os.path.isfile(path) or (os.path.isdir(path) and os.listdir(path))]
