@@ -43,11 +43,13 @@ def test_a_training_by_any_loss_is_stopped_too():
     assert reached == [1], "what comes after an epoch sees no net that diverged"
 
 
-def test_weights_that_are_no_numbers_are_seen_where_the_loss_came_before_them():
+def test_the_loss_of_an_epoch_and_the_weights_after_it_have_to_be_numbers():
     model = nets.seeded("mlp-6", 1)
     watch = divergence.Watch(learning_rate=0.5, momentum=0.0)
     watch.set_model(model)
     watch.on_epoch_end(0, {"loss": 0.25})
+    with pytest.raises(InputError, match=r"epoch 1: its loss is nan; lower learning_rate = 0.5\.$"):
+        watch.on_epoch_end(0, {"loss": float("nan")})
     model.set_weights([np.full_like(weight, np.inf) for weight in model.get_weights()])
     with pytest.raises(InputError, match=r"epoch 3: some of its weights are .* lower learning_rate = 0.5\.$"):
         watch.on_epoch_end(2, {"loss": 0.25})
