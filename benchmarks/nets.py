@@ -30,7 +30,6 @@ from models import training, zoo
 from models.classifier import PeerGroup
 from models.examples import Held
 from models.recipe import Training
-from pipeline.commands import outputs
 from pipeline.runs.nets import Finder
 from pipeline.studies import default_sizes, probe, transfer
 from pipeline.versions import check, published, recheck
@@ -173,7 +172,7 @@ def _commands(mistakes: Published, pairs: Published, group: PeerGroup) -> dict[s
     """Returns what the commands do when nets are loaded; steps return images shown, once for each net."""
     groups = dict.fromkeys(mistakes.runs, group)
     named = dict(zip(group.names, group.classifiers, strict=True))
-    size = outputs.batch(group.input_shape)
+    size = group.batch
     given = recheck.groups_to_ask(mistakes, {run_id: named for run_id in mistakes.runs})
 
     def verify() -> int:

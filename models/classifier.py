@@ -13,7 +13,10 @@ import tensorflow as tf
 
 from models import kernels
 from models.errors import InputError
+from models.footprint import footprint
 from models.kernels import XLA, Kernels
+
+_MOST, _HELD = 1024, 2**30  # images that nets are shown at a time, and bytes that each makes of them
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,6 +91,15 @@ class PeerGroup:
         """The nets for a graph that XLA does not compile: those with XLA's kernels are compiled each for itself."""
         nets = self.classifiers
         return [kernels.cluster(net.predict) if net.kernels == XLA else net.predict for net in nets]
+
+    @functools.cached_property
+    def batch(self) -> int:
+        """How many images nets are shown at a time where nothing else decides it: a power of two, at most 1,024.
+
+        No net holds more than a GiB of what it makes of them, by its graph.
+        """
+        held = max(1, *(footprint(net.predict, self.input_shape).forward for net in self.classifiers))
+        return min(_MOST, 2 ** (max(1, _HELD // held).bit_length() - 1))
 
     def probabilities(self, images: np.ndarray, batch: int) -> np.ndarray:
         """Asks every net, always `batch` images at a time: another shape can change a net's last bits.

@@ -35,7 +35,7 @@ def _verify(arguments: argparse.Namespace) -> int:
     published = outputs.open_dataset(arguments)
     nets = outputs.nets(published, arguments)
     groups = {run_id: nets.group(run) for run_id, run in published.runs.items()}
-    verified = check.check(published, groups, outputs.batch(published.image_shape))
+    verified = check.check(published, groups, min(group.batch for group in groups.values()))
     shown = len(verified.failed_ids)
     checked = f"{verified.checked:,}{outputs.of_all(published)}"
     print(f"{arguments.dataset}: {checked} examples checked, {shown} shown of those that fail")
@@ -118,7 +118,9 @@ def _ask(published: Published, arguments: argparse.Namespace) -> tuple[Recheck, 
     recheck.check_new(published, given)
     if published.kind.whole_group:
         nets = {run_id: _with_old(published.runs[run_id], of_run, known) for run_id, of_run in new.items()}
-    found = recheck.recheck(published, recheck.groups_to_ask(published, nets), outputs.batch(published.image_shape))
+    groups = recheck.groups_to_ask(published, nets)
+    batch = min((group.batch for of_run in groups.values() for group in of_run.values()), default=1)
+    found = recheck.recheck(published, groups, batch)
     table = outputs.of_sample(recheck.table(found, published.kind), published)
     print(table.text())
     outputs.write_text("--csv", arguments.csv, table.csv())

@@ -6,7 +6,6 @@ import argparse
 import contextlib
 import dataclasses
 import errno
-import math
 import os
 import pathlib
 import tempfile
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
 
 OK, CHECK_FAILED = 0, 1  # exit codes
 _FILES = ("csv", "json", "status", "picture")  # options that name a file that a command writes when all is done
-_FEWEST, _MOST, _VALUES = 256, 1024, 2**20  # images that nets see at a time, and what they are to hold in all
 
 
 def open_dataset(arguments: argparse.Namespace) -> Published:
@@ -58,11 +56,6 @@ def nets(dataset: Published, arguments: argparse.Namespace) -> Finder:
     from pipeline.workdir.ledger import Workdir
 
     return Finder(Workdir.at(arguments.workdir), dataset.name, arguments.peers)
-
-
-def batch(shape: Sequence[int]) -> int:
-    """Returns how many images of a shape nets see at a time: many small ones, or fewer large ones."""
-    return max(_FEWEST, min(_MOST, _VALUES // math.prod(shape)))
 
 
 def check_files(arguments: argparse.Namespace) -> None:

@@ -34,7 +34,7 @@ def _transfer(arguments: argparse.Namespace) -> int:
             raise InputError(f"--rescale is {size:g}, expected a distortion above 0 and at most 1.")
     pairs = _pairs(arguments)
     group = pairs.group
-    rows = transfer.table(pairs.shown(transfer.FEATURES), group, arguments.rescale, outputs.batch(group.input_shape))
+    rows = transfer.table(pairs.shown(transfer.FEATURES), group, arguments.rescale, group.batch)
     pairs.check_any(rows)
     table = pairs.told(transfer.formatted(rows, group.names))
     print(table.text())
@@ -56,8 +56,7 @@ def _probe(arguments: argparse.Namespace) -> int:
     if not 1 <= arguments.draws <= 1000:
         raise InputError(f"--draws is {arguments.draws}, expected a number from 1 to 1000.")
     pairs, sizes = _pairs(arguments), sorted(set(arguments.noise))
-    examples, batch = pairs.shown(probe.FEATURES), outputs.batch(pairs.group.input_shape)
-    rows = probe.table(examples, pairs.group, sizes, arguments.draws, batch)
+    rows = probe.table(pairs.shown(probe.FEATURES), pairs.group, sizes, arguments.draws, pairs.group.batch)
     pairs.check_any(rows)
     table = pairs.told(probe.formatted(rows))
     print(table.text())

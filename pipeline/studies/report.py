@@ -23,7 +23,6 @@ from pipeline.workdir.ledger import Workdir
 
 _SHOWN = 100  # examples of each target net: a page is to cost the same every night
 _FIRST = ("overview", "found")  # sections
-_BATCH = 256  # images that a net sees at a time
 
 
 class _Study(NamedTuple):
@@ -92,7 +91,7 @@ def _section(kind: Kind, run: Recorded, examples: list[Example], nets: Finder) -
     told = []
     with Bar("ask nets again", len(kind.studies), "question") as bar:
         for study in kind.studies:
-            told.append(_STUDIES[study].for_report(examples, group, _BATCH))
+            told.append(_STUDIES[study].for_report(examples, group, group.batch))
             bar.show(len(told))
     section.notes = [f"{len(examples):,} examples of run {run['run_id']}, at most {_SHOWN} of each target net."]
     section.tables, section.pictures = zip(*told, strict=True)

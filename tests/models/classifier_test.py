@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from models.classifier import PeerGroup
+from models.classifier import Classifier, PeerGroup
 from models.errors import InputError
 from tests.models import nets
 
@@ -37,6 +37,29 @@ def test_probabilities_are_those_of_each_net_in_order(group):
     for place, classifier in enumerate(group.classifiers):
         direct = classifier.predict(tf.constant(images / 255.0, tf.float32))
         np.testing.assert_allclose(answers[place], direct, atol=1e-6)
+
+
+def _holding(name: str, copies: int) -> Classifier:
+    """A net that holds, of each image of 4 x 4 pixels (64 bytes), so many copies and no more at a time."""
+
+    def predict(images: tf.Tensor) -> tf.Tensor:
+        return tf.reduce_sum(tf.tile(images, [1, copies, 1, 1]), axis=[1, 2])
+
+    return Classifier(name, predict, (4, 4, 1), 1, name, name)
+
+
+@pytest.mark.parametrize(
+    ("copies", "expected"),
+    [((1,), 1024), ((2**14 - 1,), 1024), ((2**14,), 512), ((1, 2**20, 3), 8), ((2**25,), 1)],
+)
+def test_so_many_images_at_a_time_that_no_net_makes_more_than_a_gib_of_them(copies, expected):
+    group = PeerGroup(tuple(_holding(f"net{place}", count) for place, count in enumerate(copies)))
+    assert group.batch == expected
+
+
+def test_a_net_that_holds_nothing_for_an_image_is_shown_the_most():
+    net = Classifier("same", lambda images: tf.ones([2, 3]), (4, 4, 1), 3, "same", "same")
+    assert PeerGroup((net,)).batch == 1024
 
 
 def test_no_images_give_no_probabilities(group):

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from pipeline.seeds.source import SeedSource
     from pipeline.workdir.ledger import RunFolder
 
-_BATCH = 256  # states of a session that nets see at a time
+_BATCH = 256  # states of a session that nets see at a time, or fewer large ones
 
 
 class Mistakes(Kind):
@@ -165,7 +165,8 @@ shear_degrees = 5.0
     def draw(self, example: Example, run: Recorded, nets: Callable[[], PeerGroup], path: str) -> None:
         from pipeline.kinds.mistakes import checks
 
-        checks.draw(example, run, nets(), path, _BATCH)
+        group = nets()
+        checks.draw(example, run, group, path, min(_BATCH, group.batch))
 
 
 MISTAKES = Mistakes()

@@ -19,7 +19,6 @@ from pipeline.retrain.garbage.breeding import FOOLED, Breeder, mean
 from pipeline.retrain.garbage.measuring import Measuring, named
 from pipeline.seeds.source import SeedBatch
 
-_BATCH = 1024  # images that a net sees at a time
 _CERTAIN = 0.9999  # an island of which all classes are there ends
 
 
@@ -93,7 +92,7 @@ class _Net:
         self._group = PeerGroup((net,))
 
     def probabilities(self, images: np.ndarray) -> np.ndarray:
-        return self._group.probabilities(images, _BATCH)[0]
+        return self._group.probabilities(images, self._group.batch)[0]
 
     def fooled(self, encoding: str, islands: int) -> dict[str, float]:
         return mean([self._breeders[encoding].breed(island) for island in range(islands)])

@@ -33,7 +33,6 @@ from pipeline.seeds.source import SeedBatch
 
 WIDER = 1.5  # times the ranges that the search has
 PATIENCE, RESTARTS = 4, 10  # of searches with more effort: times the patience; searches of which the best counts
-_BATCH = 1024  # images that a net sees at a time
 _LANES = 256  # candidates, likewise, in a search
 _MOVED, _WIDE, _WORST = range(3)  # streams of random numbers
 _GRID = (31, 5, 5)  # turns from -30 to 30 degrees, shifts from -3 to 3 pixels of 28: Engstrom et al.
@@ -114,8 +113,8 @@ class Examiner:
         self._net = PeerGroup((net,))
         others = tuple(other for place, other in enumerate(peers.classifiers) if place != target)
         self._peers = PeerGroup(others)
-        self._moved = _Moved(net, self._operator, seeds.images)
-        self._on_grid = _Moved(net, _grid_operator(seeds.images.shape[2]), seeds.images[: measuring.grid_images])
+        self._moved = _Moved(self._net, self._operator, seeds.images)
+        self._on_grid = _Moved(self._net, _grid_operator(seeds.images.shape[2]), seeds.images[: measuring.grid_images])
         self._votes = self._votes_of_peers()
         self._corrupted = {
             name: corrupt(seeds.images, seeds.ids, measuring.seed, 1.0) for name, corrupt in CORRUPTIONS.items()
@@ -167,7 +166,7 @@ class Examiner:
 
     def _read(self, images: np.ndarray) -> np.ndarray:
         """Returns the net's classes, int `[B]`, of uint8 images."""
-        return self._net.probabilities(images, _BATCH)[0].argmax(axis=1)
+        return self._net.probabilities(images, self._net.batch)[0].argmax(axis=1)
 
     def _more_searched(self, searched: _Found) -> dict[str, _Found]:
         """Returns what is found on the first images as usual, with more patience, and by restarts."""
@@ -192,7 +191,7 @@ class Examiner:
         votes = []
         for draw in range(self._measuring.draws):
             images = self._moved.images(self._drawn(_MOVED, draw, 1.0))
-            votes.append(self._peers.probabilities(images, _BATCH).mean(axis=0).argmax(axis=1))
+            votes.append(self._peers.probabilities(images, self._peers.batch).mean(axis=0).argmax(axis=1))
         return np.stack(votes)
 
 
@@ -216,10 +215,11 @@ def _grid() -> Iterator[Chains]:
 class _Moved:
     """Images under given chains of moves, and what a net says of them."""
 
-    def __init__(self, net: Classifier, operator: Operator, images: np.ndarray):
-        self._count = len(images)
+    def __init__(self, group: PeerGroup, operator: Operator, images: np.ndarray):
+        (net,) = group.classifiers
+        self._count, self._batch = len(images), group.batch
         self._sources = kernels.cluster(operator.sources)(
-            tf.constant(pad_rows(images, -(-len(images) // _BATCH) * _BATCH))
+            tf.constant(pad_rows(images, -(-len(images) // self._batch) * self._batch))
         )
 
         def moved(sources: tf.Tensor, rows: tf.Tensor, numbers: tf.Tensor, lengths: tf.Tensor) -> tf.Tensor:
@@ -241,15 +241,15 @@ class _Moved:
         return np.rint(self._of(self._render, drawn) * 255.0).astype(np.uint8)
 
     def _of(self, function: Callable[..., tf.Tensor], drawn: Chains) -> np.ndarray:
-        parts = []
-        for start in range(0, self._count, _BATCH):
+        parts, batch = [], self._batch
+        for start in range(0, self._count, batch):
             chosen = (
-                np.broadcast_to(field[:1], (_BATCH, *field.shape[1:]))
+                np.broadcast_to(field[:1], (batch, *field.shape[1:]))
                 if len(field) == 1
-                else pad_rows(field[start : start + _BATCH], _BATCH)
+                else pad_rows(field[start : start + batch], batch)
                 for field in drawn
             )
-            rows = np.arange(start, start + _BATCH, dtype=np.int32)
+            rows = np.arange(start, start + batch, dtype=np.int32)
             parts.append(function(self._sources, tf.constant(rows), *map(tf.constant, chosen)).numpy())
         return np.concatenate(parts)[: self._count]
 

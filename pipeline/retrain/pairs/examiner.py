@@ -26,7 +26,6 @@ from pipeline.search.attacks.lbfgs import LBFGS
 from pipeline.seeds.source import SeedBatch
 from pipeline.studies import noise
 
-_BATCH = 1024  # images that a net sees at a time
 _LANES = 256  # images that are attacked at a time
 _NONE = 1.0  # the distortion of an image that no attack has misread: every pixel from one end to the other
 _REACH = 2.5  # times eps, all steps of projected descent together
@@ -138,7 +137,7 @@ class Nets:
         return _percent(self._answers(pairs.twins) != pairs.labels)
 
     def _answers(self, images: np.ndarray) -> np.ndarray:
-        return self._group.probabilities(images, _BATCH)[0].argmax(axis=1)
+        return self._group.probabilities(images, self._group.batch)[0].argmax(axis=1)
 
     @functools.cached_property
     def _noisy(self) -> np.ndarray:
