@@ -11,8 +11,12 @@ import tensorflow as tf
 from models.errors import InputError
 
 
+class DivergedError(InputError):
+    """A training diverged."""
+
+
 class Watch(tf.keras.callbacks.Callback):
-    """Raises InputError at the end of an epoch whose loss, or after which a weight, is infinite or not a number.
+    """Raises DivergedError at the end of an epoch whose loss, or after which a weight, is infinite or not a number.
 
     To be the first of the callbacks, so that the others keep nothing of such an epoch.
 
@@ -32,4 +36,4 @@ class Watch(tf.keras.callbacks.Callback):
             wrong = "some of its weights are infinite or not a number"
         if wrong:
             used = " or ".join(f"{name} = {value:g}" for name, value in self._settings.items() if value)
-            raise InputError(f"The training diverged in epoch {epoch + 1}: {wrong}; lower {used}.")
+            raise DivergedError(f"The training diverged in epoch {epoch + 1}: {wrong}; lower {used}.")

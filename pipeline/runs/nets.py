@@ -13,6 +13,7 @@ from etils import epath
 
 from models import devices, files, loading, preflight, recipe, training
 from models.classifier import Classifier, PeerGroup
+from models.divergence import DivergedError
 from models.errors import InputError
 from models.examples import Block, Examples, Held, Streamed, check_labels
 from models.recipe import Training
@@ -253,7 +254,10 @@ class _Trainer:
             self._progress(name, step, steps, accuracy)
 
         recipe = (architecture, init_seed, how, examples, classes)
-        training.cached(path, lambda: training.train(*recipe, self._device, progress, path))
+        try:
+            training.cached(path, lambda: training.train(*recipe, self._device, progress, path))
+        except DivergedError as error:
+            raise InputError(f"Net {name!r}: {error}") from error
 
     def _examples(self, part: Part) -> Examples:
         if self._read is None or self._read[0] != part:

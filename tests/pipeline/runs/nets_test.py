@@ -198,6 +198,15 @@ def test_more_unusable_images_than_may_be_set_aside_train_no_net(prepare):
     assert [len(held.labels) for held in learned.values()] == [19, 19]
 
 
+def test_a_net_whose_training_diverges_is_named_and_not_kept(tmp_path):
+    how = Training(epochs=20, batch_size=2, learning_rate=1e38, optimizer="sgd", momentum=0.9)
+    task = _task(config.Peers(("mlp-3", "mlp-4")), training=how)
+    work = Workdir(epath.Path(tmp_path))
+    with pytest.raises(InputError, match=r"^Net 'mlp-3': The training diverged in epoch \d+: .*; lower learning_rate"):
+        nets.prepare(task, work, Source(), "cpu", lambda *_: None)
+    assert list(tmp_path.rglob("*.keras")) == []
+
+
 def test_what_nets_learn_from_is_known_before_they_do():
     def learned(peers: dict[str, Any], judge: str = "") -> tuple[str, ...]:
         return nets.learned_splits(_task(config.Peers(**peers), judge=config.Judge(judge)), Source())
