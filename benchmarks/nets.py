@@ -74,7 +74,7 @@ class _Again:
     """A TFDS builder whose examples are read again and again, until there are `_EXAMPLES`."""
 
     def __init__(self, builder: Any):
-        self._builder, self.info = builder, builder.info
+        self._builder, self.info, self.data_dir = builder, builder.info, builder.data_dir
 
     def as_dataset(self, **given: Any) -> tf.data.Dataset:
         """Returns a split, over and over."""

@@ -217,7 +217,7 @@ class _Moved:
 
     def __init__(self, group: PeerGroup, operator: Operator, images: np.ndarray):
         (net,) = group.classifiers
-        self._count, self._batch = len(images), group.batch
+        self._count, self._batch = len(images), min(group.batch, len(images))
         self._sources = kernels.cluster(operator.sources)(
             tf.constant(pad_rows(images, -(-len(images) // self._batch) * self._batch))
         )
