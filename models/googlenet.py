@@ -11,11 +11,13 @@ from typing import TypeAlias
 from etils import epy
 
 with epy.lazy_imports():  # names are checked before libraries are loaded
+    import numpy as np
     import tensorflow as tf
 
 Shape: TypeAlias = tuple[int, int, int]
 
 AUXILIARY_WEIGHT = 0.3  # of an auxiliary classifier's loss beside that of the net
+_NEIGHBORS = 5  # channels whose squares the normalization sums
 _PIXEL_RANGE = 255.0  # the constants of the normalization below are for pixels in [0, 255]
 
 # Filters of 1x1, 3x3 reduce, 3x3, 5x5 reduce, 5x5 and pool projection.
@@ -133,9 +135,13 @@ def _softmax(net: tf.Tensor, num_classes: int, name: str) -> tf.Tensor:
 
 
 def _normalized(net: tf.Tensor) -> tf.Tensor:
-    """Divides by (2 + 1e-4 * s)**0.75, where s is the sum of squares over a channel and the two on either side."""
-    channels = net.shape[-1]
+    """Divides by (2 + 1e-4 * s)**0.75, where s is the sum of squares over a channel and the two on either side.
+
+    The sums are a product with a banded matrix and the power is made of square roots: on a CPU the whole net trains
+    nearly twice as fast as with sums of slices and a power.
+    """
     net = tf.keras.ops.cast(net, "float32")  # squares are too large for float16
-    squares = tf.keras.ops.pad(tf.keras.ops.square(net), [[0, 0], [0, 0], [0, 0], [2, 2]])
-    total = sum((squares[..., first : first + channels] for first in range(1, 5)), start=squares[..., :channels])
-    return net * tf.keras.ops.power(2.0 + 1e-4 * total, -0.75)
+    place = np.arange(net.shape[-1])
+    band = (np.abs(place[:, None] - place) <= _NEIGHBORS // 2).astype(np.float32)
+    root = tf.keras.ops.rsqrt(2.0 + 1e-4 * tf.keras.ops.matmul(tf.keras.ops.square(net), band))
+    return net * (root * tf.keras.ops.sqrt(root))

@@ -28,11 +28,12 @@ from pipeline.progress import Bar
 from pipeline.versions import statuses
 from pipeline.versions.near_duplicates import Earlier, Signatures, decided
 from pipeline.versions.statuses import Kept
-from pipeline.workdir import ledger
+from pipeline.workdir import at_once, ledger
 from pipeline.workdir.ledger import RunFolder
 from tfds_builders.runs import RunsConfig
 
 SUFFIX = "tfrecord"  # of shards
+_READERS = 4  # threads that read signatures; of four runs each they are in memory at a time
 _STEPS = 3  # an example is looked at, made, and written
 # When a run was finished, how it was cut, where its nets lie and what it took say nothing about its examples.
 _PRIVATE = ("units", "finished_at", "set_aside", "net_paths", "counters")
@@ -140,7 +141,7 @@ class Additions:
         self.manifests = [manifest for _, manifest in runs]
         self._folders = [folder for folder, _ in runs]
         self._chains = list(itertools.accumulate(self.manifests, _chained, initial=""))[1:]  # each and those before it
-        self._told = [ledger.read_json(_Files(folder).addition) or {} for folder in self._folders]
+        self._told = list(at_once.each(lambda folder: ledger.read_json(_Files(folder).addition) or {}, self._folders))
 
     def written(self) -> list[Addition]:
         """Returns what each run adds; what is not written yet is.
@@ -150,7 +151,8 @@ class Additions:
           OSError: the workdir cannot be written to.
         """
         places = range(len(self._folders))
-        waiting = [place for place in places if not self._is_written(place)]
+        written = at_once.each(self._is_written, places)
+        waiting = [place for place, there in zip(places, written, strict=True) if not there]
         count = sum(self.manifests[place]["examples"] for place in waiting)
         moves = 0
         with Bar("package", count, "example") as bar:
@@ -225,9 +227,12 @@ class Additions:
         return statuses.newest(self._asked_about(place), [name.decode() for name in signatures.kept().ids.tolist()])
 
     def _earlier(self, place: int) -> Iterator[Earlier]:
-        for folder, manifest in zip(self._folders[:place], self.manifests):
-            chunks = [str(folder.chunk(unit["number"])) for unit in manifest["units"]]
-            yield Earlier(Signatures.read(_Files(folder).signatures), chunks)
+        def read(earlier: int) -> Earlier:
+            folder, units = self._folders[earlier], self.manifests[earlier]["units"]
+            chunks = [str(folder.chunk(unit["number"])) for unit in units]
+            return Earlier(Signatures.read(_Files(folder).signatures), chunks)
+
+        return at_once.each(read, range(place), _READERS)
 
 
 def _chained(before: str, manifest: dict[str, Any]) -> str:

@@ -19,7 +19,7 @@ from pipeline.versions import statuses
 from pipeline.versions.additions import SUFFIX, Addition, Additions
 from pipeline.versions.release_notes import recheck_note, release_note
 from pipeline.versions.statuses import Kept
-from pipeline.workdir import ledger
+from pipeline.workdir import at_once, ledger
 from pipeline.workdir.ledger import Workdir
 from tfds_builders.runs import RunsConfig, told_of_run
 
@@ -91,7 +91,8 @@ def _is_whole(folder: epath.Path) -> bool:
     except Exception:  # a damaged file can fail in any way
         return False
     shards = [path for split in splits if split.num_examples for path in split.filepaths]
-    return all(path.exists() for path in (*shards, *(told_of_run(folder, run["run_id"]) for run in runs)))
+    told = [told_of_run(folder, run["run_id"]) for run in runs]
+    return all(at_once.each(lambda path: path.exists(), [*shards, *told]))
 
 
 def _check_made_of(folder: epath.Path, steps: Sequence[Manifest | Kept]) -> None:
@@ -183,7 +184,8 @@ def _build(workdir: Workdir, task: str, adding: Additions, steps: Sequence[Manif
 def _join(builder: Any, additions: Sequence[Addition]) -> None:
     """Makes a version's folder of the shards of its runs, in their order."""
     with ledger.appearing(epath.Path(builder.data_dir)) as folder:
-        splits = []
+        splits: list[tfds.core.SplitInfo] = []
+        links: list[tuple[epath.Path, epath.Path]] = []
         for name in dict.fromkeys(split for addition in additions for split in addition.splits):
             mine = [addition for addition in additions if name in addition.splits]
             split = tfds.core.SplitInfo(
@@ -195,13 +197,20 @@ def _join(builder: Any, additions: Sequence[Addition]) -> None:
                 ),
             )
             shards = [path for addition in mine for path in addition.shards(name)]
-            for source, target in zip(shards, split.filepaths, strict=True):
-                ledger.link(source, target)
+            links += zip(shards, split.filepaths, strict=True)
             splits.append(split)
-        for addition in additions:
-            ledger.link(addition.told, told_of_run(folder, addition.manifest["run_id"]))
+        links += [(addition.told, told_of_run(folder, addition.manifest["run_id"])) for addition in additions]
+        _link(links)
         builder.info.set_splits(tfds.core.SplitDict(splits))
         builder.info.write_to_directory(folder)  # `dataset_info.json` last
+
+
+def _link(links: Sequence[tuple[epath.Path, epath.Path]]) -> None:
+    """Gives files, each (its name, another name), a further name, in folders that are made."""
+    for folder in {target.parent for _, target in links}:
+        folder.mkdir(parents=True, exist_ok=True)
+    for _ in at_once.each(lambda names: ledger.link(*names), links):
+        pass
 
 
 def _told(version: str, recheck: Kept) -> dict[str, Any]:

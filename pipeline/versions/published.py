@@ -20,7 +20,7 @@ from pipeline.config.recorded import Recorded, recorded
 from pipeline.formats import VERSION_FORMAT
 from pipeline.kinds import registry
 from pipeline.kinds.kind import Example, Kind
-from pipeline.workdir import ledger
+from pipeline.workdir import at_once, ledger
 from tfds_builders.runs import told_of_run
 
 _TOGETHER, _AHEAD = 64, 16  # examples that are read at a time; how many times that while nets are asked about others
@@ -108,7 +108,8 @@ class Published:
     def runs(self) -> dict[str, Recorded]:
         """The runs by run id."""
         methods = registry.methods()
-        return {run["run_id"]: recorded(self._told(run), methods) for run in self.builder.info.metadata["runs"]}
+        told = at_once.each(self._told, self.builder.info.metadata["runs"])
+        return {run["run_id"]: recorded(run, methods) for run in told}
 
     def _told(self, run: dict[str, Any]) -> dict[str, Any]:
         """Returns what is told of a run, of which the metadata have the name, or (format 1) all."""

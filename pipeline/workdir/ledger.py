@@ -35,6 +35,7 @@ from etils import epath
 
 from models.errors import InputError
 from pipeline import formats
+from pipeline.workdir import at_once
 
 _RUN_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 _ASIDE = ".tmp"  # ending of files that are being written
@@ -76,12 +77,11 @@ def write_whole(path: epath.Path, data: bytes) -> None:
 
 
 def link(source: epath.Path, target: epath.Path) -> None:
-    """Gives a file another name as well; where a disk cannot, and in a bucket, copies it.
+    """Gives a file another name as well, in a folder that is there; where a disk cannot, and in a bucket, copies it.
 
     Raises:
       OSError: it cannot be written.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
     if "://" in os.fspath(target):
         with io_errors():
             source.copy(target, overwrite=True)
@@ -342,8 +342,9 @@ class Workdir:
     def with_manifests(self, dataset_name: str) -> list[tuple[RunFolder, dict[str, Any]]]:
         """Returns the finished runs for "dataset/task" and their manifests, first finished first."""
         folder = self.path / "ledger" / dataset_name
-        runs = [RunFolder(path) for path in folder.iterdir() if path.is_dir()] if folder.exists() else []
-        found = [(run, manifest) for run in runs if (manifest := run.manifest())]
+        runs = [RunFolder(path) for path in folder.iterdir()] if folder.exists() else []
+        manifests = at_once.each(lambda run: run.manifest() if run.path.is_dir() else None, runs)
+        found = [(run, manifest) for run, manifest in zip(runs, manifests, strict=True) if manifest]
         return sorted(found, key=lambda entry: (entry[1]["sequence"], entry[0].run_id))
 
     def check_writable(self) -> None:
